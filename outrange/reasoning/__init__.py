@@ -1,0 +1,1 @@
+"""Reasoning: algorithms as traces (``clrs``), as text (``text``)."""

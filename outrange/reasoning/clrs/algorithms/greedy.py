@@ -1,0 +1,35 @@
+"""Greedy algorithms (CLRS sections 16.1 and 16.5)."""
+
+from outrange.reasoning.clrs.algorithms.common import argsort, chain, generator, hints
+
+ActivityHints = hints("activity_selector")
+TaskHints = hints("task_scheduling")
+
+
+@generator
+def activity_selector(s, f, selected):
+    """A largest set of activities [s, f) that do not overlap: of those that start late enough, always the one that finishes first."""
+    places = chain(s.size)
+    yield ActivityHints(pred_h=places, selected_h=selected, m=0, k=0)
+    order = argsort(f)
+    k = order[0]
+    for m in order:
+        if m == k or s[m] >= f[k]:
+            selected[m] = 1
+            k = m
+        yield ActivityHints(pred_h=places, selected_h=selected, m=m, k=k)
+
+
+@generator
+def task_scheduling(d, w, selected):
+    """Unit tasks with deadlines d and penalties w, dearest first, each taken if the number already taken is below its deadline.
+
+    The textbook keeps the taken set feasible by slots; the published traces use one counter.
+    """
+    places, t = chain(d.size), 0
+    yield TaskHints(pred_h=places, selected_h=selected, i=0, t=0.0)
+    for i in argsort(-w):
+        if t == 0 or t < d[i]:
+            selected[i] = 1
+            t += 1
+        yield TaskHints(pred_h=places, selected_h=selected, i=i, t=float(t))

@@ -1,0 +1,312 @@
+"""How the inputs of the thirty are drawn: the published samplers' own draws, in their order (docs/papers/clrs.md, section 2.1).
+
+Every function draws ``count`` samples of ``length`` and returns one array an argument, samples first. ``scale`` is 10**k when floats are to be cut to k
+decimals (toward zero, after drawing and before the algorithm runs), else 0.
+"""
+
+import numpy as np
+
+from outrange.reasoning.clrs.algorithms.common import compiled, cross
+from outrange.reasoning.clrs.rng import begin, below, coin, reals, shuffled
+
+PAIR_EDGE, COLLINEAR = 1e-3, 1e-12
+
+
+@compiled
+def truncate(values, scale):
+    """Cut the entries of a vector to the decimals of ``scale``, toward zero."""
+    if scale != 0.0:
+        for i in range(values.size):
+            values[i] = np.trunc(values[i] * scale) / scale
+
+
+@compiled
+def keys(rng, count, length, scale, low, high):
+    """Uniform keys: sorting, minimum, quickselect, maximum subarray, matrix chain."""
+    key = np.empty((count, length))
+    for b in range(count):
+        begin(rng, b)
+        reals(rng, key[b], low, high)
+    truncate(key.ravel(), scale)
+    return (key,)
+
+
+@compiled
+def sorted_keys(rng, count, length, scale, low, high):
+    """Sorted uniform keys and one target: binary search."""
+    key, target = np.empty((count, length)), np.empty((count, 1))
+    for b in range(count):
+        begin(rng, b)
+        reals(rng, key[b], low, high)
+        key[b].sort()
+        reals(rng, target[b], low, high)
+    truncate(key.ravel(), scale)
+    truncate(target.ravel(), scale)
+    return key, target.ravel()
+
+
+@compiled
+def intervals(rng, count, length, scale, low, high):
+    """Start and finish times: the smaller and the larger of two uniform draws each."""
+    s, f = np.empty((count, length)), np.empty((count, length))
+    for b in range(count):
+        begin(rng, b)
+        reals(rng, s[b], low, high)
+        reals(rng, f[b], low, high)
+        for i in range(length):
+            s[b, i], f[b, i] = min(s[b, i], f[b, i]), max(s[b, i], f[b, i])
+    truncate(s.ravel(), scale)
+    truncate(f.ravel(), scale)
+    return s, f
+
+
+@compiled
+def tasks(rng, count, length, scale, max_deadline, low, high):
+    """Deadlines 1..max_deadline, not normalised, and uniform weights."""
+    d, w = np.empty((count, length)), np.empty((count, length))
+    for b in range(count):
+        begin(rng, b)
+        for i in range(length):
+            d[b, i] = below(rng, max_deadline) + 1
+        reals(rng, w[b], low, high)
+    truncate(w.ravel(), scale)
+    return d, w
+
+
+@compiled
+def _pairwise_sum(values, start, stop):
+    """The sum in the order in which ``np.sum`` adds: eight running sums, and blocks over 128 halved."""
+    n = stop - start
+    if n < 8:
+        total = 0.0
+        for i in range(start, stop):
+            total += values[i]
+        return total
+    if n > 128:
+        half = n // 2
+        half -= half % 8
+        return _pairwise_sum(values, start, start + half) + _pairwise_sum(values, start + half, stop)
+    r = values[start : start + 8].copy()
+    full = n - n % 8
+    for i in range(8, full, 8):
+        for j in range(8):
+            r[j] += values[start + i + j]
+    total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]))
+    for i in range(start + full, stop):
+        total += values[i]
+    return total
+
+
+@compiled
+def key_and_gap_probabilities(rng, count, length, scale):
+    """``length`` key and ``length + 1`` gap probabilities that sum to 1 (before any truncation); a 0 pads the keys."""
+    p, q = np.zeros((count, length + 1)), np.empty((count, length + 1))
+    both = np.empty(2 * length + 1)
+    for b in range(count):
+        begin(rng, b)
+        reals(rng, both, 0.0, 1.0)
+        total = _pairwise_sum(both, 0, both.size)
+        for i in range(length):
+            p[b, i] = both[i] / total
+        for i in range(length + 1):
+            q[b, i] = both[length + i] / total
+    truncate(p.ravel(), scale)
+    truncate(q.ravel(), scale)
+    return p, q
+
+
+@compiled
+def two_strings(rng, count, length, scale, length_2, chars):
+    """Two random strings, ``length`` letters in all, the second of ``length_2``: longest common subsequence."""
+    string, key = np.zeros((count, length), np.int8), np.empty((count, length), np.int8)
+    for b in range(count):
+        begin(rng, b)
+        for i in range(length):
+            key[b, i] = below(rng, chars)
+            string[b, i] = i >= length - length_2
+    return string, key
+
+
+@compiled
+def haystack_and_needle(rng, count, length, scale, length_needle, chars):
+    """A needle written into a random haystack, ``length`` letters in all. A negative needle length -L draws one of 1..L per sample.
+
+    The needle never stands at the very end of the haystack: the place is drawn below its last one.
+    """
+    string, key = np.zeros((count, length), np.int8), np.empty((count, length), np.int8)
+    for b in range(count):
+        begin(rng, b)
+        m = length_needle if length_needle > 0 else 1 + below(rng, -length_needle)
+        h = length - m
+        for i in range(h, length):
+            key[b, i] = below(rng, chars)
+            string[b, i] = 1
+        for i in range(h):
+            key[b, i] = below(rng, chars)
+        place = below(rng, h - m)
+        for i in range(m):
+            key[b, place + i] = key[b, h + i]
+    return string, key
+
+
+@compiled
+def _erdos_renyi(rng, M, p, directed, acyclic, scratch):
+    """Edges with probability p; undirected: where both directions were drawn, so with p squared; self loops stay. Acyclic: upper triangle, nodes shuffled."""
+    n = M.shape[0]
+    reals(rng, scratch, 0.0, 1.0)
+    cut = np.exp(np.log(1.0 - p)) if p <= 0.5 else np.exp(np.log(1.0 - (1.0 - p)))
+    for i in range(n):  # rng.coin for all pairs at once
+        for j in range(n):
+            drawn = scratch[i * n + j] > cut
+            M[i, j] = drawn if p <= 0.5 else not drawn
+    if not directed:
+        for i in range(n):
+            for j in range(i):
+                M[i, j] *= M[j, i]
+                M[j, i] = M[i, j]
+    elif acyclic:
+        order = shuffled(rng, n)
+        upper = M.copy()
+        for i in range(n):
+            for j in range(n):
+                M[i, j] = upper[order[i], order[j]] if order[j] > order[i] else 0.0
+
+
+@compiled
+def graphs(rng, count, length, scale, p, directed, acyclic):
+    """Erdos-Renyi graphs without weights; ``p`` lists the probabilities to choose from."""
+    A, scratch = np.empty((count, length, length)), np.empty(length * length)
+    for b in range(count):
+        begin(rng, b)
+        _erdos_renyi(rng, A[b], p[below(rng, p.size)], directed, acyclic, scratch)
+    return (A,)
+
+
+@compiled
+def graphs_with_source(rng, count, length, scale, p):
+    """Undirected Erdos-Renyi graphs without weights, and a source: breadth-first search."""
+    s, A, scratch = np.empty(count, np.int64), np.empty((count, length, length)), np.empty(length * length)
+    for b in range(count):
+        begin(rng, b)
+        _erdos_renyi(rng, A[b], p[below(rng, p.size)], False, False, scratch)
+        s[b] = below(rng, length)
+    return s, A
+
+
+@compiled
+def _weigh(rng, M, low, high, directed, scale, scratch):
+    """Multiply edges by uniform weights; undirected: by sqrt(w v + 0.001) of the two directions' draws."""
+    n = M.shape[0]
+    reals(rng, scratch, low, high)
+    for i in range(n):
+        for j in range(n):
+            weight = scratch[i * n + j]
+            if not directed:
+                weight = np.sqrt(weight * scratch[j * n + i] + PAIR_EDGE)
+            M[i, j] *= weight
+    truncate(M.ravel(), scale)
+
+
+@compiled
+def weighted_graphs(rng, count, length, scale, p, low, high):
+    """Undirected weighted Erdos-Renyi graphs: Kruskal, Floyd-Warshall."""
+    A, scratch = np.empty((count, length, length)), np.empty(length * length)
+    for b in range(count):
+        begin(rng, b)
+        _erdos_renyi(rng, A[b], p[below(rng, p.size)], False, False, scratch)
+        _weigh(rng, A[b], low, high, False, scale, scratch)
+    return (A,)
+
+
+@compiled
+def weighted_graphs_with_source(rng, count, length, scale, p, low, high, directed):
+    """Weighted Erdos-Renyi graphs, directed ones acyclic, and a source: Prim, Bellman-Ford, Dijkstra, DAG shortest paths."""
+    s, A, scratch = np.empty(count, np.int64), np.empty((count, length, length)), np.empty(length * length)
+    for b in range(count):
+        begin(rng, b)
+        _erdos_renyi(rng, A[b], p[below(rng, p.size)], directed, directed, scratch)
+        _weigh(rng, A[b], low, high, directed, scale, scratch)
+        s[b] = below(rng, length)
+    return s, A
+
+
+@compiled
+def communities(rng, count, length, scale, k, p, eps):
+    """k dense directed blocks; an edge elsewhere appears, one inside a block disappears, with probability eps; no edge back to an earlier block; shuffled."""
+    A, block_size = np.empty((count, length, length)), length // k
+    scratch = np.empty(length * length)
+    for b in range(count):
+        begin(rng, b)
+        probability = p[below(rng, p.size)]
+        present, toggle = np.zeros((length, length)), np.zeros((length, length))
+        for block in range(k):
+            start = block * block_size
+            stop = length if block == k - 1 else start + block_size
+            inside = np.zeros((stop - start, stop - start))
+            _erdos_renyi(rng, inside, probability, True, False, scratch[: inside.size])
+            present[start:stop, start:stop] = inside
+        _erdos_renyi(rng, toggle, eps, True, False, scratch)
+        for i in range(length):
+            for j in range(length):
+                if toggle[i, j] > 0 and min(i // block_size, k - 1) <= min(j // block_size, k - 1):
+                    present[i, j] = 1.0 - present[i, j]
+        order = shuffled(rng, length)
+        for i in range(length):
+            for j in range(length):
+                A[b, i, j] = present[order[i], order[j]]
+    return (A,)
+
+
+@compiled
+def _left_turn(x, y, i, j, k):
+    return (y[k] - y[i]) * (x[j] - x[i]) > (y[j] - y[i]) * (x[k] - x[i])
+
+
+@compiled
+def segment_pairs(rng, count, length, scale, low, high):
+    """Two segments that meet or not as a fair coin says: all four points are drawn again until they do as it says."""
+    x, y = np.empty((count, 4)), np.empty((count, 4))
+    for b in range(count):
+        begin(rng, b)
+        wanted = coin(rng, 0.5) == 1
+        meets = not wanted
+        while meets != wanted:
+            reals(rng, x[b], low, high)
+            reals(rng, y[b], low, high)
+            u, v = x[b], y[b]
+            meets = _left_turn(u, v, 0, 2, 3) != _left_turn(u, v, 1, 2, 3) and _left_turn(u, v, 0, 1, 2) != _left_turn(u, v, 0, 1, 3)
+    truncate(x.ravel(), scale)
+    truncate(y.ravel(), scale)
+    return x, y
+
+
+@compiled
+def _has_collinear(x, y, tolerance):
+    n = x.size
+    for i in range(n):
+        for j in range(i + 1, n):
+            for k in range(j + 1, n):
+                if abs(cross(x[i], y[i], x[j], y[j], x[k], y[k])) < tolerance:
+                    return True
+    return False
+
+
+@compiled
+def disk_points(rng, count, length, scale, origin_x, origin_y, radius, attempts, tolerance):
+    """Points uniform on a disk; a sample with three (nearly) collinear points, after truncation, is drawn again, at most ``attempts`` times (then a NaN says so)."""
+    x, y, unit = np.empty((count, length)), np.empty((count, length)), np.empty(length)
+    for b in range(count):
+        begin(rng, b)
+        for _ in range(attempts):
+            reals(rng, x[b], 0.0, 2 * np.pi)
+            reals(rng, unit, 0.0, 1.0)
+            for i in range(length):
+                angle, distance = x[b, i], radius * np.sqrt(unit[i])
+                x[b, i], y[b, i] = origin_x + distance * np.cos(angle), origin_y + distance * np.sin(angle)
+            truncate(x[b], scale)
+            truncate(y[b], scale)
+            if not _has_collinear(x[b], y[b], tolerance):
+                break
+        else:
+            x[b, 0] = np.nan
+    return x, y
