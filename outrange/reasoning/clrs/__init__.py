@@ -5,10 +5,10 @@
 (4, 16)
 """
 
-from outrange.reasoning.clrs.algorithms.common import generator, hints
+from outrange.reasoning.clrs.algorithms.common import hints
 from outrange.reasoning.clrs.registry import ALGORITHMS, names, register, spec
 from outrange.reasoning.clrs.sample import Dataset, dataset, sample, sample_blocks, trace
 from outrange.reasoning.clrs.specs import Probe, Spec
 from outrange.reasoning.clrs.trace import Trace
 
-__all__ = ["ALGORITHMS", "Dataset", "Probe", "Spec", "Trace", "dataset", "generator", "hints", "names", "register", "sample", "sample_blocks", "spec", "trace"]
+__all__ = ["ALGORITHMS", "Dataset", "Probe", "Spec", "Trace", "dataset", "hints", "names", "register", "sample", "sample_blocks", "spec", "trace"]

@@ -1,10 +1,11 @@
 """How the inputs of the thirty are drawn: the published samplers' own draws, in their order (docs/papers/clrs.md, section 2.1).
 
-Every function draws ``count`` samples of ``length`` and returns one array an argument, samples first. ``scale`` is 10**k when floats are to be cut to k
-decimals (toward zero, after drawing and before the algorithm runs), else 0.
+Every function fills the given arrays, one an argument of the algorithm, samples first. ``scale`` is 10**k when floats are to be cut to k decimals (toward
+zero, after drawing and before the algorithm runs), else 0.
 """
 
 import numpy as np
+from numba import objmode
 
 from outrange.reasoning.clrs.algorithms.common import compiled, cross
 from outrange.reasoning.clrs.rng import begin, below, coin, reals, shuffled
@@ -21,119 +22,96 @@ def truncate(values, scale):
 
 
 @compiled
-def keys(rng, count, length, scale, low, high):
+def keys(rng, key, scale, low, high):
     """Uniform keys: sorting, minimum, quickselect, maximum subarray, matrix chain."""
-    key = np.empty((count, length))
-    for b in range(count):
+    for b in range(key.shape[0]):
         begin(rng, b)
         reals(rng, key[b], low, high)
-    truncate(key.ravel(), scale)
-    return (key,)
+    truncate(key.reshape(-1), scale)
 
 
 @compiled
-def sorted_keys(rng, count, length, scale, low, high):
+def sorted_keys(rng, key, target, scale, low, high):
     """Sorted uniform keys and one target: binary search."""
-    key, target = np.empty((count, length)), np.empty((count, 1))
-    for b in range(count):
+    for b in range(target.size):
         begin(rng, b)
         reals(rng, key[b], low, high)
         key[b].sort()
-        reals(rng, target[b], low, high)
-    truncate(key.ravel(), scale)
-    truncate(target.ravel(), scale)
-    return key, target.ravel()
+        reals(rng, target[b : b + 1], low, high)
+    truncate(key.reshape(-1), scale)
+    truncate(target, scale)
 
 
 @compiled
-def intervals(rng, count, length, scale, low, high):
+def intervals(rng, s, f, scale, low, high):
     """Start and finish times: the smaller and the larger of two uniform draws each."""
-    s, f = np.empty((count, length)), np.empty((count, length))
+    count, length = s.shape
     for b in range(count):
         begin(rng, b)
         reals(rng, s[b], low, high)
         reals(rng, f[b], low, high)
         for i in range(length):
             s[b, i], f[b, i] = min(s[b, i], f[b, i]), max(s[b, i], f[b, i])
-    truncate(s.ravel(), scale)
-    truncate(f.ravel(), scale)
-    return s, f
+    truncate(s.reshape(-1), scale)
+    truncate(f.reshape(-1), scale)
 
 
 @compiled
-def tasks(rng, count, length, scale, max_deadline, low, high):
+def tasks(rng, d, w, scale, max_deadline, low, high):
     """Deadlines 1..max_deadline, not normalised, and uniform weights."""
-    d, w = np.empty((count, length)), np.empty((count, length))
+    count, length = d.shape
     for b in range(count):
         begin(rng, b)
         for i in range(length):
             d[b, i] = below(rng, max_deadline) + 1
         reals(rng, w[b], low, high)
-    truncate(w.ravel(), scale)
-    return d, w
+    truncate(w.reshape(-1), scale)
 
 
 @compiled
-def _pairwise_sum(values, start, stop):
-    """The sum in the order in which ``np.sum`` adds: eight running sums, and blocks over 128 halved."""
-    n = stop - start
-    if n < 8:
-        total = 0.0
-        for i in range(start, stop):
-            total += values[i]
-        return total
-    if n > 128:
-        half = n // 2
-        half -= half % 8
-        return _pairwise_sum(values, start, start + half) + _pairwise_sum(values, start + half, stop)
-    r = values[start : start + 8].copy()
-    full = n - n % 8
-    for i in range(8, full, 8):
-        for j in range(8):
-            r[j] += values[start + i + j]
-    total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]))
-    for i in range(start + full, stop):
-        total += values[i]
+def _numpy_sum(values):
+    """``np.sum`` itself, which adds in an order of its own: the last bits of the probabilities depend on it."""
+    with objmode(total="float64"):
+        total = np.sum(values)
     return total
 
 
 @compiled
-def key_and_gap_probabilities(rng, count, length, scale):
-    """``length`` key and ``length + 1`` gap probabilities that sum to 1 (before any truncation); a 0 pads the keys."""
-    p, q = np.zeros((count, length + 1)), np.empty((count, length + 1))
+def key_and_gap_probabilities(rng, p, q, scale):
+    """n key and n + 1 gap probabilities that sum to 1 (before any truncation); a 0 pads the keys."""
+    count, length = p.shape[0], p.shape[1] - 1
     both = np.empty(2 * length + 1)
     for b in range(count):
         begin(rng, b)
         reals(rng, both, 0.0, 1.0)
-        total = _pairwise_sum(both, 0, both.size)
+        total = _numpy_sum(both)
         for i in range(length):
             p[b, i] = both[i] / total
+        p[b, length] = 0.0
         for i in range(length + 1):
             q[b, i] = both[length + i] / total
-    truncate(p.ravel(), scale)
-    truncate(q.ravel(), scale)
-    return p, q
+    truncate(p.reshape(-1), scale)
+    truncate(q.reshape(-1), scale)
 
 
 @compiled
-def two_strings(rng, count, length, scale, length_2, chars):
-    """Two random strings, ``length`` letters in all, the second of ``length_2``: longest common subsequence."""
-    string, key = np.zeros((count, length), np.int8), np.empty((count, length), np.int8)
+def two_strings(rng, string, key, scale, length_2, chars):
+    """Two random strings, the second of ``length_2`` letters: longest common subsequence."""
+    count, length = key.shape
     for b in range(count):
         begin(rng, b)
         for i in range(length):
             key[b, i] = below(rng, chars)
             string[b, i] = i >= length - length_2
-    return string, key
 
 
 @compiled
-def haystack_and_needle(rng, count, length, scale, length_needle, chars):
-    """A needle written into a random haystack, ``length`` letters in all. A negative needle length -L draws one of 1..L per sample.
+def haystack_and_needle(rng, string, key, scale, length_needle, chars):
+    """A needle written into a random haystack. A negative needle length -L draws one of 1..L per sample.
 
     The needle never stands at the very end of the haystack: the place is drawn below its last one.
     """
-    string, key = np.zeros((count, length), np.int8), np.empty((count, length), np.int8)
+    count, length = key.shape
     for b in range(count):
         begin(rng, b)
         m = length_needle if length_needle > 0 else 1 + below(rng, -length_needle)
@@ -143,10 +121,10 @@ def haystack_and_needle(rng, count, length, scale, length_needle, chars):
             string[b, i] = 1
         for i in range(h):
             key[b, i] = below(rng, chars)
+            string[b, i] = 0
         place = below(rng, h - m)
         for i in range(m):
             key[b, place + i] = key[b, h + i]
-    return string, key
 
 
 @compiled
@@ -169,28 +147,26 @@ def _erdos_renyi(rng, M, p, directed, acyclic, scratch):
         upper = M.copy()
         for i in range(n):
             for j in range(n):
-                M[i, j] = upper[order[i], order[j]] if order[j] > order[i] else 0.0
+                M[i, j] = upper[order[i], order[j]] if order[j] > order[i] else 0
 
 
 @compiled
-def graphs(rng, count, length, scale, p, directed, acyclic):
+def graphs(rng, A, scale, p, directed, acyclic):
     """Erdos-Renyi graphs without weights; ``p`` lists the probabilities to choose from."""
-    A, scratch = np.empty((count, length, length)), np.empty(length * length)
-    for b in range(count):
+    scratch = np.empty(A[0].size)
+    for b in range(A.shape[0]):
         begin(rng, b)
         _erdos_renyi(rng, A[b], p[below(rng, p.size)], directed, acyclic, scratch)
-    return (A,)
 
 
 @compiled
-def graphs_with_source(rng, count, length, scale, p):
+def graphs_with_source(rng, s, A, scale, p):
     """Undirected Erdos-Renyi graphs without weights, and a source: breadth-first search."""
-    s, A, scratch = np.empty(count, np.int64), np.empty((count, length, length)), np.empty(length * length)
-    for b in range(count):
+    scratch = np.empty(A[0].size)
+    for b in range(s.size):
         begin(rng, b)
         _erdos_renyi(rng, A[b], p[below(rng, p.size)], False, False, scratch)
-        s[b] = below(rng, length)
-    return s, A
+        s[b] = below(rng, A.shape[1])
 
 
 @compiled
@@ -204,36 +180,35 @@ def _weigh(rng, M, low, high, directed, scale, scratch):
             if not directed:
                 weight = np.sqrt(weight * scratch[j * n + i] + PAIR_EDGE)
             M[i, j] *= weight
-    truncate(M.ravel(), scale)
+    truncate(M.reshape(-1), scale)
 
 
 @compiled
-def weighted_graphs(rng, count, length, scale, p, low, high):
+def weighted_graphs(rng, A, scale, p, low, high):
     """Undirected weighted Erdos-Renyi graphs: Kruskal, Floyd-Warshall."""
-    A, scratch = np.empty((count, length, length)), np.empty(length * length)
-    for b in range(count):
+    scratch = np.empty(A[0].size)
+    for b in range(A.shape[0]):
         begin(rng, b)
         _erdos_renyi(rng, A[b], p[below(rng, p.size)], False, False, scratch)
         _weigh(rng, A[b], low, high, False, scale, scratch)
-    return (A,)
 
 
 @compiled
-def weighted_graphs_with_source(rng, count, length, scale, p, low, high, directed):
+def weighted_graphs_with_source(rng, s, A, scale, p, low, high, directed):
     """Weighted Erdos-Renyi graphs, directed ones acyclic, and a source: Prim, Bellman-Ford, Dijkstra, DAG shortest paths."""
-    s, A, scratch = np.empty(count, np.int64), np.empty((count, length, length)), np.empty(length * length)
-    for b in range(count):
+    scratch = np.empty(A[0].size)
+    for b in range(s.size):
         begin(rng, b)
         _erdos_renyi(rng, A[b], p[below(rng, p.size)], directed, directed, scratch)
         _weigh(rng, A[b], low, high, directed, scale, scratch)
-        s[b] = below(rng, length)
-    return s, A
+        s[b] = below(rng, A.shape[1])
 
 
 @compiled
-def communities(rng, count, length, scale, k, p, eps):
+def communities(rng, A, scale, k, p, eps):
     """k dense directed blocks; an edge elsewhere appears, one inside a block disappears, with probability eps; no edge back to an earlier block; shuffled."""
-    A, block_size = np.empty((count, length, length)), length // k
+    count, length = A.shape[0], A.shape[1]
+    block_size = length // k
     scratch = np.empty(length * length)
     for b in range(count):
         begin(rng, b)
@@ -254,7 +229,6 @@ def communities(rng, count, length, scale, k, p, eps):
         for i in range(length):
             for j in range(length):
                 A[b, i, j] = present[order[i], order[j]]
-    return (A,)
 
 
 @compiled
@@ -263,10 +237,9 @@ def _left_turn(x, y, i, j, k):
 
 
 @compiled
-def segment_pairs(rng, count, length, scale, low, high):
+def segment_pairs(rng, x, y, scale, low, high):
     """Two segments that meet or not as a fair coin says: all four points are drawn again until they do as it says."""
-    x, y = np.empty((count, 4)), np.empty((count, 4))
-    for b in range(count):
+    for b in range(x.shape[0]):
         begin(rng, b)
         wanted = coin(rng, 0.5) == 1
         meets = not wanted
@@ -275,9 +248,8 @@ def segment_pairs(rng, count, length, scale, low, high):
             reals(rng, y[b], low, high)
             u, v = x[b], y[b]
             meets = _left_turn(u, v, 0, 2, 3) != _left_turn(u, v, 1, 2, 3) and _left_turn(u, v, 0, 1, 2) != _left_turn(u, v, 0, 1, 3)
-    truncate(x.ravel(), scale)
-    truncate(y.ravel(), scale)
-    return x, y
+    truncate(x.reshape(-1), scale)
+    truncate(y.reshape(-1), scale)
 
 
 @compiled
@@ -292,9 +264,10 @@ def _has_collinear(x, y, tolerance):
 
 
 @compiled
-def disk_points(rng, count, length, scale, origin_x, origin_y, radius, attempts, tolerance):
+def disk_points(rng, x, y, scale, origin_x, origin_y, radius, attempts, tolerance):
     """Points uniform on a disk; a sample with three (nearly) collinear points, after truncation, is drawn again, at most ``attempts`` times (then a NaN says so)."""
-    x, y, unit = np.empty((count, length)), np.empty((count, length)), np.empty(length)
+    count, length = x.shape
+    unit = np.empty(length)
     for b in range(count):
         begin(rng, b)
         for _ in range(attempts):
@@ -309,4 +282,3 @@ def disk_points(rng, count, length, scale, origin_x, origin_y, radius, attempts,
                 break
         else:
             x[b, 0] = np.nan
-    return x, y

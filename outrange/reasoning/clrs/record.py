@@ -1,18 +1,23 @@
-"""The recorder: runs an algorithm's generator over a block of inputs and copies every state it yields into flat buffers.
+"""The recorder: runs an algorithm over a block of inputs and copies every state it yields into flat buffers.
 
-One recorder is compiled per algorithm and kept on disk. Numba keys its cache by the recorder's own file and name, so the name carries a hash of every source
-that is compiled into it: an edited algorithm is never served from an old cache. The buffers have one row a step, the steps of all samples one after another;
-when they are full the recorder stops before the sample that did not fit, and is called again with larger ones.
+An algorithm is a plain Python generator. To compile it, each of its ``yield state`` is rewritten to a call that copies the state into the next row, so that
+Numba sees an ordinary function: its own generators run several times slower and never free the arrays they hold (numba issue 1278). Line numbers stay those
+of the source. Run uncompiled, the generator itself is iterated.
+
+Recorders are kept on disk. Numba keys its cache by file and name, so the name carries a hash of every source that is compiled into it: an edited algorithm is
+never served from an old cache. The buffers have one row a step, the steps of all samples one after another. When they are full the recorder still counts the
+steps of the sample that did not fit, and is called again from that sample on with larger ones.
 """
 
+import ast
 import functools
 import hashlib
 import inspect
 import re
 import sys
-import time
+import textwrap
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FunctionType
 
@@ -22,20 +27,23 @@ from numba.core import event, types
 from numba.core.errors import TypingError
 from numba.extending import overload
 
+from outrange.core.errors import BadInput
+from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.specs import Spec
 
 
 def _record_template(inputs, outputs, buffers, ends, first, row):
-    """Run samples first, first + 1, …; returns how many are done. ``ends[b]`` is the row after the last step of sample b."""
+    """Run samples first, first + 1, …; returns how many are done, and the rows used (more than there are if one did not fit).
+
+    ``ends[b]`` is the row after the last step of sample b.
+    """
     capacity = buffers[0].shape[0]
     for b in range(first, ends.size):
-        for state in _algorithm(*(_row(inputs, b) + _row(outputs, b))):  # type: ignore[name-defined]  # noqa: F821
-            if row == capacity:
-                return b
-            _write(buffers, row, state)
-            row += 1
+        row = _algorithm(*(_row(inputs, b) + _row(outputs, b) + (buffers, row)))  # type: ignore[name-defined]  # noqa: F821
+        if row > capacity:
+            return b, row
         ends[b] = row
-    return ends.size
+    return ends.size, row
 
 
 def _row(arrays, b):
@@ -43,24 +51,15 @@ def _row(arrays, b):
 
 
 def _write(buffers, row, state):
-    for buffer, value in zip(buffers, state, strict=True):
-        buffer[row] = value
+    """Copy a state into a row, if there is such a row; returns the next row."""
+    if row < buffers[0].shape[0]:
+        for buffer, value in zip(buffers, state, strict=True):
+            buffer[row] = value
+    return row + 1
 
 
-@njit
-def _put_vector(buffer, row, values):
-    for i in range(values.size):
-        buffer[row, i] = values[i]
-
-
-@njit
-def _put_matrix(buffer, row, values):
-    for i in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            buffer[row, i, j] = values[i, j]
-
-
-def _function(text: str, **names):
+def _function(text: str) -> Callable:
+    names: dict = {}
     exec(text, names)  # noqa: S102 - the text is made here, from numbers only
     return names["function"]
 
@@ -75,14 +74,58 @@ def _row_compiled(arrays, b):
 def _write_compiled(buffers, row, state):
     if len(buffers) != len(state):
         raise TypingError(f"the algorithm yields {len(state)} values, its spec has {len(buffers)} hints; yield one per hint, in the order of the spec")
-    lines = ["def function(buffers, row, state):"]
+    lines = ["def function(buffers, row, state):", "    if row < buffers[0].shape[0]:"]
     for k, (buffer, value) in enumerate(zip(buffers, state, strict=True)):
-        dimensions = value.ndim if isinstance(value, types.Array) else 0
-        if dimensions != buffer.ndim - 1:
-            raise TypingError(f"hint number {k + 1} has {dimensions} axes, its spec says {buffer.ndim - 1}; yield an index for a node mask_one")
-        put = ("buffers[{k}][row] = state[{k}]", "vector(buffers[{k}], row, state[{k}])", "matrix(buffers[{k}], row, state[{k}])")[dimensions]
-        lines.append("    " + put.format(k=k))
-    return _function("\n".join(lines), vector=_put_vector, matrix=_put_matrix)
+        axes = value.ndim if isinstance(value, types.Array) else 0
+        if axes != buffer.ndim - 1:
+            raise TypingError(f"hint number {k + 1} has {axes} axes, its spec says {buffer.ndim - 1}; yield an index for a node mask_one")
+        lines.append(f"        buffer{k}, value{k} = buffers[{k}], state[{k}]")
+        lines += [f"{'    ' * (axis + 2)}for i{axis} in range(value{k}.shape[{axis}]):" for axis in range(axes)]
+        indices = "".join(f", i{axis}" for axis in range(axes))
+        lines.append(f"{'    ' * (axes + 2)}buffer{k}[row{indices}] = value{k}" + (f"[{indices[2:]}]" if axes else ""))
+    return _function("\n".join([*lines, "    return row + 1"]))
+
+
+class _Recording(ast.NodeTransformer):
+    """``yield state`` becomes ``_row = _write(_buffers, _row, state)``, and every return hands back ``_row``."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if isinstance(node.value, ast.Yield):
+            call = ast.parse("_row = _write(_buffers, _row, None)").body[0]
+            call.value.args[2] = node.value.value  # type: ignore[attr-defined]
+            return ast.fix_missing_locations(ast.copy_location(call, node))
+        return self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        return ast.fix_missing_locations(ast.copy_location(ast.parse("return _row").body[0], node))
+
+    def visit_Yield(self, node: ast.Yield) -> ast.AST:
+        raise BadInput(f"line {node.lineno}: a yield whose value is used; write 'yield hints(...)' as a statement of its own")
+
+    def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.AST:
+        raise BadInput(f"line {node.lineno}: 'yield from' cannot be compiled; yield each step in the algorithm itself")
+
+
+def recording_function(algorithm: Callable) -> Callable:
+    """An algorithm as an ordinary function that writes its steps: its parameters, then ``_buffers`` and ``_row``; returns the row after its last step."""
+    name = algorithm.__name__
+    if algorithm.__closure__:
+        raise BadInput(f"algorithm {name}: uses variables of an enclosing function ({', '.join(algorithm.__code__.co_freevars)}); define it at module level")
+    try:
+        lines, start = inspect.getsourcelines(algorithm)
+    except (OSError, TypeError) as error:
+        raise BadInput(f"algorithm {name}: its source cannot be read, so it cannot be compiled; define it in a file or a notebook cell") from error
+    tree = ast.parse(textwrap.dedent("".join(lines)))
+    ast.increment_lineno(tree, start - 1)
+    definition = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name)
+    definition.decorator_list = []
+    definition.returns = None
+    _Recording().generic_visit(definition)
+    definition.args.args += [ast.arg("_buffers"), ast.arg("_row")]
+    definition.body.append(ast.parse("return _row").body[0])
+    names = {**algorithm.__globals__, "_write": _write}
+    exec(compile(ast.fix_missing_locations(ast.Module([definition], [])), inspect.getsourcefile(algorithm) or "<algorithm>", "exec"), names)  # noqa: S102
+    return names[name]
 
 
 @functools.cache
@@ -102,15 +145,23 @@ def _fingerprint(algorithm: Callable) -> str | None:
 
 
 def make_recorder(name: str, algorithm: Callable) -> Callable:
-    """The recorder of one algorithm (a generator, compiled or plain), compiled at its first call."""
-    plain = getattr(algorithm, "py_func", algorithm)
-    if not config.DISABLE_JIT and plain is algorithm:
-        algorithm = njit(plain)
-    fingerprint = _fingerprint(plain)
+    """The recorder of one algorithm, compiled at its first call."""
+    fingerprint = _fingerprint(algorithm)
     title = re.sub(r"\W", "_", f"record_{name}_{fingerprint}")
-    record = FunctionType(_record_template.__code__, {**globals(), "_algorithm": algorithm}, title)
-    record.__qualname__, record.__module__, record.__doc__ = title, __name__, _record_template.__doc__
+    record = FunctionType(_record_template.__code__, {**globals(), "_algorithm": njit(recording_function(algorithm))}, title)
+    record.__qualname__, record.__module__ = title, __name__
     return njit(record, cache=fingerprint is not None)
+
+
+def _run_plain(algorithm: Callable, inputs, outputs, buffers, ends, first, row):
+    """The recorder without a compiler: iterates the generator itself."""
+    for b in range(first, ends.size):
+        for state in algorithm(*_row(inputs, b), *_row(outputs, b)):
+            row = _write(buffers, row, state)
+        if row > buffers[0].shape[0]:
+            return b, row
+        ends[b] = row
+    return ends.size, row
 
 
 class _Announcer(event.Listener):
@@ -121,7 +172,7 @@ class _Announcer(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         if not self.said:
-            self.said, self.began = True, time.perf_counter()
+            self.said = True
             print(f"outrange: compiling {self.what} (once; the result is kept on disk) …", file=sys.stderr, flush=True)
 
     def on_end(self, event: event.Event) -> None:
@@ -143,13 +194,9 @@ class Recorder:
 
     def __init__(self, name: str, spec: Spec, algorithm: Callable, plain: bool = False) -> None:
         self.name, self.spec = name, spec
-        if plain:
-            names = {**globals(), "_algorithm": getattr(algorithm, "py_func", algorithm)}
-            self._run = FunctionType(_record_template.__code__, names, "record_plain")
-        else:
-            self._run = make_recorder(name, algorithm)
+        self._ready = plain or bool(config.DISABLE_JIT)
+        self._run = functools.partial(_run_plain, algorithm) if self._ready else make_recorder(name, algorithm)
         self._steps: dict[int, int] = {}  # size -> the most steps a sample has taken so far
-        self._ready = plain
 
     def __call__(self, inputs: tuple[np.ndarray, ...], count: int, size: int):
         """Record ``count`` samples of ``size`` nodes.
@@ -164,18 +211,15 @@ class Recorder:
         buffers = self._allocate(capacity, size)
         done, rows = 0, 0
         while True:
-            if self._ready:
-                done = self._run(inputs, outputs, buffers, ends, done, rows)
-            else:
-                with announced(self.name):
-                    done = self._run(inputs, outputs, buffers, ends, done, rows)
-                self._ready = True
+            with nullcontext() if self._ready else announced(self.name):
+                done, used = self._run(inputs, outputs, buffers, ends, done, rows)
+            self._ready = True
             rows = int(ends[done - 1]) if done else 0
             if done == count:
                 break
             for output in outputs:
                 output[done] = 0  # the sample that did not fit starts again
-            capacity *= 2
+            capacity = max(2 * capacity, used)
             smaller, buffers = buffers, self._allocate(capacity, size)
             for old, new in zip(smaller, buffers, strict=True):
                 new[:rows] = old[:rows]
@@ -189,4 +233,4 @@ class Recorder:
     def _allocate(self, capacity: int, size: int) -> tuple[np.ndarray, ...]:
         if not self.spec.hints:  # an algorithm without hints still yields steps; they are counted, not kept
             return (np.empty((capacity, 0), np.int8),)
-        return tuple(np.empty((capacity, *p.recorded_shape(size)), p.recorded_dtype) for p in self.spec.hints.values())
+        return tuple(pool.empty((capacity, *p.recorded_shape(size)), p.recorded_dtype) for p in self.spec.hints.values())

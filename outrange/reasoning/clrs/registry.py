@@ -82,8 +82,7 @@ def register(name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, s
 
 
 def _parameters(function: Callable, field: str) -> list[str]:
-    plain = getattr(function, "py_func", function)
-    code = getattr(plain, "__code__", None)
+    code = getattr(function, "__code__", None)
     if code is None or not code.co_flags & 0x20:
         raise BadInput(f"{field}: {brief(function)} is not a generator function; write a function that yields its hints")
     return list(code.co_varnames[: code.co_argcount])

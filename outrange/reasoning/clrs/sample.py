@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from outrange.core.errors import BadInput, brief, unknown
+from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.registry import Algorithm, algorithm
 from outrange.reasoning.clrs.samplers import PerItem, Sequential, UserSampler, whole
 from outrange.reasoning.clrs.trace import Block, Trace
@@ -73,11 +74,11 @@ def _blocks(known: Algorithm, source: Sequential | PerItem, first: int, count: i
     edges = any(probe.location == "edge" for probe in known.spec.values())
     if edges and length * length * 8 > MOST_BYTES:
         raise BadInput(f"{known.name} length: {length} needs matrices of {length * length * 8 / 2**30:.0f} GiB; at most {int((MOST_BYTES / 8) ** 0.5)}")
-    stop, size = first + count, length
+    stop, size = first + count, known.sampler.size(length)
     while first < stop:
         block_count = min(_block_samples(known, size), stop - first)
-        drawn = known.sampler.draw(source, first, block_count, length, scale, values)
-        size = next(a.shape[1] for a in drawn if a.ndim > 1)
+        drawn = tuple(pool.empty((block_count, *p.recorded_shape(size)), p.recorded_dtype) for p in known.spec.arguments.values())
+        known.sampler.draw(source, first, drawn, scale, values)
         yield Block(known.name, known.spec, size, drawn, *known.record(drawn, block_count, size))
         first += block_count
 

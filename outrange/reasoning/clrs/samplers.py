@@ -1,6 +1,6 @@
 """Which draw belongs to which algorithm, with the published options and defaults; and the wrapper that gives a user's sampler the same face.
 
-A sampler checks its options once and then draws blocks: ``sampler.draw(source, first, count, length, scale, options)``, where ``source`` says where the
+A sampler checks its options once and then draws blocks: ``sampler.draw(source, first, arrays, scale, options)``, where ``source`` says where the
 randomness comes from (``Sequential``: one generator for all samples, as the published package; ``PerItem``: one for every item, for datasets).
 """
 
@@ -103,6 +103,7 @@ class Sampler:
     minimum: int = 2
     why: str = "shorter inputs have no trace"
     fixed: tuple = ()
+    size: Callable[[int], int] = lambda length: length  # the number of nodes
 
     def check(self, name: str, length: object, options: Mapping[str, Any]) -> tuple[int, tuple]:
         """The checked (length, arguments of the draw)."""
@@ -136,16 +137,13 @@ class Sampler:
             if needle == 0 or n - 2 * abs(needle) < 1:
                 raise BadInput(f"{name} length_needle: {needle} does not fit {n} letters; the needle (1 up) must be shorter than its haystack")
 
-    def draw(self, source: Sequential | PerItem, first: int, count: int, length: int, scale: float, arguments: tuple) -> tuple[np.ndarray, ...]:
-        with announced(f"the sampler {self.function.__name__}"):
-            if isinstance(source, PerItem):
-                with np.errstate(over="ignore"):  # uint64 arithmetic that is meant to wrap, when run as plain Python
-                    drawn = self.function(source.compiled(first), count, length, scale, *arguments)
-            else:
-                drawn = self.function(source.compiled(first), count, length, scale, *arguments)
-        if np.isnan(drawn[0].flat[0]) or (self.function is draw.disk_points and np.isnan(drawn[0]).any()):
-            raise BadInput(f"length: {length} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points, more decimals or a larger radius")
-        return drawn
+    def draw(self, source: Sequential | PerItem, first: int, arrays: tuple[np.ndarray, ...], scale: float, arguments: tuple) -> None:
+        """Fill ``arrays``, one an argument of the algorithm, samples first, with samples ``first``, ``first + 1``, …"""
+        with announced(f"the sampler of {self.function.__name__}"), np.errstate(over="ignore"):  # as plain Python, uint64 arithmetic that is meant to wrap warns
+            self.function(source.compiled(first), *arrays, scale, *arguments)
+        if self.function is draw.disk_points and np.isnan(arrays[0][:, 0]).any():
+            points = arrays[0].shape[1]
+            raise BadInput(f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points, more decimals or a larger radius")
 
 
 class UserSampler:
@@ -200,7 +198,7 @@ SAMPLERS: dict[str, Sampler] = {
     "activity_selector": Sampler(draw.intervals, _UNIT),
     "task_scheduling": Sampler(draw.tasks, {"max_deadline": None} | _UNIT),
     "lcs_length": Sampler(draw.two_strings, {"length_2": None, "chars": 4}, why="two strings of at least one letter"),
-    "optimal_bst": Sampler(draw.key_and_gap_probabilities, minimum=1),
+    "optimal_bst": Sampler(draw.key_and_gap_probabilities, minimum=1, size=lambda length: length + 1),
     "dfs": Sampler(draw.graphs, _HALF, fixed=(True, False)),
     "topological_sort": Sampler(draw.graphs, _HALF, fixed=(True, True)),
     **dict.fromkeys(("articulation_points", "bridges"), Sampler(draw.graphs, _FIFTH, fixed=(False, False))),
@@ -211,6 +209,6 @@ SAMPLERS: dict[str, Sampler] = {
     "mst_kruskal": Sampler(draw.weighted_graphs, _FIFTH | _UNIT),
     "floyd_warshall": Sampler(draw.weighted_graphs, _HALF | _UNIT),
     **dict.fromkeys(("naive_string_matcher", "kmp_matcher"), Sampler(draw.haystack_and_needle, {"length_needle": None, "chars": 4}, **_TWO_STRINGS)),
-    "segments_intersect": Sampler(draw.segment_pairs, _UNIT, minimum=1),
+    "segments_intersect": Sampler(draw.segment_pairs, _UNIT, minimum=1, size=lambda length: 4),
     **dict.fromkeys(("graham_scan", "jarvis_march"), _DISK),
 }

@@ -61,16 +61,14 @@ class Probe:
 
     @property
     def dtype(self) -> np.dtype:
-        """The dtype of the recorded and of the public array."""
+        """The dtype of the public array."""
         if self.type == "scalar":
             return np.dtype(np.int64 if self.integer else np.float64)
         return np.dtype(np.int32 if self.type in ("pointer", "should_be_permutation") else np.int8)
 
     @property
     def recorded_dtype(self) -> np.dtype:
-        """The dtype while running: scalars always float64, a mask_one is one int64."""
-        if self.type == "scalar":
-            return np.dtype(np.float64)
+        """The dtype while running: that of the public array, but int64 for the one index of a mask_one."""
         return np.dtype(np.int64) if self.type == "mask_one" else self.dtype
 
     def recorded_shape(self, size: int) -> tuple[int, ...]:

@@ -9,27 +9,41 @@ from functools import cached_property
 import numpy as np
 
 from outrange.reasoning.clrs.algorithms.common import compiled
+
+from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.specs import Probe, Spec
 
 
 @compiled
-def _one_hot(indices, classes):
-    """Rows of ``classes`` cells with a 1 at each index; an index of -1 gives a hidden cell: -1 in the last place."""
-    rows = np.zeros((indices.size, classes), np.int8)
+def _one_hot(indices, rows):
+    """Fill each row of ``rows`` with 0 and a 1 at its index; an index of -1 gives a hidden cell: -1 in the last place."""
+    classes = rows.shape[1]
     for i in range(indices.size):
+        for k in range(classes):
+            rows[i, k] = 0
         if indices[i] >= 0:
             rows[i, indices[i]] = 1
         else:
             rows[i, classes - 1] = -1
-    return rows
+
+
+@compiled
+def _adjacency(A, adjacency):
+    """1 where A is not 0, and on the diagonal."""
+    for b in range(A.shape[0]):
+        for i in range(A.shape[1]):
+            for j in range(A.shape[2]):
+                adjacency[b, i, j] = A[b, i, j] != 0
+            adjacency[b, i, i] = 1
 
 
 def public(probe: Probe, recorded: np.ndarray, size: int) -> np.ndarray:
     """The public array of recorded values (any number of leading axes)."""
-    if probe.by_index:
-        classes = probe.classes or size
-        return _one_hot(recorded.reshape(-1), classes).reshape(*recorded.shape, classes)
-    return recorded if recorded.dtype == probe.dtype else recorded.astype(probe.dtype)
+    if not probe.by_index:
+        return recorded
+    rows = pool.empty((*recorded.shape, probe.classes or size), probe.dtype)
+    _one_hot(recorded.reshape(-1), rows.reshape(-1, rows.shape[-1]))
+    return rows
 
 
 def even_positions(spec: Spec, arguments: dict[str, np.ndarray], count: int, size: int) -> np.ndarray:
@@ -68,9 +82,8 @@ class Block:
                 given = self.positions
                 result[name] = even_positions(self.spec, self.arguments, len(self), self.size) if given is None else given
             elif name == "adj":
-                adjacency = (self.arguments["A"] != 0).astype(np.int8)
-                np.einsum("bii->bi", adjacency)[...] = 1
-                result[name] = adjacency
+                result[name] = pool.empty(self.arguments["A"].shape, probe.dtype)
+                _adjacency(self.arguments["A"], result[name])
             else:
                 result[name] = public(probe, self.arguments[name], self.size)
         return result

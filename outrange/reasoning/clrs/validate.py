@@ -76,7 +76,10 @@ def _converted(field: str, probe: Probe, array: np.ndarray, size: int) -> np.nda
         wanted = f"{recorded}" if not probe.by_index else f"{recorded} (indices) or {(*recorded, probe.classes or size)} (one-hot)"
         raise BadInput(f"{field}: has shape {array.shape}; with {size} nodes it must have shape {wanted if probe.by_index else shape}")
     if probe.type == "scalar":
-        return array.astype(np.float64)
+        fractional = array != np.trunc(array)
+        if probe.integer and fractional.any():
+            raise BadInput(f"{field}: holds {array[fractional][0]:g}; only whole numbers are allowed (edges here carry no weight: 1 or 0)")
+        return array.astype(probe.recorded_dtype)
     top = {"mask": 1, "categorical": probe.classes - 1}.get(probe.type, size - 1)
     wrong = (array < 0) | (array > top) | (array != np.trunc(array))
     if wrong.any():
@@ -111,7 +114,7 @@ def _check_algorithm(name: str, values: Mapping[str, np.ndarray], size: int) -> 
     if name == "activity_selector" and (values["s"] > values["f"]).any():
         i = int(np.argmax(values["s"] > values["f"]))
         raise BadInput(f"activity_selector s: activity {i} starts at {values['s'][i]:g}, after its finish {values['f'][i]:g}; s must not exceed f")
-    if name == "task_scheduling" and ((values["d"] < 1) | (values["d"] != np.trunc(values["d"]))).any():
+    if name == "task_scheduling" and (values["d"] < 1).any():
         raise BadInput("task_scheduling d: deadlines must be whole numbers from 1 up")
     if name == "optimal_bst" and any((values[k] < 0).any() or values[k].sum() > 1e6 for k in "pq"):
         raise BadInput("optimal_bst p, q: must be probabilities, so not negative")

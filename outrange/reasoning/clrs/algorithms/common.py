@@ -15,7 +15,6 @@ from numba import njit, objmode
 from outrange.reasoning.clrs.specs import CLRS30, Spec
 
 compiled = njit(cache=True)
-generator = njit  # compiled, and cached, as part of the recorder that runs it (see record.py)
 
 WHITE, GREY, BLACK = 0, 1, 2
 

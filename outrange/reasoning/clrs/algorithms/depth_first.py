@@ -5,7 +5,7 @@ the node being worked on; ``v`` is where the scan of its neighbours stands, and 
 for its first white neighbour from the lowest number on and pushes it, or else finishes u and pops. Time starts at 0 and grows by repeated addition of 0.01.
 """
 
-from outrange.reasoning.clrs.algorithms.common import BLACK, GREY, WHITE, argsort, generator, graph_of, hints, identity, mask, point_to_self, transpose, zeros
+from outrange.reasoning.clrs.algorithms.common import BLACK, GREY, WHITE, argsort, graph_of, hints, identity, mask, point_to_self, transpose, zeros
 
 DfsHints = hints("dfs")
 TopologicalHints = hints("topological_sort")
@@ -17,7 +17,6 @@ DagHints = hints("dag_shortest_paths")
 TICK = 0.01
 
 
-@generator
 def dfs(A, pi):
     """Depth-first search from every node not yet seen; ``pi`` is the forest. Three steps a node: pushed (or start of a tree), discovered, finished."""
     n = A.shape[0]
@@ -54,7 +53,6 @@ def dfs(A, pi):
             u = s_last
 
 
-@generator
 def topological_sort(A, topo, topo_head_out):
     """Nodes in the reverse order of finishing: each new head points to the one before it. Only roots have a step for their discovery."""
     n = A.shape[0]
@@ -90,7 +88,6 @@ def topological_sort(A, topo, topo_head_out):
     topo_head_out[0] = topo_head
 
 
-@generator
 def articulation_points(A, is_cut):
     """Nodes whose removal disconnects their component: a root with two children, or a node with a child that reaches (``low``) no further up than it.
 
@@ -152,7 +149,6 @@ def articulation_points(A, is_cut):
             u = s_last
 
 
-@generator
 def bridges(A, is_bridge):
     """Edges whose removal disconnects their component: those to a child that reaches (``low``) no further up than itself. Pairs without an edge hold -1."""
     n = A.shape[0]
@@ -201,7 +197,6 @@ def bridges(A, is_bridge):
             u = s_last
 
 
-@generator
 def strongly_connected_components(A, scc_id):
     """Kosaraju: one search of A (phase 0), then one of its transpose with roots by falling finishing time (phase 1), whose trees are the components.
 
@@ -257,7 +252,6 @@ def strongly_connected_components(A, scc_id):
                 u = s_last
 
 
-@generator
 def dag_shortest_paths(s, A, pi):
     """Shortest paths in an acyclic graph: a topological sort of what the source reaches (phase 0), then one relaxation of each node in that order (phase 1)."""
     n = A.shape[0]

@@ -1,11 +1,10 @@
 """Divide and conquer (CLRS section 4.1, exercise 4.1-5)."""
 
-from outrange.reasoning.clrs.algorithms.common import chain, generator, hints
+from outrange.reasoning.clrs.algorithms.common import chain, hints
 
 KadaneHints = hints("find_maximum_subarray_kadane")
 
 
-@generator
 def find_maximum_subarray_kadane(key, start, end):
     """Kadane's scan for the contiguous run with the largest sum. Records the start, then one step per element."""
     places = chain(key.size)

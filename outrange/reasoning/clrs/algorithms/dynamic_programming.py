@@ -1,6 +1,6 @@
 """Dynamic programming (CLRS sections 15.2, 15.4 and 15.5). Matrix chain and LCS sweep the whole table until nothing changes, one step a sweep."""
 
-from outrange.reasoning.clrs.algorithms.common import chain, equal, fill, generator, hints, mask_matrix, matrix, two_chains, first_of_second
+from outrange.reasoning.clrs.algorithms.common import chain, equal, fill, hints, mask_matrix, matrix, two_chains, first_of_second
 
 MatrixChainHints = hints("matrix_chain_order")
 LCSHints = hints("lcs_length")
@@ -10,7 +10,6 @@ DIAGONAL, UP, LEFT, HIDDEN = 0, 1, 2, -1
 UNREACHED = 1e9
 
 
-@generator
 def matrix_chain_order(p, s):
     """Where to split the product of the matrices i..j, matrix i being p[i-1] x p[i]; m[i, j] is the cost found so far.
 
@@ -38,7 +37,6 @@ def matrix_chain_order(p, s):
         changed = not equal(before, m)
 
 
-@generator
 def lcs_length(string, key, b):
     """Longest common subsequence of two strings laid end to end; cell (i, j) of the table is the edge from letter i of the first to letter j of the second.
 
@@ -78,7 +76,6 @@ def lcs_length(string, key, b):
         changed = not equal(before, c)
 
 
-@generator
 def optimal_bst(p, q, root):
     """The binary search tree with the least expected cost for keys of probability p and gaps of probability q, one step per tree size.
 

@@ -2,7 +2,7 @@
 
 import math
 
-from outrange.reasoning.clrs.algorithms.common import argsort, chain, cross, generator, hints, identity, mask, zeros
+from outrange.reasoning.clrs.algorithms.common import argsort, chain, cross, hints, identity, mask, zeros
 
 SegmentHints = hints("segments_intersect")
 GrahamHints = hints("graham_scan")
@@ -11,7 +11,6 @@ JarvisHints = hints("jarvis_march")
 BEFORE_ALL = -123456789.0
 
 
-@generator
 def segments_intersect(x, y, intersect):
     """Whether the segment of points 0, 1 meets that of points 2, 3: one step per point, with its side of, and whether it is in the box of, the other segment."""
     side, on_seg = zeros(4), mask(4)
@@ -28,7 +27,6 @@ def segments_intersect(x, y, intersect):
     intersect[0] = crosses
 
 
-@generator
 def graham_scan(x, y, in_hull):
     """Graham: points by angle around the lowest one, each pushed after those that would make a right turn are popped.
 
@@ -64,7 +62,6 @@ def graham_scan(x, y, in_hull):
         yield GrahamHints(best=best, atans=atans, in_hull_h=in_hull, stack_prev=stack_prev, last_stack=top, i=i, phase=4)
 
 
-@generator
 def jarvis_march(x, y, in_hull):
     """Jarvis: from the lowest point on, the next hull point is the one with no point to the right of the way to it. One step per comparison and per hull point."""
     n = x.size

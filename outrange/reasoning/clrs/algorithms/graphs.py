@@ -1,6 +1,6 @@
 """Breadth-first search, spanning trees and shortest paths (CLRS chapters 22 to 25). ``A[u, v]`` is the weight of the edge u to v, 0 where there is none."""
 
-from outrange.reasoning.clrs.algorithms.common import argsort, first_in_queue, generator, graph_of, hints, identity, mask, matrix, point_to_self, zeros, fill, mask_matrix
+from outrange.reasoning.clrs.algorithms.common import argsort, first_in_queue, graph_of, hints, identity, mask, matrix, point_to_self, zeros, fill, mask_matrix
 
 BfsHints = hints("bfs")
 KruskalHints = hints("mst_kruskal")
@@ -10,7 +10,6 @@ DijkstraHints = hints("dijkstra")
 FloydWarshallHints = hints("floyd_warshall")
 
 
-@generator
 def bfs(s, A, pi):
     """Breadth-first search, one step a level; a node's parent is the lowest-numbered neighbour one level nearer. The step is recorded before the level."""
     n = A.shape[0]
@@ -34,7 +33,6 @@ def bfs(s, A, pi):
                             grown = True
 
 
-@generator
 def mst_kruskal(A, in_mst):
     """Kruskal: edges by rising weight, kept if their ends are in different trees. ``pi`` is the union-find forest, compressed along the climb to each root.
 
@@ -84,7 +82,6 @@ def mst_kruskal(A, in_mst):
         yield KruskalHints(in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=0)
 
 
-@generator
 def mst_prim(s, A, pi):
     """Prim: grow one tree from s by the lightest edge that leaves it. Records the start, then one step per node taken into the tree."""
     n = A.shape[0]
@@ -105,7 +102,6 @@ def mst_prim(s, A, pi):
         u = first_in_queue(key, in_queue)
 
 
-@generator
 def bellman_ford(s, A, pi):
     """Bellman-Ford, one step per sweep over all edges; a sweep uses the distances of the sweep before it. The step is recorded before the sweep."""
     n = A.shape[0]
@@ -130,7 +126,6 @@ def bellman_ford(s, A, pi):
             changed = changed or d[i] != before[i]
 
 
-@generator
 def dijkstra(s, A, pi):
     """Dijkstra: settle the queued node with the shortest distance. Records the start, then one step per settled node."""
     n = A.shape[0]
@@ -151,7 +146,6 @@ def dijkstra(s, A, pi):
         u = first_in_queue(d, in_queue)
 
 
-@generator
 def floyd_warshall(A, Pi):
     """All shortest paths by allowing one more node k on the way at a time; ``Pi[i, j]`` is the node before j. The step is recorded before the update."""
     n = A.shape[0]

@@ -1,12 +1,11 @@
 """Greedy algorithms (CLRS sections 16.1 and 16.5)."""
 
-from outrange.reasoning.clrs.algorithms.common import argsort, chain, generator, hints
+from outrange.reasoning.clrs.algorithms.common import argsort, chain, hints
 
 ActivityHints = hints("activity_selector")
 TaskHints = hints("task_scheduling")
 
 
-@generator
 def activity_selector(s, f, selected):
     """A largest set of activities [s, f) that do not overlap: of those that start late enough, always the one that finishes first."""
     places = chain(s.size)
@@ -20,7 +19,6 @@ def activity_selector(s, f, selected):
         yield ActivityHints(pred_h=places, selected_h=selected, m=m, k=k)
 
 
-@generator
 def task_scheduling(d, w, selected):
     """Unit tasks with deadlines d and penalties w, dearest first, each taken if the number already taken is below its deadline.
 

@@ -1,13 +1,12 @@
 """Searching and order statistics (CLRS chapters 9 and 12, exercise 2.3-5)."""
 
-from outrange.reasoning.clrs.algorithms.common import chain, chain_of, generator, hints, identity
+from outrange.reasoning.clrs.algorithms.common import chain, chain_of, hints, identity
 
 MinimumHints = hints("minimum")
 BinarySearchHints = hints("binary_search")
 QuickselectHints = hints("quickselect")
 
 
-@generator
 def minimum(key, found):
     """The first of the smallest elements. Records the start, then one step per comparison."""
     places, best = chain(key.size), 0
@@ -19,7 +18,6 @@ def minimum(key, found):
     found[0] = best
 
 
-@generator
 def binary_search(key, target, found):
     """The first place in the sorted ``key`` that is not smaller than ``target``; the last place if none is. Records the start, then one step per halving."""
     places, low, high = chain(key.size), 0, key.size - 1
@@ -35,7 +33,6 @@ def binary_search(key, target, found):
     found[0] = high
 
 
-@generator
 def quickselect(key, median):
     """The element of rank n // 2, by quicksort's partition of the one side that holds it. Segments of one element are partitioned too.
 

@@ -1,13 +1,12 @@
 """Sorting (CLRS chapters 2, 6 and 7, problem 2-2). ``order[i]`` is the input element that stands at place i; hints name elements, not places."""
 
-from outrange.reasoning.clrs.algorithms.common import chain_of, generator, heap_of, hints, identity
+from outrange.reasoning.clrs.algorithms.common import chain_of, heap_of, hints, identity
 
 SortHints = hints("insertion_sort")  # and bubble_sort
 HeapHints = hints("heapsort")
 QuickHints = hints("quicksort")
 
 
-@generator
 def insertion_sort(key, pred):
     """Insertion sort, stable. Records the start, then one step per inserted element."""
     order = identity(key.size)
@@ -22,7 +21,6 @@ def insertion_sort(key, pred):
         yield SortHints(pred_h=chain_of(order, pred), i=displaced, j=j)
 
 
-@generator
 def bubble_sort(key, pred):
     """Bubble sort. Records the start, then one step per comparison."""
     order = identity(key.size)
@@ -34,7 +32,6 @@ def bubble_sort(key, pred):
             yield SortHints(pred_h=chain_of(order, pred), i=order[i], j=order[j])
 
 
-@generator
 def heapsort(key, pred):
     """Heapsort. Phase 0 sifts every place down to build the heap; then phase 1 retires the root and phase 2 sifts its successor down."""
     n = key.size
@@ -73,7 +70,6 @@ def heapsort(key, pred):
             root = largest
 
 
-@generator
 def quicksort(key, pred):
     """Quicksort with Lomuto's partition, the last element as pivot. No step for the start; one per comparison and one per placed pivot."""
     order = identity(key.size)

@@ -3,13 +3,12 @@
 Without a match the answer is h, the first node of the needle.
 """
 
-from outrange.reasoning.clrs.algorithms.common import first_of_second, generator, hints, identity, mask, two_chains
+from outrange.reasoning.clrs.algorithms.common import first_of_second, hints, identity, mask, two_chains
 
 NaiveHints = hints("naive_string_matcher")
 KmpHints = hints("kmp_matcher")
 
 
-@generator
 def naive_string_matcher(string, key, match):
     """Try every shift s of the needle in turn. One step per shift and one per matching letter that is not the last."""
     places, h = two_chains(string), first_of_second(string)
@@ -26,7 +25,6 @@ def naive_string_matcher(string, key, match):
             yield NaiveHints(pred_h=places, s=s, i=i, j=h + j)
 
 
-@generator
 def kmp_matcher(string, key, match):
     """Knuth-Morris-Pratt. Phase 0 builds the failure links ``pi`` of the needle, phase 1 runs the haystack through them.
 
