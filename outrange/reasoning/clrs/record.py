@@ -17,14 +17,14 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
 
 import numpy as np
 from numba import config, njit
 from numba.core import event, types
-from numba.core.errors import TypingError
+from numba.core.errors import NumbaError, TypingError
 from numba.extending import overload
 
 from outrange.core.errors import BadInput
@@ -189,6 +189,19 @@ def announced(what: str):
         yield
 
 
+@contextmanager
+def _explained(name: str):
+    """Within this block, a refusal of the compiler's becomes one sentence."""
+    try:
+        yield
+    except NumbaError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in lines if line and not line.startswith(("Failed in", "During:", "File"))), "no reason given")
+        where = next((line for line in lines if line.startswith("File")), "")
+        advice = "; yield the same types at every yield, e.g. int and float alike" if "unify" in reason else ""
+        raise BadInput(f"algorithm {name}: Numba cannot compile it: {reason[:300]} {where}".strip() + advice) from error
+
+
 class Recorder:
     """Runs one algorithm over blocks of inputs. ``plain=True`` runs its text as ordinary Python instead."""
 
@@ -211,9 +224,12 @@ class Recorder:
         buffers = self._allocate(capacity, size)
         done, rows = 0, 0
         while True:
-            with nullcontext() if self._ready else announced(self.name):
+            if self._ready:
                 done, used = self._run(inputs, outputs, buffers, ends, done, rows)
-            self._ready = True
+            else:
+                with announced(self.name), _explained(self.name):
+                    done, used = self._run(inputs, outputs, buffers, ends, done, rows)
+                self._ready = True
             rows = int(ends[done - 1]) if done else 0
             if done == count:
                 break

@@ -10,7 +10,10 @@ The paper leaves open what is marked *ours* here:
 With a trace in front only what follows its last ``|`` counts for shape and clrs (ours).
 """
 
+import json
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from outrange.core.errors import BadInput, brief
@@ -56,3 +59,40 @@ def _leaves(value: Any):
             yield from _leaves(v)
     else:
         yield value
+
+
+def score_file(path: Path) -> dict[str, dict[str, float]]:
+    """Mean scores by algorithm and over all answers (``"all"``) of a file of JSON lines with question, answer and completion (``-``: standard input)."""
+    sums: dict[str, list[float]] = {}
+    with sys.stdin if str(path) == "-" else _opened(path) as lines:
+        for k, line in enumerate(lines):
+            if not line.strip():
+                continue
+            row = _row(line, k + 1)
+            s = score(Item(row["question"], row["answer"]), row["completion"])
+            for name in (row["question"].split(":", 1)[0], "all"):
+                total = sums.setdefault(name, [0.0] * 5)
+                for i, value in enumerate((1.0, s.clrs, s.exact, s.shape, s.parse)):
+                    total[i] += value
+    if not sums:
+        raise BadInput(f"file: {str(path)!r} holds no lines; give JSON lines with question, answer and completion")
+    everything = sums.pop("all")
+    means = lambda t: {"answers": int(t[0])} | {k: v / t[0] for k, v in zip(("clrs", "exact", "shape", "parse"), t[1:], strict=True)}  # noqa: E731
+    return {name: means(total) for name, total in sorted(sums.items())} | {"all": means(everything)}
+
+
+def _opened(path: Path):
+    try:
+        return open(path, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"file: {str(path)!r} cannot be read: {error.strerror}") from error
+
+
+def _row(line: str, number: int) -> dict[str, str]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict) or not all(isinstance(row.get(k), str) for k in ("question", "answer", "completion")):
+        raise BadInput(f"file: line {number} is {brief(line)}; each line must be a JSON object with the strings question, answer and completion")
+    return row

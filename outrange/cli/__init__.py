@@ -1,0 +1,54 @@
+"""The command line. This file only finds the command's group; each group has a file of its own and is imported when it is used."""
+
+import importlib
+import os
+import sys
+
+GROUPS = {
+    "demo": "a first look in one command: samples, their rate, and a page to open",
+    "papers": "the papers, and the claims of each that run here",
+    "reproduce": "run a paper's claims: our number beside theirs",
+    "clrs": "CLRS-30 execution traces: list, show, check, export, bench",
+    "text": "CLRS-Text questions and answers: show, export, score",
+}
+
+
+def _help() -> str:
+    width = max(map(len, GROUPS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in GROUPS.items()]
+    usage = "usage: outrange [-h] [--version] COMMAND …\n\nA workbench for systems that must work beyond what they were trained on.\n\ncommands:\n"
+    return usage + "\n".join(lines) + "\n\nEach has --help. Exit codes: 0 done, 1 failed, 2 bad input."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if given else 2
+    if given[0] == "--version":
+        from outrange import __version__
+
+        print(f"outrange {__version__}")
+        return 0
+    from outrange.core.errors import BadInput, unknown
+
+    try:
+        if given[0] not in GROUPS:
+            raise unknown("command", given[0], GROUPS, "a command")
+        group = importlib.import_module(f"outrange.cli.{given[0]}")
+        return int(group.run(given[1:]) or 0)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing is half-written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""``outrange clrs``: execution traces in the terminal, as pages, as datasets."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from outrange.cli import app
+
+Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")]
+
+
+def _list(json: app.Json = False, load: app.Load = ()) -> int:
+    """List the algorithms with their inputs, outputs and hints."""
+    from outrange.reasoning import clrs
+    from outrange.reasoning.clrs.load import load_modules
+
+    load_modules(load)
+    rows = [{"name": name, **clrs.spec(name).description} for name in clrs.names()]
+    if json:
+        app.print_json(rows)
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("algorithm", "category", "inputs", "outputs", "hints"):
+        table.add_column(column, overflow="fold")
+    for name in clrs.names():
+        spec = clrs.spec(name)
+        table.add_row(name, spec.category, ", ".join(spec.arguments), ", ".join(spec.outputs), ", ".join(spec.hints))
+    Console().print(table)
+    return 0
+
+
+def show(
+    algorithm: Name,
+    length: int = 8,
+    seed: int = 0,
+    steps: int | None = None,
+    html: Path | None = None,
+    decimals: int | None = 3,
+    option: app.Options = (),
+    json: app.Json = False,
+    load: app.Load = (),
+) -> int:
+    """Show one trace, step by step: in the terminal, or as a page.
+
+    Args:
+        algorithm: one of `outrange clrs list`.
+        length: the sampler's length.
+        seed: of the sample.
+        steps: how many steps to print; by default as many as fit a screen or two.
+        html: write a self-contained page to this file instead.
+        decimals: cut float inputs to this many decimals; None keeps them whole.
+    """
+    from outrange.reasoning import clrs
+    from outrange.reasoning.clrs.load import load_modules
+
+    load_modules(load)
+    trace = clrs.sample(algorithm, length, 1, seed, truncate_decimals=decimals, **app.options(option))[0]
+    if json:
+        arrays = {stage: {k: v.tolist() for k, v in getattr(trace, stage).items()} for stage in ("inputs", "hints", "outputs")}
+        app.print_json({"algorithm": trace.name, "length": trace.length, **arrays})
+        return 0
+    from outrange.reasoning.clrs.show import page, terminal
+
+    if html is None:
+        from rich.console import Console
+
+        terminal(trace, Console(), steps)
+        return 0
+    from outrange.core.atomic import writable, write_text
+
+    with writable("html", html):
+        write_text(html, page(trace))
+    print(html.resolve())
+    return 0
+
+
+def check(algorithms: Annotated[tuple[str, ...], tyro.conf.Positional] = (), json: app.Json = False, load: app.Load = ()) -> int:
+    """Check algorithms against the contract every one must keep; by default all.
+
+    Args:
+        algorithms: names; none means all known ones.
+    """
+    from outrange.reasoning import clrs
+    from outrange.reasoning.check import BrokenContract, check_algorithm
+    from outrange.reasoning.clrs.load import load_modules
+
+    load_modules(load)
+    results = {}
+    with app.progress("checking", "algorithms") as update:
+        names = algorithms or clrs.names()
+        for k, name in enumerate(names):
+            try:
+                results[name] = {"kept": check_algorithm(name), "broken": None}
+            except BrokenContract as broken:
+                results[name] = {"kept": [], "broken": str(broken)}
+            update(k + 1, len(names))
+    if json:
+        app.print_json(results)
+    else:
+        for name, result in results.items():
+            print(f"{name}: {result['broken'] or 'keeps its contract, ' + str(len(result['kept'])) + ' promises'}")
+    return 1 if any(result["broken"] for result in results.values()) else 0
+
+
+def export(
+    target: Annotated[Path, tyro.conf.Positional],
+    preset: str | None = None,
+    algorithms: tuple[str, ...] = (),
+    lengths: tuple[int, ...] = (),
+    count: int | None = None,
+    seed: int = 0,
+    decimals: int | None = None,
+    options: str = "{}",
+    format: Literal["parquet", "jsonl"] = "parquet",
+    shard_rows: int = 10_000,
+    workers: int = 1,
+    json: app.Json = False,
+    load: app.Load = (),
+) -> int:
+    """Write traces as a dataset: sharded, with a card, resumable by the same command after any interruption.
+
+    Args:
+        target: a new or empty directory, or one to resume.
+        preset: clrs30-train, clrs30-val, clrs30-test, clrs-text-train or clrs-text-eval, instead of lengths.
+        algorithms: names; with a preset, some of its algorithms.
+        lengths: the sampler's lengths, the same for all algorithms.
+        count: samples per algorithm and length; with a preset, instead of the published number.
+        seed: sample k of an algorithm and length depends on it and k alone.
+        decimals: cut float inputs to this many decimals.
+        options: sampler options as JSON by algorithm, e.g. '{"bfs": {"p": 0.3}}'.
+        format: Parquet or JSON lines.
+        shard_rows: rows of a file; a preset has one file per algorithm, length and seed.
+        workers: processes.
+    """
+    from outrange.reasoning.clrs.export import Selection, export_traces
+
+    selection = Selection(preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load))
+    return _exported(lambda **k: export_traces(target, selection, format=format, shard_rows=shard_rows, workers=workers, **k), target, "clrs", json)
+
+
+def _exported(write, target: Path, group: str, as_json: bool) -> int:
+    began = time.perf_counter()
+    seen: list[int] = []
+    with app.progress("exporting", "rows") as update:
+
+        def report(done: int, total: int) -> None:
+            seen.append(done)
+            update(done, total)
+
+        manifest = write(command=app.command_line(app.typed(group)), progress=report)
+    seconds, rows = time.perf_counter() - began, manifest["rows"] - seen[0]
+    if as_json:
+        app.print_json({"target": str(target), "rows": manifest["rows"], "written": rows, "seconds": seconds, "sha256": manifest["sha256"]})
+        return 0
+    resumed = f" ({seen[0]:,} were there already)" if seen[0] else ""
+    rate = f", {rows / seconds:,.0f} rows/s" if rows else ""
+    print(f"{manifest['rows']:,} rows in {len(manifest['files'])} files{resumed} · {seconds:.1f} s{rate} · sha256 {manifest['sha256'][:16]}")
+    print(f"open: datasets.load_dataset({str(target)!r}) · card: {target / 'README.md'}")
+    return 0
+
+
+def bench(
+    algorithms: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    against_reference: app.Flag[bool] = False,
+    reference_python: Path | None = None,
+    lengths: tuple[int, ...] = (16, 64),
+    json: app.Json = False,
+) -> int:
+    """Measure CPU time per trace, and per trace with its text; against the published package on the same work in the same run if asked.
+
+    Args:
+        algorithms: names; none means the thirty.
+        against_reference: also run dm-clrs 2.0.3, in an environment of its own that is built on first use (2.9 GB).
+        reference_python: a Python that has dm-clrs 2.0.3 already, instead of building that environment.
+        lengths: the sampler's lengths.
+    """
+    from outrange.cli.bench import run_bench
+
+    return run_bench(algorithms, against_reference or reference_python is not None, reference_python, lengths, json)
+
+
+def run(arguments: list[str]) -> int:
+    app.remember("clrs", arguments)
+    return app.run_group("clrs", {"list": _list, "show": show, "check": check, "export": export, "bench": bench}, arguments)
+

@@ -1,0 +1,114 @@
+"""``outrange text``: questions and answers in the terminal, as datasets, and scored."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from outrange.cli import app
+from outrange.cli.clrs import Name, _exported
+
+
+def show(
+    algorithm: Name,
+    length: int = 4,
+    seed: int = 0,
+    count: int = 1,
+    hints: app.Flag[bool] = False,
+    decimals: int | None = 3,
+    option: app.Options = (),
+    json: app.Json = False,
+    load: app.Load = (),
+) -> int:
+    """Print questions with their answers.
+
+    Args:
+        algorithm: one of `outrange clrs list`.
+        length: the sampler's length.
+        seed: of the sample.
+        count: how many.
+        hints: ask for the trace of the algorithm before its output.
+        decimals: cut float inputs to this many decimals; None keeps them whole.
+    """
+    from outrange.reasoning import clrs, text
+    from outrange.reasoning.clrs.load import load_modules
+
+    load_modules(load)
+    items = [text.render(t, hints) for t in clrs.sample(algorithm, length, count, seed, truncate_decimals=decimals, **app.options(option))]
+    if json:
+        app.print_json([{"question": i.question, "answer": i.answer, **i.metadata} for i in items])
+    else:
+        print("".join(i.text for i in items), end="")
+    return 0
+
+
+def export(
+    target: Annotated[Path, tyro.conf.Positional],
+    preset: str | None = None,
+    algorithms: tuple[str, ...] = (),
+    lengths: tuple[int, ...] = (),
+    count: int | None = None,
+    seed: int = 0,
+    hints: app.Flag[bool] = False,
+    decimals: int | None = None,
+    options: str = "{}",
+    format: Literal["parquet", "jsonl"] = "parquet",
+    shard_rows: int = 10_000,
+    workers: int = 1,
+    json: app.Json = False,
+    load: app.Load = (),
+) -> int:
+    """Write questions and answers as a dataset: sharded, with a card, resumable by the same command after any interruption.
+
+    Args:
+        target: a new or empty directory, or one to resume.
+        preset: clrs-text-train or clrs-text-eval (or a clrs30 split), instead of lengths.
+        algorithms: names; with a preset, some of its algorithms.
+        lengths: the sampler's lengths, the same for all algorithms.
+        count: samples per algorithm and length; with a preset, instead of the published number.
+        seed: sample k of an algorithm and length depends on it and k alone.
+        hints: ask for the trace of the algorithm before its output.
+        decimals: cut float inputs to this many decimals, 3 unless told; a preset fixes it.
+        options: sampler options as JSON by algorithm, e.g. '{"bfs": {"p": 0.3}}'.
+        format: Parquet or JSON lines.
+        shard_rows: rows of a file; a preset has one file per algorithm, length and seed.
+        workers: processes.
+    """
+    from outrange.reasoning.clrs.export import Selection
+    from outrange.reasoning.text.export import export_text
+
+    if decimals is None and preset is None:
+        decimals = 3
+    selection = Selection(preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load))
+    write = lambda **k: export_text(target, selection, hints=hints, format=format, shard_rows=shard_rows, workers=workers, **k)  # noqa: E731
+    return _exported(write, target, "text", json)
+
+
+def score(file: Annotated[Path, tyro.conf.Positional], json: app.Json = False) -> int:
+    """Score completions: a file of JSON lines, each with question, answer and completion; scores by algorithm and on average.
+
+    Args:
+        file: JSON lines; `-` reads standard input.
+    """
+    from outrange.reasoning.text.score import score_file
+
+    scores = score_file(file)
+    if json:
+        app.print_json(scores)
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("algorithm")
+    for column in ("answers", "clrs", "exact", "shape", "parse"):
+        table.add_column(column, justify="right")
+    for name, row in scores.items():
+        table.add_row(name, str(row["answers"]), *(f"{row[k]:.3f}" for k in ("clrs", "exact", "shape", "parse")))
+    Console().print(table)
+    return 0
+
+
+def run(arguments: list[str]) -> int:
+    app.remember("text", arguments)
+    return app.run_group("text", {"show": show, "export": export, "score": score}, arguments)

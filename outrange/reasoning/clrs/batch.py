@@ -1,0 +1,54 @@
+"""Traces of one algorithm and size as padded arrays, ready for a model: the published batch layout, hints time-first and padded with zeros."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from outrange.core.errors import BadInput
+from outrange.reasoning.clrs.samplers import whole
+from outrange.reasoning.clrs.specs import Spec
+from outrange.reasoning.clrs.trace import Trace
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B traces. ``inputs`` and ``outputs`` have shape (B, …), ``hints`` (T, B, …) with zeros after a trace's end, ``lengths`` (B,) counts steps."""
+
+    name: str
+    spec: Spec
+    size: int
+    inputs: dict[str, np.ndarray]
+    hints: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def batch(traces: Sequence[Trace], steps: int | None = None) -> Batch:
+    """Stack traces of one algorithm and size.
+
+    Args:
+        traces: at least one; they may have different lengths.
+        steps: pad hints to this many steps instead of the longest trace's, so that batches have one shape.
+    """
+    if not traces:
+        raise BadInput("batch traces: an empty list; give at least one trace")
+    first = traces[0]
+    for k, trace in enumerate(traces):
+        if (trace.name, trace.size) != (first.name, first.size):
+            raise BadInput(f"batch traces: number {k} is {trace.name} with {trace.size} nodes, number 0 {first.name} with {first.size}; all must be alike")
+    lengths = np.array([trace.length for trace in traces])
+    longest = int(lengths.max())
+    total = longest if steps is None else whole("batch steps", steps, longest)
+    hints = {}
+    for name, probe in first.spec.hints.items():
+        padded = np.zeros((total, len(traces), *first.hints[name].shape[1:]), probe.dtype)
+        for b, trace in enumerate(traces):
+            padded[: trace.length, b] = trace.hints[name]
+        hints[name] = padded
+    inputs = {name: np.stack([trace.inputs[name] for trace in traces]) for name in first.inputs}
+    outputs = {name: np.stack([trace.outputs[name] for trace in traces]) for name in first.outputs}
+    return Batch(first.name, first.spec, first.size, inputs, hints, outputs, lengths)
