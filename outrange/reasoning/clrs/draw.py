@@ -133,21 +133,25 @@ def _erdos_renyi(rng, M, p, directed, acyclic, scratch):
     n = M.shape[0]
     reals(rng, scratch, 0.0, 1.0)
     cut = np.exp(np.log(1.0 - p)) if p <= 0.5 else np.exp(np.log(1.0 - (1.0 - p)))
-    for i in range(n):  # rng.coin for all pairs at once
-        for j in range(n):
-            drawn = scratch[i * n + j] > cut
-            M[i, j] = drawn if p <= 0.5 else not drawn
-    if not directed:
-        for i in range(n):
-            for j in range(i):
-                M[i, j] *= M[j, i]
-                M[j, i] = M[i, j]
-    elif acyclic:
+    if acyclic:
+        place = np.empty(n, np.int64)
         order = shuffled(rng, n)
-        upper = M.copy()
         for i in range(n):
+            place[order[i]] = i
             for j in range(n):
-                M[i, j] = upper[order[i], order[j]] if order[j] > order[i] else 0
+                M[i, j] = 0
+        for i in range(n):
+            for j in range(i + 1, n):
+                M[place[i], place[j]] = (scratch[i * n + j] > cut) == (p <= 0.5)
+    elif directed:
+        for i in range(n):  # rng.coin for all pairs at once
+            for j in range(n):
+                M[i, j] = (scratch[i * n + j] > cut) == (p <= 0.5)
+    else:
+        for i in range(n):
+            for j in range(i + 1):
+                M[i, j] = ((scratch[i * n + j] > cut) == (p <= 0.5)) & ((scratch[j * n + i] > cut) == (p <= 0.5))
+                M[j, i] = M[i, j]
 
 
 @compiled
@@ -175,11 +179,14 @@ def _weigh(rng, M, low, high, directed, scale, scratch):
     n = M.shape[0]
     reals(rng, scratch, low, high)
     for i in range(n):
-        for j in range(n):
-            weight = scratch[i * n + j]
-            if not directed:
-                weight = np.sqrt(weight * scratch[j * n + i] + PAIR_EDGE)
-            M[i, j] *= weight
+        if directed:
+            for j in range(n):
+                M[i, j] *= scratch[i * n + j]
+        else:
+            for j in range(i + 1):
+                if M[i, j] != 0:
+                    M[i, j] = np.sqrt(scratch[i * n + j] * scratch[j * n + i] + PAIR_EDGE)
+                    M[j, i] = M[i, j]
     truncate(M.reshape(-1), scale)
 
 

@@ -17,7 +17,7 @@ from outrange.reasoning.clrs.samplers import PerItem, Sequential, UserSampler, w
 from outrange.reasoning.clrs.trace import Block, Trace
 from outrange.reasoning.clrs.validate import arguments
 
-BLOCK_BYTES = 4 << 20  # what a block may hold, about: large enough to make calls cheap, small enough for a processor's cache
+BLOCK_BYTES = 2 << 20  # what a block may hold, about: large enough to make calls cheap, small enough for a processor's cache
 BLOCK_SAMPLES = 128
 MOST_BYTES = 4 << 30  # of one input matrix; beyond it a trace cannot be held anyway
 

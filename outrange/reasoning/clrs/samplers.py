@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numba import config
 
 from outrange.core.errors import BadInput, brief, unknown
 from outrange.reasoning.clrs import draw, rng
@@ -139,11 +140,19 @@ class Sampler:
 
     def draw(self, source: Sequential | PerItem, first: int, arrays: tuple[np.ndarray, ...], scale: float, arguments: tuple) -> None:
         """Fill ``arrays``, one an argument of the algorithm, samples first, with samples ``first``, ``first + 1``, …"""
-        with announced(f"the sampler of {self.function.__name__}"), np.errstate(over="ignore"):  # as plain Python, uint64 arithmetic that is meant to wrap warns
-            self.function(source.compiled(first), *arrays, scale, *arguments)
+        values = (source.compiled(first), *arrays, scale, *arguments)
+        if self.function in _drawn and not config.DISABLE_JIT:
+            self.function(*values)
+        else:
+            with announced(f"the sampler of {self.function.__name__}"), np.errstate(over="ignore"):  # run as plain Python, uint64 arithmetic that is meant to wrap warns
+                self.function(*values)
+            _drawn.add(self.function)
         if self.function is draw.disk_points and np.isnan(arrays[0][:, 0]).any():
             points = arrays[0].shape[1]
             raise BadInput(f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points, more decimals or a larger radius")
+
+
+_drawn: set[Callable] = set()  # draws that this process has used, so compiled or loaded
 
 
 class UserSampler:

@@ -15,16 +15,15 @@ from outrange.reasoning.clrs.specs import Probe, Spec
 
 
 @compiled
-def _one_hot(indices, rows):
-    """Fill each row of ``rows`` with 0 and a 1 at its index; an index of -1 gives a hidden cell: -1 in the last place."""
-    classes = rows.shape[1]
+def _one_hot(indices, cells, classes):
+    """Fill ``cells``, ``classes`` of them an index, with 0 and a 1 at each index; an index of -1 gives a hidden cell: -1 in the last place."""
+    for i in range(cells.size):
+        cells[i] = 0
     for i in range(indices.size):
-        for k in range(classes):
-            rows[i, k] = 0
         if indices[i] >= 0:
-            rows[i, indices[i]] = 1
+            cells[i * classes + indices[i]] = 1
         else:
-            rows[i, classes - 1] = -1
+            cells[i * classes + classes - 1] = -1
 
 
 @compiled
@@ -41,9 +40,10 @@ def public(probe: Probe, recorded: np.ndarray, size: int) -> np.ndarray:
     """The public array of recorded values (any number of leading axes)."""
     if not probe.by_index:
         return recorded
-    rows = pool.empty((*recorded.shape, probe.classes or size), probe.dtype)
-    _one_hot(recorded.reshape(-1), rows.reshape(-1, rows.shape[-1]))
-    return rows
+    classes = probe.classes or size
+    cells = pool.empty((*recorded.shape, classes), probe.dtype)
+    _one_hot(recorded.reshape(-1), cells.reshape(-1), classes)
+    return cells
 
 
 def even_positions(spec: Spec, arguments: dict[str, np.ndarray], count: int, size: int) -> np.ndarray:

@@ -183,17 +183,15 @@ def argsort(keys):
 
 @compiled
 def first_in_queue(keys, in_queue):
-    """The queued node with the smallest key (any unqueued one when the queue is empty); ties as NumPy's default sort breaks them."""
-    best, tied = -1, False
-    for i in range(keys.size):
-        if in_queue[i] == 1:
-            if best < 0 or keys[i] < keys[best]:
-                best, tied = i, False
-            elif keys[i] == keys[best]:
-                tied = True
-    if best < 0:
-        return 0
-    if not tied:
+    """The queued node with the smallest key, an unqueued one when the queue is empty: ``argsort(keys + (1 - in_queue) * 1e9)[0]``, ties as NumPy breaks them."""
+    best, least, tied = 0, keys[0] + (1.0 - in_queue[0]) * 1e9, False
+    for i in range(1, keys.size):
+        key = keys[i] + (1.0 - in_queue[i]) * 1e9
+        if key < least:
+            best, least, tied = i, key, False
+        elif key == least:
+            tied = True
+    if not tied or in_queue[best] == 0:
         return best
     penalised = np.empty(keys.size)
     for i in range(keys.size):
