@@ -19,7 +19,7 @@ or "node" (an index into ``nodes``: a label at that node, or in a row a pointer)
     row         bars and cells side by side.        lanes, order, split, align, line, spans, arrows, fill, rings, badges
     intervals   a bar from start to end a node.     start, end, fill, rings, badges
     plane       points.                             x, y, hull, segments, links, arrows, fill, rings, badges
-    grid        a heat map.                         name, rows, columns, head, badges
+    grid        a heat map.                         name, rows, columns, head, badges, corner (a grid of short words)
 
 Names and values come from users: they reach the page as JSON inside a script element that is never run, and become text nodes, never markup.
 """

@@ -10,7 +10,7 @@ from numba import objmode
 from outrange.reasoning.clrs.algorithms.common import compiled, cross
 from outrange.reasoning.clrs.rng import begin, below, coin, reals, shuffled
 
-PAIR_EDGE, COLLINEAR = 1e-3, 1e-12
+PAIR_EDGE = 1e-3
 
 
 @compiled

@@ -296,7 +296,7 @@ def _pictures(trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges
         return [q.name for q in among if (q.kind, q.shape) == (kind, shape) and not _is_places(q)]
 
     def pairs(*candidates: str) -> list[list[str]]:
-        return [pair for pair in (c.split() for c in candidates) if all(n in hinted and hinted[n].shape == "one" for n in pair)]
+        return [pair for pair in (c.split() for c in candidates) if pair and all(n in hinted and hinted[n].shape == "one" for n in pair)]
 
     badges = of("node", "one", hints) + of("node", "one", inputs)
     flags = of("class") + of("flag")
@@ -322,9 +322,14 @@ def _pictures(trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges
         return [main]
     rows, columns = _used(grids)
     letters = next((q.name for q in inputs if (q.kind, q.shape) == ("class", "row")), None)
-    drawn = [{"type": "grid", "name": q.name, "rows": rows, "columns": columns, "badges": of("node", "one", hints), "head": letters} for q in grids]
-    drawn.sort(key=lambda part: hinted[part["name"]].kind != "number")
-    return [drawn[0], main, *drawn[1:]] if hinted[drawn[0]["name"]].kind == "number" else [main, *drawn]
+    grids.sort(key=lambda q: q.kind != "number")
+    symbols = next((q.name for q in grids if q.words and grids[0].kind == "number"), None)  # these fit into the corners of the numbers' cells
+    common = {"type": "grid", "rows": rows, "columns": columns, "badges": of("node", "one", hints), "head": letters}
+    drawn = [{**common, "name": q.name, "corner": None} for q in grids if q.name != symbols]
+    drawn[0]["corner"] = symbols
+    if letters and main["type"] == "row":
+        return drawn  # the letters stand at the heads of the grid
+    return [drawn[0], main, *drawn[1:]] if grids[0].kind == "number" else [main, *drawn]
 
 
 def _in_order(given: dict[str, Quantity], start: str, end: str) -> bool:
@@ -371,6 +376,9 @@ _MEANINGS = {
     "sorting": "i left hand of the comparison; j right hand of the comparison; p start of the segment; r end of the segment, the pivot; "
     "parent parent in the heap; largest largest of the family; heap_size last element of the heap",
     "insertion_sort": "i element that made room; j element being inserted",
+    "bubble_sort": "i place being filled; j place the smaller one sank to",
+    "heapsort": "i element standing where the sift began; j element standing where the sift is",
+    "quicksort": "i first of the larger ones so far; j element being compared",
     "searching": "i element being looked at; j element being compared; min_h smallest so far; low start of what is left; high end of what is left; "
     "mid middle of what is left; p start of the segment; r end of the segment; pivot the pivot; target value looked for",
     "divide and conquer": "best_low start of the best run; best_high end of the best run; i start of the present run; j end of the present run",

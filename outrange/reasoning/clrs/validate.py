@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from outrange.core.errors import BadInput, brief, unknown
-from outrange.reasoning.clrs.draw import COLLINEAR, _has_collinear
 from outrange.reasoning.clrs.specs import LOCATIONS, Probe, Spec
 
 SYMMETRIC = ("articulation_points", "bridges", "mst_kruskal", "mst_prim")
@@ -127,8 +126,6 @@ def _check_algorithm(name: str, values: Mapping[str, np.ndarray], size: int) -> 
             raise BadInput(f"{name} string: the needle has {needle} letters, the haystack {size - needle}; the needle must not be longer")
     if name == "segments_intersect" and size != 4:
         raise BadInput(f"segments_intersect x: {size} points; it takes 4, two for each segment")
-    if name in ("graham_scan", "jarvis_march") and _has_collinear(values["x"], values["y"], COLLINEAR):
-        raise BadInput(f"{name} x, y: three points lie on a line; no three may")
 
 
 def _has_cycle(A: np.ndarray) -> bool:

@@ -31,6 +31,7 @@ def graham_scan(x, y, in_hull):
     """Graham: points by angle around the lowest one, each pushed after those that would make a right turn are popped.
 
     Phases: 0 start, 1 lowest point found, 2 angles known, 3 a pop, 4 a push. The stack is made of pointers, ``stack_prev`` below ``last_stack``.
+    The lowest point is never popped (published inputs never ask for it; points on a line would).
     """
     n = x.size
     atans, stack_prev, best = zeros(n), identity(n), 0
@@ -50,7 +51,7 @@ def graham_scan(x, y, in_hull):
     for place in range(1, n):
         i = order[place]
         if place >= 3:
-            while cross(x[stack_prev[top]], y[stack_prev[top]], x[top], y[top], x[i], y[i]) <= 0:
+            while top != best and cross(x[stack_prev[top]], y[stack_prev[top]], x[top], y[top], x[i], y[i]) <= 0:
                 below = stack_prev[top]
                 in_hull[top] = 0
                 stack_prev[top] = top
