@@ -12,7 +12,9 @@ import tyro
 from outrange.core.errors import BadInput, brief
 
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(name="json", help="print the result as JSON")]
-Load = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FILE", help="a Python file that registers algorithms of your own; may be repeated")]
+Load = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FILE", help="a Python file that registers algorithms of your own; may be repeated")
+]
 Flag = tyro.conf.FlagCreatePairsOff
 
 
@@ -39,7 +41,7 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
     """``NAME=VALUE`` pairs as a dict; values are JSON."""
     result = {}
     for pair in pairs:
-        name, equals, value = pair.partition("=")
+        name, _, value = pair.partition("=")
         try:
             result[name] = json.loads(value)
         except (ValueError, RecursionError):
@@ -54,7 +56,7 @@ def json_object(field: str, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
-        raise BadInput(f"{field}: {brief(text)} is not a JSON object of objects, e.g. '{{\"bfs\": {{\"p\": 0.3}}}}'")
+        raise BadInput(f'{field}: {brief(text)} is not a JSON object of objects, e.g. \'{{"bfs": {{"p": 0.3}}}}\'')
     return value
 
 

@@ -31,9 +31,17 @@ def _print(kind: str, length: int, rows: list) -> None:
     for column in ("dm-clrs 2.0.3", "outrange", "of it drawing", "ratio"):
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(row.algorithm, f"{row.reference:,.0f}" if row.reference else "–", f"{row.ours:,.1f}", f"{row.inputs:,.1f}", f"{row.ratio:,.0f}" if row.ratio else "–")
+        table.add_row(
+            row.algorithm,
+            f"{row.reference:,.0f}" if row.reference else "–",
+            f"{row.ours:,.1f}",
+            f"{row.inputs:,.1f}",
+            f"{row.ratio:,.0f}" if row.ratio else "–",
+        )
     ours, theirs = sum(r.ours for r in rows), sum(r.reference or 0 for r in rows)
     inputs = sum(r.inputs for r in rows)
-    table.add_row("[bold]one of each[/]", f"{theirs:,.0f}" if theirs else "–", f"{ours:,.0f}", f"{inputs:,.0f}", f"[bold]{theirs / ours:,.0f}[/]" if theirs else "–")
+    table.add_row(
+        "[bold]one of each[/]", f"{theirs:,.0f}" if theirs else "–", f"{ours:,.0f}", f"{inputs:,.0f}", f"[bold]{theirs / ours:,.0f}[/]" if theirs else "–"
+    )
     Console(width=110).print(table)
     print()

@@ -187,4 +187,3 @@ def bench(
 def run(arguments: list[str]) -> int:
     app.remember("clrs", arguments)
     return app.run_group("clrs", {"list": _list, "show": show, "check": check, "export": export, "bench": bench}, arguments)
-

@@ -104,7 +104,7 @@ def score(file: Annotated[Path, tyro.conf.Positional], json: app.Json = False) -
     for column in ("answers", "clrs", "exact", "shape", "parse"):
         table.add_column(column, justify="right")
     for name, row in scores.items():
-        table.add_row(name, str(row["answers"]), *(f"{row[k]:.3f}" for k in ("clrs", "exact", "shape", "parse")))
+        table.add_row(name, f"{row['answers']:.0f}", *(f"{row[k]:.3f}" for k in ("clrs", "exact", "shape", "parse")))
     Console().print(table)
     return 0
 

@@ -1,7 +1,7 @@
 """Datasets on disk, written shard by shard: resumable after any kind of death, byte-stable, by several processes on request.
 
-A directory holds ``plan.json`` (what it is to become; written first), the shards (each complete or absent), and, when all are there, ``manifest.json`` with rows
-and SHA-256 of each, and ``README.md``. A shard's bytes depend on its task alone, so it does not matter which process wrote it, or when.
+A directory holds ``plan.json`` (what it is to become; written first), the shards (each complete or absent), and, when all are there, ``README.md`` and
+``manifest.json`` with rows and SHA-256 of each. A shard's bytes depend on its task alone, so it does not matter which process wrote it, or when.
 """
 
 import fcntl
@@ -31,7 +31,9 @@ class Task(Protocol):
 Progress = Callable[[int, int], None]  # rows written so far, of how many
 
 
-def export(target: Path, plan: Mapping[str, Any], tasks: Sequence[Task], card: Callable[[dict], str], workers: int = 1, progress: Progress | None = None) -> dict:
+def export(
+    target: Path, plan: Mapping[str, Any], tasks: Sequence[Task], card: Callable[[dict], str], workers: int = 1, progress: Progress | None = None
+) -> dict:
     """Write all shards that are not there yet; returns the manifest.
 
     Args:

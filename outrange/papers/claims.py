@@ -74,7 +74,15 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         c = self.claim
-        told = {"paper": self.paper, "claim": c.name, "place": c.place, "statement": c.statement, "published": c.published, "scale": self.scale, "seeds": self.seeds}
+        told = {
+            "paper": self.paper,
+            "claim": c.name,
+            "place": c.place,
+            "statement": c.statement,
+            "published": c.published,
+            "scale": self.scale,
+            "seeds": self.seeds,
+        }
         found = {name: {"mean": statistics.fmean(v), "std": statistics.stdev(v) if len(v) > 1 else 0.0, "values": v} for name, v in self.values.items()}
         return told | {"ours": found, "verdict": self.verdict, "why": self.why, "seconds": self.seconds, "command": self.command}
 

@@ -1,7 +1,7 @@
 """Answers requests for measurements of dm-clrs 2.0.3, in an environment that has it: run by bench.py, as a script, not imported.
 
-A line ``kind algorithm length seconds`` on stdin is answered by the CPU microseconds of one sample on stdout. The work is the package's own: draw, run, all probes,
-batch of one; for text also the CLRS-Text string of floats cut to three decimals.
+A line ``kind algorithm length seconds`` on stdin is answered by the CPU microseconds of one sample on stdout. The work is the package's own: draw, run, all
+probes, batch of one; for text also the CLRS-Text string of floats cut to three decimals.
 """
 
 import sys

@@ -272,7 +272,7 @@ def _has_collinear(x, y, tolerance):
 
 @compiled
 def disk_points(rng, x, y, scale, origin_x, origin_y, radius, attempts, tolerance):
-    """Points uniform on a disk; a sample with three (nearly) collinear points, after truncation, is drawn again, at most ``attempts`` times (then a NaN says so).
+    """Points uniform on a disk; a sample with three (nearly) collinear points, after truncation, is drawn again, ``attempts`` times at most (then a NaN).
 
     The published package truncates once before this test and, as for every other input, once after it. The second cut is not idle: 0.569 * 1000 is 568.99….
     """

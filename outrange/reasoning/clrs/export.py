@@ -1,7 +1,7 @@
 """Traces as datasets on disk: sharded Parquet or JSON lines with a dataset card, which ``datasets.load_dataset`` opens and ``read`` turns back into traces.
 
-A row is a trace: algorithm, length (the sampler's), seed, index, steps, and one column a probe, ``input_A``, ``hint_pi_h``, ``output_pi``, as recorded: a mask_one or a
-categorical as an index (-1 a hidden cell), hints with time in front. ``pos`` and ``adj`` are derived when a trace is read.
+A row is a trace: algorithm, length (the sampler's), seed, index, steps, and one column a probe, ``input_A``, ``hint_pi_h``, ``output_pi``, as recorded: a
+mask_one or a categorical as an index (-1 a hidden cell), hints with time in front. ``pos`` and ``adj`` are derived when a trace is read.
 """
 
 import json
@@ -57,7 +57,9 @@ class Selection:
         for name in self.algorithms:
             for length in self.lengths:
                 algorithm(name).sampler.check(name, length, self.options.get(name, {}))
-        return [Cell(a, n, self.seed, self.count, self.truncate_decimals, self.options.get(a, {})) for a in dict.fromkeys(self.algorithms) for n in self.lengths]
+        return [
+            Cell(a, n, self.seed, self.count, self.truncate_decimals, self.options.get(a, {})) for a in dict.fromkeys(self.algorithms) for n in self.lengths
+        ]
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,14 @@ def shards(selection: Selection, make: type, format: str, shard_rows: int, **ext
 
 
 def export_traces(
-    target: Path, selection: Selection, *, format: str = "parquet", shard_rows: int = 10_000, workers: int = 1, command: str = "", progress: Progress | None = None
+    target: Path,
+    selection: Selection,
+    *,
+    format: str = "parquet",
+    shard_rows: int = 10_000,
+    workers: int = 1,
+    command: str = "",
+    progress: Progress | None = None,
 ) -> dict:
     """Write traces as a dataset; see ``outrange.core.shards.export`` for what is resumable and stable. Returns the manifest."""
     load_modules(selection.modules)

@@ -32,6 +32,10 @@ from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.specs import Spec
 
 
+#: NUMBA_DISABLE_JIT=1: everything runs as plain Python.
+JIT_OFF = bool(getattr(config, "DISABLE_JIT", 0))
+
+
 def _record_template(inputs, outputs, buffers, ends, first, row):
     """Run samples first, first + 1, …; returns how many are done, and the rows used (more than there are if one did not fit).
 
@@ -182,7 +186,7 @@ class _Announcer(event.Listener):
 @contextmanager
 def announced(what: str):
     """Within this block, compilations are announced."""
-    if config.DISABLE_JIT:
+    if JIT_OFF:
         yield
         return
     with event.install_listener("numba:compile", _Announcer(what)):
@@ -207,7 +211,7 @@ class Recorder:
 
     def __init__(self, name: str, spec: Spec, algorithm: Callable, plain: bool = False) -> None:
         self.name, self.spec = name, spec
-        self._ready = plain or bool(config.DISABLE_JIT)
+        self._ready = plain or JIT_OFF
         self._run = functools.partial(_run_plain, algorithm) if self._ready else make_recorder(name, algorithm)
         self._steps: dict[int, int] = {}  # size -> the most steps a sample has taken so far
 

@@ -66,7 +66,9 @@ def register(name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, s
     if not isinstance(name, str) or not name.isidentifier():
         raise BadInput(f"register name: {brief(name)} is not an identifier; use letters, digits and underscores, e.g. 'counting_sort'")
     if name in CLRS30 or (name in _known and not replace):
-        raise BadInput(f"register name: {name!r} is already taken; " + ("the thirty cannot be replaced" if name in CLRS30 else "pass replace=True to take it again"))
+        raise BadInput(
+            f"register name: {name!r} is already taken; " + ("the thirty cannot be replaced" if name in CLRS30 else "pass replace=True to take it again")
+        )
     if not isinstance(spec, Spec):
         spec = Spec.of(spec)
     wanted = [*spec.arguments, *spec.outputs]
@@ -77,7 +79,9 @@ def register(name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, s
             f"the inputs {', '.join(spec.arguments)}, then the outputs {', '.join(spec.outputs)}"
         )
     if given[: len(spec.arguments)] != list(spec.arguments):
-        raise BadInput(f"register algorithm: {name} takes {', '.join(given)}; its first parameters must be the inputs in the spec's order: {', '.join(spec.arguments)}")
+        raise BadInput(
+            f"register algorithm: {name} takes {', '.join(given)}; its first parameters must be the inputs in the spec's order: {', '.join(spec.arguments)}"
+        )
     _known[name] = Algorithm(name, spec, algorithm, UserSampler(name, sampler))
 
 

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from outrange.core.errors import BadInput, brief, unknown
+from outrange.core.errors import BadInput, unknown
 from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.registry import Algorithm, algorithm
 from outrange.reasoning.clrs.samplers import PerItem, Sequential, UserSampler, whole
@@ -92,8 +92,10 @@ def _block_samples(known: Algorithm, size: int) -> int:
 class Dataset(Sequence[Trace]):
     """Items cycle through the (algorithm, length) cells; item i is sample ``i // cells`` of cell ``i % cells``. See ``dataset``."""
 
-    def __init__(self, cells: Sequence[tuple[str, int]], seed: int, count: int | None, truncate_decimals: int | None, options: Mapping[str, Mapping[str, Any]]) -> None:
-        self.cells, self.seed, self.count = tuple(cells), seed, count
+    def __init__(
+        self, cells: Sequence[tuple[str, int]], seed: int, count: int | None, truncate_decimals: int | None, options: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self.cells, self.seed, self.bound = tuple(cells), seed, count
         self.truncate_decimals, self.options = truncate_decimals, options
         self._scale = _scale(truncate_decimals)
         self._known = [algorithm(name) for name, _ in cells]
@@ -101,9 +103,9 @@ class Dataset(Sequence[Trace]):
         self._streams = [int.from_bytes(hashlib.blake2b(f"{name}/{n}".encode(), digest_size=8).digest(), "big") for name, n in cells]
 
     def __len__(self) -> int:
-        if self.count is None:
+        if self.bound is None:
             raise TypeError("dataset count: None, so it has no length; give dataset(..., count=N) to bound it")
-        return self.count
+        return self.bound
 
     def cell(self, k: int, start: int, stop: int) -> Iterator[Block]:
         """Samples start … stop-1 of cell k, a block at a time."""
@@ -116,14 +118,14 @@ class Dataset(Sequence[Trace]):
     def __getitem__(self, item: slice) -> list[Trace]: ...
     def __getitem__(self, item: int | slice) -> Trace | list[Trace]:
         if isinstance(item, slice):
-            if self.count is None and (item.stop is None or item.stop < 0 or (item.start or 0) < 0):
+            if self.bound is None and (item.stop is None or item.stop < 0 or (item.start or 0) < 0):
                 raise BadInput(f"dataset slice: {item} has no end in a dataset without a count; give both ends from 0 up, or dataset(..., count=N)")
-            return self.items(range(*item.indices(self.count if self.count is not None else item.stop)))
+            return self.items(range(*item.indices(self.bound if self.bound is not None else item.stop)))
         index = item.__index__()
-        if index < 0 and self.count is not None:
-            index += self.count
-        if index < 0 or (self.count is not None and index >= self.count):
-            raise IndexError(f"dataset index: {item} is not in " + (f"0..{self.count - 1}" if self.count is not None else "0 up"))
+        if index < 0 and self.bound is not None:
+            index += self.bound
+        if index < 0 or (self.bound is not None and index >= self.bound):
+            raise IndexError(f"dataset index: {item} is not in " + (f"0..{self.bound - 1}" if self.bound is not None else "0 up"))
         return self.items([index])[0]
 
     def items(self, indices: Sequence[int]) -> list[Trace]:
@@ -143,13 +145,13 @@ class Dataset(Sequence[Trace]):
 
     def __iter__(self) -> Iterator[Trace]:
         step, first = 64 * len(self.cells), 0
-        while self.count is None or first < self.count:
-            stop = first + step if self.count is None else min(first + step, self.count)
+        while self.bound is None or first < self.bound:
+            stop = first + step if self.bound is None else min(first + step, self.bound)
             yield from self.items(range(first, stop))
             first = stop
 
     def __repr__(self) -> str:
-        size = "endless" if self.count is None else f"{self.count} items"
+        size = "endless" if self.bound is None else f"{self.bound} items"
         return f"<Dataset of {len({n for n, _ in self.cells})} algorithms in {len(self.cells)} (algorithm, length) cells, seed {self.seed}, {size}>"
 
 

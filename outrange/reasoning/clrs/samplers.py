@@ -5,18 +5,16 @@ randomness comes from (``Sequential``: one generator for all samples, as the pub
 """
 
 import inspect
-import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numba import config
 
 from outrange.core.errors import BadInput, brief, unknown
 from outrange.reasoning.clrs import draw, rng
-from outrange.reasoning.clrs.record import announced
+from outrange.reasoning.clrs.record import JIT_OFF, announced
 
 
 def whole(field: str, value: object, low: int, high: int | None = None) -> int:
@@ -141,15 +139,20 @@ class Sampler:
     def draw(self, source: Sequential | PerItem, first: int, arrays: tuple[np.ndarray, ...], scale: float, arguments: tuple) -> None:
         """Fill ``arrays``, one an argument of the algorithm, samples first, with samples ``first``, ``first + 1``, …"""
         values = (source.compiled(first), *arrays, scale, *arguments)
-        if self.function in _drawn and not config.DISABLE_JIT:
+        if self.function in _drawn and not JIT_OFF:
             self.function(*values)
         else:
-            with announced(f"the sampler of {self.function.__name__}"), np.errstate(over="ignore"):  # run as plain Python, uint64 arithmetic that is meant to wrap warns
+            with (
+                announced(f"the sampler of {self.function.__name__}"),
+                np.errstate(over="ignore"),
+            ):  # as plain Python, wrapping uint64s warn
                 self.function(*values)
             _drawn.add(self.function)
         if self.function is draw.disk_points and np.isnan(arrays[0][:, 0]).any():
             points = arrays[0].shape[1]
-            raise BadInput(f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points, more decimals or a larger radius")
+            raise BadInput(
+                f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points, more decimals or a larger radius"
+            )
 
 
 _drawn: set[Callable] = set()  # draws that this process has used, so compiled or loaded
@@ -190,7 +193,6 @@ def _truncated(values: np.ndarray, scale: float) -> np.ndarray:
 _UNIT = {"low": 0.0, "high": 1.0}
 _KEYS = Sampler(draw.keys, _UNIT)
 _HALF, _FIFTH = {"p": (0.5,)}, {"p": (0.2,)}
-_TWO_STRINGS = dict(minimum=3, why="a needle and a longer haystack")
 _DISK = Sampler(
     draw.disk_points,
     {"origin_x": 0.0, "origin_y": 0.0, "radius": 2.0, "collinearity_resampling_attempts": 1000, "collineararity_eps": 1e-12},
@@ -198,6 +200,7 @@ _DISK = Sampler(
     why="a hull is a polygon",
 )
 _CHECKS |= {"collinearity_resampling_attempts": _CHECKS.pop("attempts"), "collineararity_eps": _CHECKS.pop("tolerance")}  # the published names
+_MATCHER = Sampler(draw.haystack_and_needle, {"length_needle": None, "chars": 4}, minimum=3, why="a needle and a longer haystack")
 _PATHS = Sampler(draw.weighted_graphs_with_source, _HALF | _UNIT, fixed=(False,))
 
 SAMPLERS: dict[str, Sampler] = {
@@ -217,7 +220,7 @@ SAMPLERS: dict[str, Sampler] = {
     "dag_shortest_paths": Sampler(draw.weighted_graphs_with_source, _HALF | _UNIT, fixed=(True,)),
     "mst_kruskal": Sampler(draw.weighted_graphs, _FIFTH | _UNIT),
     "floyd_warshall": Sampler(draw.weighted_graphs, _HALF | _UNIT),
-    **dict.fromkeys(("naive_string_matcher", "kmp_matcher"), Sampler(draw.haystack_and_needle, {"length_needle": None, "chars": 4}, **_TWO_STRINGS)),
+    **dict.fromkeys(("naive_string_matcher", "kmp_matcher"), _MATCHER),
     "segments_intersect": Sampler(draw.segment_pairs, _UNIT, minimum=1, size=lambda length: 4),
     **dict.fromkeys(("graham_scan", "jarvis_march"), _DISK),
 }

@@ -80,7 +80,7 @@ def _quantity(trace: Trace, name: str, probe: Probe) -> Quantity:
     words: tuple[str, ...] = ()
     if (name, probe.classes) == ("color", 3):
         words = COLORS
-    elif trace.name == "lcs_length" and probe.location == "edge":
+    elif trace.name == "lcs_length" and (probe.location, probe.type) == ("edge", "categorical"):
         words = DIRECTIONS
     return Quantity(name, probe, values, integer, words)
 
@@ -300,7 +300,12 @@ def _pictures(trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges
 
     badges = of("node", "one", hints) + of("node", "one", inputs)
     flags = of("class") + of("flag")
-    parts: dict[str, Any] = {"arrows": of("node")[:3], "fill": flags[0] if flags else None, "rings": [n for n in flags[1:] if hinted[n].kind == "flag"][:2], "badges": badges}
+    parts: dict[str, Any] = {
+        "arrows": of("node")[:3],
+        "fill": flags[0] if flags else None,
+        "rings": [n for n in flags[1:] if hinted[n].kind == "flag"][:2],
+        "badges": badges,
+    }
     numbers = [q.name for q in inputs if (q.kind, q.shape) == ("number", "row") and q.name != "pos"]
     marks: list[str] = []
     if {"x", "y"} <= set(numbers):
@@ -312,7 +317,9 @@ def _pictures(trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges
         marks = [n for n in of("flag", "grid") if n in first]
         small = of("number", "row", hints)
         main = {"type": "graph", "marks": marks, "small": small[0] if small else None, **parts}
-    elif interval := next((pair for pair in (("s", "f"), ("start", "end"), ("start", "finish")) if set(pair) <= set(numbers) and _in_order(given, *pair)), None):
+    elif interval := next(
+        (pair for pair in (("s", "f"), ("start", "end"), ("start", "finish")) if set(pair) <= set(numbers) and _in_order(given, *pair)), None
+    ):
         main = {"type": "intervals", "start": interval[0], "end": interval[1], **parts}
     else:
         main = _row(trace, given, hints, numbers, parts)
@@ -324,7 +331,7 @@ def _pictures(trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges
     letters = next((q.name for q in inputs if (q.kind, q.shape) == ("class", "row")), None)
     grids.sort(key=lambda q: q.kind != "number")
     symbols = next((q.name for q in grids if q.words and grids[0].kind == "number"), None)  # these fit into the corners of the numbers' cells
-    common = {"type": "grid", "rows": rows, "columns": columns, "badges": of("node", "one", hints), "head": letters}
+    common = {"type": "grid", "rows": rows, "columns": columns, "badges": of("node", "one", hints) if grids[0].kind == "number" else [], "head": letters}
     drawn = [{**common, "name": q.name, "corner": None} for q in grids if q.name != symbols]
     drawn[0]["corner"] = symbols
     if letters and main["type"] == "row":
@@ -372,11 +379,11 @@ _MEANINGS = {
     "topo_h next in the order; topo_head_h first in the order so far; scc_id_h component found; A_t the graph with its edges turned round; "
     "k node newly allowed on the way; D distance so far; Pi_h the node before the end of the way; pi parent in the forest of joined trees; "
     "root_u climbing from u; root_v climbing from v; mask_u passed on the climb from u; mask_v passed on the climb from v",
-    "depth first": "d time of discovery; f time of finishing; low earliest discovery that can be reached back to; child_cnt hundredths of its children",
+    "depth first": "s root of the present tree; d time of discovery; f time of finishing; low earliest discovery that can be reached back to; child_cnt hundredths of its children",
     "sorting": "i left hand of the comparison; j right hand of the comparison; p start of the segment; r end of the segment, the pivot; "
-    "parent parent in the heap; largest largest of the family; heap_size last element of the heap",
+    "parent the one above it in the heap; largest largest of the family; heap_size last element of the heap",
     "insertion_sort": "i element that made room; j element being inserted",
-    "bubble_sort": "i place being filled; j place the smaller one sank to",
+    "bubble_sort": "i place being filled; j the later of the two compared",
     "heapsort": "i element standing where the sift began; j element standing where the sift is",
     "quicksort": "i first of the larger ones so far; j element being compared",
     "searching": "i element being looked at; j element being compared; min_h smallest so far; low start of what is left; high end of what is left; "

@@ -109,7 +109,7 @@ class Spec(Mapping[str, Probe]):
     @classmethod
     def of(cls, probes: Mapping[str, Probe], category: str = "own") -> "Spec":
         """A spec from a mapping of probes."""
-        lines = dict.fromkeys(STAGES, "")
+        lines: dict[str, str] = dict.fromkeys(STAGES, "")
         for name, probe in probes.items():
             if not isinstance(probe, Probe):
                 raise BadInput(f"spec {name}: {probe!r} is not a Probe; write Probe(stage, location, type, classes)")
@@ -224,7 +224,10 @@ CLRS30: dict[str, Spec] = {
         hints="is_cut_h node mask, pi_h node pointer, " + _LOW.format(child="child_cnt node scalar, "),
     ),
     "bridges": Spec(
-        "graphs", inputs="A edge scalar int, adj edge mask", outputs="is_bridge edge mask", hints="is_bridge_h edge mask, pi_h node pointer, " + _LOW.format(child="")
+        "graphs",
+        inputs="A edge scalar int, adj edge mask",
+        outputs="is_bridge edge mask",
+        hints="is_bridge_h edge mask, pi_h node pointer, " + _LOW.format(child=""),
     ),
     "strongly_connected_components": Spec(
         "graphs",

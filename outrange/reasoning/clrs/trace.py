@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 
 from outrange.reasoning.clrs.algorithms.common import compiled
-
 from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.specs import Probe, Spec
 
@@ -104,7 +103,7 @@ class Trace:
     ``inputs``, ``hints`` and ``outputs`` map probe names to arrays; ``hints`` have shape (length, …). ``length`` counts the recorded steps, ``size`` the nodes.
     """
 
-    __slots__ = ("_block", "_index", "_inputs", "_hints", "_outputs")
+    __slots__ = ("_block", "_hints", "_index", "_inputs", "_outputs")
 
     def __init__(self, block: Block, index: int) -> None:
         self._block, self._index = block, index

@@ -1,4 +1,4 @@
-"""Questions and answers as datasets on disk: the columns of the published CLRS-Text generator (question, answer, algo_name, length, use_hints), seed and index."""
+"""Questions and answers as datasets on disk: the columns question, answer, algo_name, length and use_hints of the published generator, seed and index."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -77,7 +77,7 @@ def score_file(path: Path) -> dict[str, dict[str, float]]:
     if not sums:
         raise BadInput(f"file: {str(path)!r} holds no lines; give JSON lines with question, answer and completion")
     everything = sums.pop("all")
-    means = lambda t: {"answers": int(t[0])} | {k: v / t[0] for k, v in zip(("clrs", "exact", "shape", "parse"), t[1:], strict=True)}  # noqa: E731
+    means = lambda t: {"answers": t[0]} | {k: v / t[0] for k, v in zip(("clrs", "exact", "shape", "parse"), t[1:], strict=True)}  # noqa: E731
     return {name: means(total) for name, total in sorted(sums.items())} | {"all": means(everything)}
 
 

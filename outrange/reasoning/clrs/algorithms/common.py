@@ -162,7 +162,6 @@ def _numpy_argsort(keys):
     return order
 
 
-
 @compiled
 def argsort(keys):
     """The order that sorts ``keys`` ascending; ties as NumPy's default sort breaks them (see the top of this file)."""
@@ -183,7 +182,7 @@ def argsort(keys):
 
 @compiled
 def first_in_queue(keys, in_queue):
-    """The queued node with the smallest key, an unqueued one when the queue is empty: ``argsort(keys + (1 - in_queue) * 1e9)[0]``, ties as NumPy breaks them."""
+    """The queued node with the smallest key (an unqueued one if there is none): ``argsort(keys + (1 - in_queue) * 1e9)[0]``, ties as NumPy breaks them."""
     best, least, tied = 0, keys[0] + (1.0 - in_queue[0]) * 1e9, False
     for i in range(1, keys.size):
         key = keys[i] + (1.0 - in_queue[i]) * 1e9

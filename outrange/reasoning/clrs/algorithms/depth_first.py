@@ -216,9 +216,7 @@ def strongly_connected_components(A, scc_id):
             if color[s] != WHITE:
                 continue
             u = v = s_last = s
-            yield ComponentHints(
-                scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase
-            )
+            yield ComponentHints(scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase)
             while True:
                 if phase == 1:
                     scc_id[u] = s
@@ -226,9 +224,7 @@ def strongly_connected_components(A, scc_id):
                     time += TICK
                     d[u] = time
                     color[u] = GREY
-                    yield ComponentHints(
-                        scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase
-                    )
+                    yield ComponentHints(scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase)
                 for v in range(n):
                     if graph[u, v] != 0 and color[v] == WHITE:
                         color[v] = GREY
@@ -242,9 +238,7 @@ def strongly_connected_components(A, scc_id):
                     color[u] = BLACK
                     time += TICK
                     f[u] = time
-                    yield ComponentHints(
-                        scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase
-                    )
+                    yield ComponentHints(scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase)
                     if s_prev[u] == u:
                         break
                     s_last = s_prev[u]

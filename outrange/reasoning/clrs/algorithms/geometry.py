@@ -12,7 +12,7 @@ BEFORE_ALL = -123456789.0
 
 
 def segments_intersect(x, y, intersect):
-    """Whether the segment of points 0, 1 meets that of points 2, 3: one step per point, with its side of, and whether it is in the box of, the other segment."""
+    """Whether the segment of points 0, 1 meets that of points 2, 3: one step per point, with its side of the other segment and whether it is in its box."""
     side, on_seg = zeros(4), mask(4)
     yield SegmentHints(i=0, j=0, k=0, dir=side, on_seg=on_seg)
     for i, j, k in ((2, 3, 0), (2, 3, 1), (0, 1, 2), (0, 1, 3)):
@@ -64,7 +64,7 @@ def graham_scan(x, y, in_hull):
 
 
 def jarvis_march(x, y, in_hull):
-    """Jarvis: from the lowest point on, the next hull point is the one with no point to the right of the way to it. One step per comparison and per hull point."""
+    """Jarvis: from the lowest point on, the next hull point is the one with no point right of the way to it. One step per comparison and per hull point."""
     n = x.size
     places, best = chain(n), 0
     yield JarvisHints(pred_h=places, in_hull_h=in_hull, best=0, last_point=0, endpoint=0, i=0, phase=0)

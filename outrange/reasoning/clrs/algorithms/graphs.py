@@ -1,6 +1,6 @@
 """Breadth-first search, spanning trees and shortest paths (CLRS chapters 22 to 25). ``A[u, v]`` is the weight of the edge u to v, 0 where there is none."""
 
-from outrange.reasoning.clrs.algorithms.common import argsort, first_in_queue, graph_of, hints, identity, mask, matrix, point_to_self, zeros, fill, mask_matrix
+from outrange.reasoning.clrs.algorithms.common import argsort, fill, first_in_queue, graph_of, hints, identity, mask, mask_matrix, matrix, point_to_self, zeros
 
 BfsHints = hints("bfs")
 KruskalHints = hints("mst_kruskal")

@@ -42,7 +42,7 @@ def quickselect(key, median):
     n = key.size
     order, pointers = identity(n), identity(n)
     p, r, rank = 0, n - 1, n // 2
-    searching = True
+    q, searching = 0, True
     while searching:
         i = p - 1
         for j in range(p, r):

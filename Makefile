@@ -1,0 +1,40 @@
+# Every target sets up first: .venv from pyproject.toml and constraints.txt. Needs only Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test test-all reference bench docs clean
+
+setup: .venv/complete
+
+.venv/complete: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'outrange needs Python 3.11 or newer; set PYTHON=python3.11')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pyright --version >/dev/null # fetches its program once, so that the tests need no network
+	touch $@
+
+demo: setup
+	$(BIN)/outrange demo
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not reference and not slow"
+
+test-all: setup reference
+	$(BIN)/pytest -m "not reference"
+	OUTRANGE_REFERENCE_PYTHON=.venv-reference/bin/python $(BIN)/pytest -m reference
+
+reference: setup
+	$(BIN)/python -c "from pathlib import Path; from outrange.reasoning.clrs.bench import reference_environment as e; e(Path('.venv-reference'))"
+
+bench: setup
+	$(BIN)/outrange clrs bench --against-reference
+
+docs: setup
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf .venv .venv-reference out
