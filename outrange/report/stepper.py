@@ -38,6 +38,8 @@ from outrange.core.errors import BadInput, brief, unknown
 SHAPES = ("one", "row", "grid")
 KINDS = ("number", "flag", "class", "node")
 PICTURES = ("graph", "row", "intervals", "plane", "grid")
+NAMING = ("arrows", "fill", "rings", "badges", "small", "marks", "lanes", "order", "split", "align", "line", "spans", "start", "end", "x", "y", "hull", "links")
+NAMING += ("name", "head", "corner")  # the parts of a picture that hold names
 REQUIRED = ("title", "nodes", "variables", "steps")
 DEFAULTS: dict[str, Any] = {"subtitle": "", "notes": [], "edges": None, "given": [], "returned": [], "pictures": []}
 HEADINGS = {"given": "Given", "variables": "At this step", "returned": "Returned"}
@@ -137,10 +139,20 @@ def _checked(story: Mapping[str, Any]) -> dict[str, Any]:
     for k, step in enumerate(whole["steps"]):
         if missing := [v["name"] for v in whole["variables"] if v["name"] not in step]:
             raise BadInput(f"story steps: step {k} has no value for {brief(missing[0])}; give every variable at every step, None where it is hidden")
+    known = [v["name"] for part in ("variables", "given") for v in whole[part]]
     for picture in whole["pictures"]:
         if picture.get("type") not in PICTURES:
             raise unknown("story pictures type", picture.get("type"), PICTURES, "a type of picture")
+        for part in NAMING:
+            for name in _names(picture.get(part)):
+                if name not in known:
+                    raise unknown(f"story pictures {part}", name, known, "a variable or a given value")
     return whole
+
+
+def _names(part: Any) -> list[str]:
+    """The names in a part of a picture: none, one, a list of them, or a list of pairs."""
+    return [name for item in part for name in _names(item)] if isinstance(part, list | tuple) else [part] if part is not None else []
 
 
 @functools.cache

@@ -143,7 +143,8 @@ def _fingerprint(algorithm: Callable) -> str | None:
     try:
         own = inspect.getsourcefile(algorithm)
         paths = {str(here / "record.py"), str(here / "specs.py"), str(here / "algorithms" / "common.py"), str(own)}
-        return hashlib.sha256("".join(_source_hash(p) for p in sorted(paths)).encode()).hexdigest()[:12]
+        sources = "".join(_source_hash(p) for p in sorted(paths))  # and where it lives: what is kept on disk refers to its module by name
+        return hashlib.sha256(f"{sources} {algorithm.__module__} {own}".encode()).hexdigest()[:12]
     except (OSError, TypeError):
         return None
 

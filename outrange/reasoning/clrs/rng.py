@@ -133,8 +133,6 @@ def coin(rng, p):
 
     NumPy compares with exp(log(1 - p)), and draws again when rounding leaves a remainder past both outcomes (probability about 1e-16; not repeated here).
     """
-    if p == 0.0:
-        return 0
     if p <= 0.5:
         return 1 if real(rng) > np.exp(np.log(1.0 - p)) else 0
     return 0 if real(rng) > np.exp(np.log(1.0 - (1.0 - p))) else 1

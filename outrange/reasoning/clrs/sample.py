@@ -5,6 +5,7 @@
 """
 
 import hashlib
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -121,7 +122,7 @@ class Dataset(Sequence[Trace]):
             if self.bound is None and (item.stop is None or item.stop < 0 or (item.start or 0) < 0):
                 raise BadInput(f"dataset slice: {item} has no end in a dataset without a count; give both ends from 0 up, or dataset(..., count=N)")
             return self.items(range(*item.indices(self.bound if self.bound is not None else item.stop)))
-        index = item.__index__()
+        index = operator.index(item)
         if index < 0 and self.bound is not None:
             index += self.bound
         if index < 0 or (self.bound is not None and index >= self.bound):

@@ -118,6 +118,8 @@ class Sampler:
             if value is None and option in _BY_LENGTH:
                 value = _BY_LENGTH[option](n)
             values[option] = _CHECKS.get(option, _real)(f"{name} {option}", value)
+        if options.get("length_2") is not None:  # then, as published, ``length`` is that of the first string alone
+            n += values["length_2"]
         self._check_together(name, n, values)
         return n, (*values.values(), *self.fixed)
 
@@ -129,8 +131,6 @@ class Sampler:
             raise BadInput(f"{name} low: {values['low']:g} is negative; edge weights are drawn from 0 up")
         if "k" in values and values["k"] > n:
             raise BadInput(f"{name} length: {n} is too small for k = {values['k']} communities; length must be at least k")
-        if "length_2" in values and values["length_2"] >= n:
-            raise BadInput(f"{name} length_2: {values['length_2']} leaves no first string in {n} letters; at most {n - 1}")
         if "length_needle" in values:
             needle = values["length_needle"]
             if needle == 0 or n - 2 * abs(needle) < 1:

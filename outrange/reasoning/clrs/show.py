@@ -8,7 +8,7 @@ using the names of the thirty:
     <output>_h      a hint that becomes that output: its pointers, mask or edges are drawn first
     low … high, p … r, best_low … best_high              pairs of nodes: the places between them are shaded
 
-An edge scalar or edge mask among the inputs makes the nodes a graph; otherwise they are an array, in the order of a pointer chain that changes, if there is one.
+An edge scalar or edge mask among the inputs makes the nodes a graph. Otherwise they are an array; a pointer chain that changes gives its order.
 """
 
 import math
@@ -28,6 +28,7 @@ SHAPES = ("one", "row", "grid")
 KINDS = {"scalar": "number", "mask": "flag", "mask_one": "node", "categorical": "class", "pointer": "node", "should_be_permutation": "node"}
 COLORS = ("white", "grey", "black")  # what the depth-first searches call their three classes
 DIRECTIONS = ("↖", "↑", "←")  # where a cell of the longest common subsequence comes from
+INTERVALS = (("s", "f"), ("start", "end"), ("start", "finish"))
 CHANGED, CHANGED_STYLE = "*", "bold magenta"
 STEPS_SHOWN = 10
 GRID_REPEATED = 8  # up to this size a grid is printed at every step, above it the changed cells are listed
@@ -54,6 +55,10 @@ class Quantity:
         return KINDS[self.probe.type]
 
     @property
+    def pointers(self) -> bool:
+        return self.probe.location == "node" and self.probe.type in ("pointer", "should_be_permutation") and len(self.values) > 0
+
+    @property
     def constant(self) -> bool:
         return bool((self.values == self.values[:1]).all())
 
@@ -66,7 +71,11 @@ class Quantity:
 
     def plain(self, values: np.ndarray) -> Any:
         """The values as lists, None where hidden."""
-        return values.tolist() if self.kind == "number" else np.where(values < 0, None, values.astype(object)).tolist()
+        if self.kind == "number":
+            return values.tolist()
+        cells = np.asarray(values).astype(object)
+        cells[np.less(values, 0)] = None
+        return cells.tolist()
 
 
 def quantities(trace: Trace, stage: str) -> list[Quantity]:
@@ -83,9 +92,6 @@ def _quantity(trace: Trace, name: str, probe: Probe) -> Quantity:
     elif trace.name == "lcs_length" and (probe.location, probe.type) == ("edge", "categorical"):
         words = DIRECTIONS
     return Quantity(name, probe, values, integer, words)
-
-
-# ------------------------------------------------------------------------------------------------------------------------------------------- terminal
 
 
 def terminal(trace: Trace, console: Console, steps: int | None = None) -> None:
@@ -106,18 +112,20 @@ def terminal(trace: Trace, console: Console, steps: int | None = None) -> None:
     if constant:
         _print(console, [_heading("hints that never change"), *_state(constant, console.width, 0)])
     head, tail = (length, 0) if length <= budget else ((budget + 1) // 2, budget // 2)
+    left_out = [Text(f"\n… {length - budget} step{'s' * (length - budget > 1)} left out; all with steps={length}", "dim italic")]
     moving = [q for q in hints if q not in constant]
     for step in [*range(head), *range(length - tail, length)]:
         if tail and step == length - tail:
-            _print(console, [Text(f"\n… {length - budget} steps left out; all with steps={length}", "dim italic")])
+            _print(console, left_out)
         _print(console, [_heading(f"step {step} / {length - 1}"), *_state(moving, console.width, step)])
     if tail == 0 and head < length:
-        _print(console, [Text(f"\n… {length - budget} steps left out; all with steps={length}", "dim italic")])
+        _print(console, left_out)
     _print(console, [_heading("outputs"), *_state(quantities(trace, "output"), console.width)])
 
 
 def _print(console: Console, lines: list[Text]) -> None:
     for line in lines:
+        line.rstrip()
         console.print(line, no_wrap=True, overflow="ignore", crop=False, soft_wrap=True, highlight=False)
 
 
@@ -129,7 +137,7 @@ def _state(shown: list[Quantity], width: int, step: int | None = None) -> list[T
     """All quantities at a step (None: they have no time axis): single values on a line, rows in a table, grids side by side."""
     now = {q.name: q.values if step is None else q.values[step] for q in shown}
     changed = {q.name: now[q.name] != q.values[step - 1] if step else np.zeros(now[q.name].shape, bool) for q in shown}
-    lines = _wrapped([Text.assemble((q.name + " ", "dim"), _cell(q.text(now[q.name]), changed[q.name])) for q in shown if q.shape == "one"], width)
+    lines = _wrapped([Text.assemble((q.name + " ", "dim"), _cell(q.text(now[q.name]), bool(changed[q.name]))) for q in shown if q.shape == "one"], width)
     rows = [(q.name, [q.text(x) for x in now[q.name].tolist()], changed[q.name].tolist(), q.words) for q in shown if q.shape == "row"]
     lines += _table("node", rows, width) if rows else []
     grids = [_grid(q, now[q.name], changed[q.name], width, bool(step)) for q in shown if q.shape == "grid"]
@@ -158,7 +166,7 @@ def _table(corner: str, rows: list[tuple], width: int) -> list[Text]:
     columns = len(rows[0][1])
 
     def fitting() -> int:
-        return max(1, (width - label - 1) // (1 + max(len(str(columns - 1)), *(len(cell) for row in rows for cell in row[1]))))
+        return max(1, (width - label - 2) // (1 + max(len(str(columns - 1)), *(len(cell) for row in rows for cell in row[1]))))
 
     if fitting() < columns:
         rows = [(name, [cell.replace("0.", ".", 1) if cell.startswith(("0.", "-0.")) else cell for cell in cells], *rest) for name, cells, *rest in rows]
@@ -218,9 +226,6 @@ def _beside(blocks: list[list[Text]], width: int) -> list[Text]:
     return lines
 
 
-# ----------------------------------------------------------------------------------------------------------------------------------------------- page
-
-
 def page(trace: Trace) -> str:
     """One self-contained HTML page that steps through a trace: no network, light and dark, keyboard and slider, ``#step=7`` in its address."""
     return stepper.page(story(trace))
@@ -267,16 +272,12 @@ def _edges(trace: Trace) -> tuple[dict[str, Any] | None, list[str]]:
 
 def _is_places(q: Quantity) -> bool:
     """Pointers that never change and link each place to the one before it: they say nothing that the picture does not."""
-    if (q.shape, q.kind) != ("row", "node") or not len(q.values) or not q.constant:
-        return False
-    return all(p in (k - 1, k) for k, p in enumerate(q.values[0].tolist()))
+    return q.pointers and q.constant and all(p in (k - 1, k) for k, p in enumerate(q.values[0].tolist()))
 
 
 def _is_order(q: Quantity) -> bool:
     """Pointers that at every step form one chain through all nodes."""
-    if (q.shape, q.kind) != ("row", "node") or not len(q.values) or q.constant:
-        return False
-    return all(_is_chain(row) for row in q.values.tolist())
+    return q.pointers and not q.constant and all(_is_chain(row) for row in q.values.tolist())
 
 
 def _is_chain(pointers: list[int]) -> bool:
@@ -287,73 +288,79 @@ def _is_chain(pointers: list[int]) -> bool:
     return length == len(pointers)
 
 
+def _names(among: list[Quantity], kind: str, shape: str = "row") -> list[str]:
+    return [q.name for q in among if (q.kind, q.shape) == (kind, shape) and not _is_places(q)]
+
+
+def _pairs(hints: list[Quantity], *candidates: tuple[str, str]) -> list[list[str]]:
+    nodes = _names(hints, "node", "one")
+    return [list(pair) for pair in candidates if set(pair) <= set(nodes)]
+
+
 def _pictures(trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges: dict[str, Any] | None) -> list[dict[str, Any]]:
-    given, hinted = {q.name: q for q in inputs}, {q.name: q for q in hints}
-    first = [f"{name}_h" for name in trace.spec.outputs]
-    ranked = sorted(hints, key=lambda q: q.name not in first)  # a hint that becomes an output comes first
-
-    def of(kind: str, shape: str = "row", among: list[Quantity] = ranked) -> list[str]:
-        return [q.name for q in among if (q.kind, q.shape) == (kind, shape) and not _is_places(q)]
-
-    def pairs(*candidates: str) -> list[list[str]]:
-        return [pair for pair in (c.split() for c in candidates) if pair and all(n in hinted and hinted[n].shape == "one" for n in pair)]
-
-    badges = of("node", "one", hints) + of("node", "one", inputs)
-    flags = of("class") + of("flag")
-    parts: dict[str, Any] = {
-        "arrows": of("node")[:3],
+    """The structure of the algorithm, and a heat map for every grid that it does not show; grids of numbers come first, as they are then the point."""
+    becoming = [f"{name}_h" for name in trace.spec.outputs]
+    ranked = sorted(hints, key=lambda q: q.name not in becoming)
+    flags, kinds = _names(ranked, "class") + _names(ranked, "flag"), {q.name: q.kind for q in hints}
+    main: dict[str, Any] = {
+        "arrows": _names(ranked, "node")[:3],
         "fill": flags[0] if flags else None,
-        "rings": [n for n in flags[1:] if hinted[n].kind == "flag"][:2],
-        "badges": badges,
+        "rings": [n for n in flags[1:] if kinds[n] == "flag"][:2],
+        "badges": _names(hints, "node", "one") + _names(inputs, "node", "one"),
     }
-    numbers = [q.name for q in inputs if (q.kind, q.shape) == ("number", "row") and q.name != "pos"]
+    numbers, values = [n for n in _names(inputs, "number") if n != "pos"], {q.name: q.values for q in inputs}
+    intervals = [pair for pair in INTERVALS if set(pair) <= set(numbers) and (values[pair[0]] <= values[pair[1]]).all()]
     marks: list[str] = []
     if {"x", "y"} <= set(numbers):
-        segments = [[k, k + 1] for k in range(0, trace.size - 1, 2)] if any("intersect" in name for name in trace.spec.outputs) else []
-        hull = next((n for n in of("flag") if "hull" in n), None)
-        links = pairs("last_point endpoint", "last_point i", "last_stack i", "i j")
-        main = {"type": "plane", "x": "x", "y": "y", "hull": hull, "segments": segments, "links": links, **parts}
+        main |= _plane(trace, ranked)
     elif edges is not None:
-        marks = [n for n in of("flag", "grid") if n in first]
-        small = of("number", "row", hints)
-        main = {"type": "graph", "marks": marks, "small": small[0] if small else None, **parts}
-    elif interval := next(
-        (pair for pair in (("s", "f"), ("start", "end"), ("start", "finish")) if set(pair) <= set(numbers) and _in_order(given, *pair)), None
-    ):
-        main = {"type": "intervals", "start": interval[0], "end": interval[1], **parts}
+        marks = [n for n in _names(ranked, "flag", "grid") if n in becoming]
+        main |= {"type": "graph", "marks": marks, "small": next(iter(_names(hints, "number")), None)}
+    elif intervals:
+        main |= {"type": "intervals", "start": intervals[0][0], "end": intervals[0][1]}
     else:
-        main = _row(trace, given, hints, numbers, parts)
-        main["spans"] = pairs("best_low best_high", "low high", "p r", "i j" if "best_low" in hinted else "")[:2]
+        main |= _row(inputs, hints, numbers, main)
     grids = [q for q in hints if q.shape == "grid" and q.name not in marks]
     if not grids:
         return [main]
-    rows, columns = _used(grids)
-    letters = next((q.name for q in inputs if (q.kind, q.shape) == ("class", "row")), None)
-    grids.sort(key=lambda q: q.kind != "number")
-    symbols = next((q.name for q in grids if q.words and grids[0].kind == "number"), None)  # these fit into the corners of the numbers' cells
-    common = {"type": "grid", "rows": rows, "columns": columns, "badges": of("node", "one", hints) if grids[0].kind == "number" else [], "head": letters}
-    drawn = [{**common, "name": q.name, "corner": None} for q in grids if q.name != symbols]
-    drawn[0]["corner"] = symbols
+    drawn, letters = _grids(grids, inputs, hints)
     if letters and main["type"] == "row":
         return drawn  # the letters stand at the heads of the grid
-    return [drawn[0], main, *drawn[1:]] if grids[0].kind == "number" else [main, *drawn]
+    return [drawn[0], main, *drawn[1:]] if "number" in {q.kind for q in grids} else [main, *drawn]
 
 
-def _in_order(given: dict[str, Quantity], start: str, end: str) -> bool:
-    return bool((given[start].values <= given[end].values).all())
+def _plane(trace: Trace, hints: list[Quantity]) -> dict[str, Any]:
+    paired = any("intersect" in name for name in trace.spec.outputs)
+    links = _pairs(hints, ("last_point", "endpoint"), ("last_point", "i"), ("last_stack", "i"), ("i", "j"))
+    hull = next((n for n in _names(hints, "flag") if "hull" in n), None)
+    return {"type": "plane", "x": "x", "y": "y", "hull": hull, "links": links, "segments": [[k, k + 1] for k in range(0, trace.size - 1, 2)] if paired else []}
 
 
-def _row(trace: Trace, given: dict[str, Quantity], hints: list[Quantity], numbers: list[str], parts: dict[str, Any]) -> dict[str, Any]:
-    letters = [q.name for q in given.values() if (q.kind, q.shape) == ("class", "row")]
-    lanes = (numbers + letters + [q.name for q in hints if (q.kind, q.shape) == ("number", "row")])[:3]
+def _row(inputs: list[Quantity], hints: list[Quantity], numbers: list[str], parts: dict[str, Any]) -> dict[str, Any]:
+    lanes = (numbers + _names(inputs, "class") + _names(hints, "number"))[:3]
     order = next((q.name for q in hints if _is_order(q)), None)
-    line = next((n for n, q in given.items() if (q.kind, q.shape) == ("number", "one")), None) if len(numbers) == 1 and len(lanes) == 1 else None
-    split = None
-    if "string" in given and given["string"].kind == "flag" and _is_split(given["string"].values):
-        split = "string"
-    align = ["i", "j"] if split and all(n in parts["badges"] for n in "ij") else None
-    arrows = [name for name in parts["arrows"] if name != order]
-    return {"type": "row", **parts, "lanes": lanes, "order": order if split is None else None, "line": line, "split": split, "align": align, "arrows": arrows}
+    split = next((q.name for q in inputs if q.name == "string" and q.kind == "flag" and _is_split(q.values)), None)
+    spans = _pairs(hints, ("best_low", "best_high"), ("low", "high"), ("p", "r"))
+    return {
+        "type": "row",
+        "lanes": lanes,
+        "order": None if split else order,
+        "line": next(iter(_names(inputs, "number", "one")), None) if lanes == numbers[:1] else None,
+        "split": split,
+        "align": ["i", "j"] if split and {"i", "j"} <= set(parts["badges"]) else None,
+        "spans": (spans + (_pairs(hints, ("i", "j")) if ["best_low", "best_high"] in spans else []))[:2],
+        "arrows": [name for name in parts["arrows"] if name != order],
+    }
+
+
+def _grids(grids: list[Quantity], inputs: list[Quantity], hints: list[Quantity]) -> tuple[list[dict[str, Any]], str | None]:
+    """The heat maps, and the letters at their heads. Classes that have words of one sign stand in the corners of the first grid of numbers."""
+    grids = sorted(grids, key=lambda q: q.kind != "number")
+    numeric, letters = grids[0].kind == "number", next(iter(_names(inputs, "class")), None)
+    signs = next((q.name for q in grids if q.words and numeric), None)
+    rows, columns = _used(grids)
+    common = {"type": "grid", "rows": rows, "columns": columns, "badges": _names(hints, "node", "one") if numeric else [], "head": letters}
+    return [{**common, "name": q.name, "corner": signs if q is grids[0] else None} for q in grids if q.name != signs], letters
 
 
 def _is_split(mask: np.ndarray) -> bool:
@@ -370,33 +377,33 @@ def _used(grids: list[Quantity]) -> tuple[list[int], list[int]]:
     return rows or everything, columns or everything
 
 
-# -------------------------------------------------------------------------------------------------------------------------------- what the names mean
-
 _MEANINGS = {
-    "graphs": "s where the search started; u node being worked on; v neighbour being looked at; s_last top of the stack; s_prev the node below it on the stack; "
-    "pi_h parent found so far; reach_h reached so far; msk known so far; mark settled; in_queue waiting in the queue; d distance so far; "
-    "key weight of its lightest edge to the tree; in_mst_h edges taken into the tree; is_cut_h cut nodes found; is_bridge_h bridges found; "
-    "topo_h next in the order; topo_head_h first in the order so far; scc_id_h component found; A_t the graph with its edges turned round; "
-    "k node newly allowed on the way; D distance so far; Pi_h the node before the end of the way; pi parent in the forest of joined trees; "
-    "root_u climbing from u; root_v climbing from v; mask_u passed on the climb from u; mask_v passed on the climb from v",
-    "depth first": "s root of the present tree; d time of discovery; f time of finishing; low earliest discovery that can be reached back to; child_cnt hundredths of its children",
-    "sorting": "i left hand of the comparison; j right hand of the comparison; p start of the segment; r end of the segment, the pivot; "
-    "parent the one above it in the heap; largest largest of the family; heap_size last element of the heap",
+    "graphs": "s where the search started; u node being worked on; v neighbour being looked at; s_last top of the stack; s_prev the node below it on the stack"
+    "; pi_h parent found so far; reach_h reached so far; msk known so far; mark settled; in_queue waiting in the queue; d distance so far"
+    "; key weight of its lightest edge to the tree; in_mst_h edges taken into the tree; is_cut_h cut nodes found; is_bridge_h bridges found"
+    "; topo_h next in the order; topo_head_h first in the order so far; scc_id_h component found; A_t the graph with its edges turned round"
+    "; k node newly allowed on the way; D distance so far; Pi_h the node before the end of the way; pi parent in the forest of joined trees"
+    "; root_u climbing from u; root_v climbing from v; mask_u passed on the climb from u; mask_v passed on the climb from v",
+    "depth first": "s root of the present tree; d time of discovery; f time of finishing; low earliest discovery that can be reached back to"
+    "; child_cnt hundredths of its children",
+    "sorting": "i left hand of the comparison; j right hand of the comparison; p start of the segment; r end of the segment, the pivot"
+    "; parent the one above it in the heap; largest largest of the family; heap_size last element of the heap",
     "insertion_sort": "i element that made room; j element being inserted",
     "bubble_sort": "i place being filled; j the later of the two compared",
     "heapsort": "i element standing where the sift began; j element standing where the sift is",
     "quicksort": "i first of the larger ones so far; j element being compared",
-    "searching": "i element being looked at; j element being compared; min_h smallest so far; low start of what is left; high end of what is left; "
-    "mid middle of what is left; p start of the segment; r end of the segment; pivot the pivot; target value looked for",
+    "searching": "i element being looked at; j element being compared; min_h smallest so far; low start of what is left; high end of what is left"
+    "; mid middle of what is left; p start of the segment; r end of the segment; pivot the pivot; target value looked for",
     "divide and conquer": "best_low start of the best run; best_high end of the best run; i start of the present run; j end of the present run",
     "greedy": "m activity being looked at; k last one taken; i task being looked at; selected_h taken",
-    "dynamic programming": "m cost found so far; s_h where to split; msk known so far; c length found so far; b_h where the length comes from; "
-    "root_h best root so far; e expected cost; w probability of the range",
-    "strings": "s shift of the needle; i letter of the haystack; j letter of the needle; pi failure link; is_reset link to nothing; "
-    "k state while links are built; q state while matching",
-    "geometry": "best lowest point; in_hull_h on the hull so far; stack_prev the point below it on the stack; last_stack top of the stack; "
-    "i point being looked at; last_point last point of the hull; endpoint best next point so far; j other end of the segment; k point being tested; "
-    "on_seg inside the box of the other segment; dir side of the other segment; atans angle at the lowest point",
+    "dynamic programming": "m cost found so far; s_h where to split; msk known so far; c length found so far; b_h where the length comes from"
+    "; root_h best root so far; e expected cost; w probability of the range",
+    "strings": "s shift of the needle; i letter of the haystack; j letter of the needle; pi failure link; is_reset link to nothing"
+    "; k state while links are built; q state while matching",
+    "geometry": "best lowest point; in_hull_h on the hull so far; stack_prev the point below it on the stack; last_stack top of the stack"
+    "; i point being looked at; last_point last point of the hull; endpoint best next point so far"
+    "; atans angle at the lowest point",
+    "segments_intersect": "i end of the segment; j its other end; k point being tested; on_seg in the box of the other segment; dir side of the other segment",
 }
 
 

@@ -20,7 +20,7 @@ def _one_hot(indices, cells, classes):
         cells[i] = 0
     for i in range(indices.size):
         if indices[i] >= 0:
-            cells[i * classes + indices[i]] = 1
+            cells[i * classes + np.int64(indices[i])] = 1
         else:
             cells[i * classes + classes - 1] = -1
 

@@ -1,0 +1,101 @@
+"""The recorder: compiled and plain Python agree, buffers grow, an edited algorithm is compiled anew."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from outrange.core.errors import BadInput
+from outrange.reasoning import clrs
+from outrange.reasoning.clrs.record import Recorder
+from outrange.reasoning.clrs.registry import algorithm
+
+
+@pytest.mark.parametrize("name", clrs.ALGORITHMS)
+def test_every_algorithm_keeps_the_contract(name):
+    assert len(clrs.check_algorithm(name, lengths=(4, 9), count=2)) == 7
+
+
+@pytest.mark.parametrize("name", ["bubble_sort", "mst_kruskal", "minimum"])
+def test_a_recorder_whose_buffers_are_too_small_grows_them_and_loses_nothing(name):
+    known = algorithm(name)
+    block = next(iter(clrs.sample_blocks(name, 12, 5, seed=3)))
+    arguments = tuple(block.arguments.values())
+    recorder = Recorder(name, known.spec, known.generator)
+    recorder._steps[12] = 1  # as if no sample had ever taken more than one step
+    outputs, hints, ends = recorder(arguments, 5, 12)
+    assert ends.tolist() == block.bounds[1:]
+    assert all(np.array_equal(a, b) for a, b in zip(hints, block.recorded_hints.values(), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(outputs, block.recorded_outputs.values(), strict=True))
+
+
+def test_with_the_compiler_off_everything_is_the_same():
+    code = """
+        import hashlib, numpy as np
+        from outrange.reasoning import clrs, text
+        digest = hashlib.sha256()
+        for name in clrs.ALGORITHMS:
+            for t in clrs.sample(name, 6, 2, seed=4, truncate_decimals=3) + clrs.dataset(name, 5, seed=1)[:2]:
+                for arrays in (t.inputs, t.hints, t.outputs):
+                    for array in arrays.values():
+                        digest.update(np.ascontiguousarray(array).tobytes())
+                digest.update(text.render(t, hints=True).text.encode())
+        print(digest.hexdigest())
+    """
+    digests = []
+    for disabled in ("0", "1"):
+        environment = os.environ | {"NUMBA_DISABLE_JIT": disabled}
+        done = subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        digests.append(done.stdout.strip())
+    assert digests[0] == digests[1]
+
+
+ALGORITHM = '''
+from outrange.reasoning import clrs
+SPEC = clrs.Spec("own", inputs="key node scalar", outputs="last node mask_one", hints="i node mask_one")
+Hints = clrs.hints(SPEC)
+def own(key, last):
+    for i in range(key.size):
+        yield Hints(i={step})
+    last[0] = key.size - 1
+def sampler(rng, length):
+    return {{"key": rng.random(length)}}
+clrs.register("own", SPEC, own, sampler, replace=True)
+'''
+
+
+def test_an_edited_algorithm_is_never_served_from_an_old_cache(tmp_path):
+    file = tmp_path / "own_algorithm.py"
+    seen = []
+    for step in ("i", "key.size - 1 - i"):
+        file.write_text(ALGORITHM.format(step=step))
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import own_algorithm; from outrange.reasoning import clrs; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        seen.append(done.stdout.strip())
+    assert seen == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
+
+
+def test_an_algorithm_that_the_compiler_refuses_is_refused_in_one_sentence(tmp_path):
+    file = tmp_path / "mixed_types.py"
+    file.write_text(ALGORITHM.format(step="i if i > 1 else 'none'"))
+    spec = importlib.util.spec_from_file_location("mixed_types", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mixed_types"] = module
+    spec.loader.exec_module(module)
+    with pytest.raises(BadInput, match="algorithm own: Numba cannot compile it") as refused:
+        clrs.sample("own", 4)
+    assert "\n" not in str(refused.value)
+
+
+def test_compiling_is_announced_once_and_a_warm_start_is_silent(tmp_path):
+    file = tmp_path / "announced_algorithm.py"
+    file.write_text(ALGORITHM.format(step="i"))
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import announced_algorithm; from outrange.reasoning import clrs; clrs.sample('own', 4, 3); clrs.sample('own', 5)"
+    first = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert first.count("compiling own (once") == 1
+    assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
