@@ -15,6 +15,7 @@ _REASONS = {
     errno.EACCES: "it is not writable",
     errno.EPERM: "it is not writable",
     errno.EROFS: "its file system is read-only",
+    errno.ENOENT: "its folder does not exist and cannot be made",
     errno.ENOTDIR: "a part of its path is a file, not a directory",
     errno.EISDIR: "it is a directory",
     errno.ENAMETOOLONG: "its name is too long",

@@ -36,7 +36,7 @@ GRID_PRINTED = 16
 CELLS_LISTED = 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantity:
     """One probe of a trace with its recorded values (hints time-first), and how they read."""
 
@@ -136,12 +136,16 @@ def _heading(text: str) -> Text:
 def _state(shown: list[Quantity], width: int, step: int | None = None) -> list[Text]:
     """All quantities at a step (None: they have no time axis): single values on a line, rows in a table, grids side by side."""
     now = {q.name: q.values if step is None else q.values[step] for q in shown}
-    changed = {q.name: now[q.name] != q.values[step - 1] if step else np.zeros(now[q.name].shape, bool) for q in shown}
+    changed = {q.name: _differs(now[q.name], q.values[step - 1]) if step else np.zeros(now[q.name].shape, bool) for q in shown}
     lines = _wrapped([Text.assemble((q.name + " ", "dim"), _cell(q.text(now[q.name]), bool(changed[q.name]))) for q in shown if q.shape == "one"], width)
     rows = [(q.name, [q.text(x) for x in now[q.name].tolist()], changed[q.name].tolist(), q.words) for q in shown if q.shape == "row"]
     lines += _table("node", rows, width) if rows else []
     grids = [_grid(q, now[q.name], changed[q.name], width, bool(step)) for q in shown if q.shape == "grid"]
     return lines + _beside(grids, width)
+
+
+def _differs(now: np.ndarray, before: np.ndarray) -> np.ndarray:
+    return (now != before) & ~((now != now) & (before != before))  # two NaN are no change
 
 
 def _cell(text: str, changed: bool, width: int = 0) -> Text:
@@ -253,7 +257,7 @@ def story(trace: Trace) -> dict[str, Any]:
 
 
 def _variable(trace: Trace, q: Quantity) -> dict[str, Any]:
-    colors = {"colors": ["#ffffff", "#9aa3ab", "#1d2226"]} if q.words == COLORS else {}
+    colors = {"colors": ["#ffffff", "#9aa3ab", "#08090a"]} if q.words == COLORS else {}
     return {"name": q.name, "shape": q.shape, "kind": q.kind, "integer": q.integer, "words": list(q.words), "meaning": _meaning(trace, q.name), **colors}
 
 
