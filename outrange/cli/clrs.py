@@ -64,14 +64,15 @@ def show(
         arrays = {stage: {k: v.tolist() for k, v in getattr(trace, stage).items()} for stage in ("inputs", "hints", "outputs")}
         app.print_json({"algorithm": trace.name, "length": trace.length, **arrays})
         return 0
-    from outrange.reasoning.clrs.show import page, terminal
-
     if html is None:
         from rich.console import Console
+
+        from outrange.reasoning.clrs.show import terminal
 
         terminal(trace, Console(), steps)
         return 0
     from outrange.core.atomic import writable, write_text
+    from outrange.reasoning.clrs.picture import page
 
     with writable("html", html):
         write_text(html, page(trace))

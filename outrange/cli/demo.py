@@ -14,7 +14,7 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
     """
     from outrange.core.atomic import writable, write_text
     from outrange.reasoning import clrs, text
-    from outrange.reasoning.clrs.show import page
+    from outrange.reasoning.clrs.picture import page
 
     names = ("bfs", "insertion_sort", "dijkstra", "kmp_matcher")
     items = {name: text.render(clrs.sample(name, 5, seed=1, truncate_decimals=3)[0], hints=True) for name in names}

@@ -25,7 +25,9 @@ def test_help_names_every_command_and_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.endswith("[]\n")
 
 
-@pytest.mark.parametrize("command", [("demo",), ("papers",), ("reproduce",), ("clrs",), ("clrs", "show"), ("clrs", "export"), ("clrs", "bench"), ("text",), ("text", "score")])
+@pytest.mark.parametrize(
+    "command", [("demo",), ("papers",), ("reproduce",), ("clrs",), ("clrs", "show"), ("clrs", "export"), ("clrs", "bench"), ("text",), ("text", "score")]
+)
 def test_every_command_has_help_without_loading_the_compiler(command):
     done = run(*command, "--help")
     assert done.returncode == 0

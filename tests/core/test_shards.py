@@ -116,7 +116,23 @@ def test_a_small_file_is_replaced_whole_or_not_at_all(tmp_path):
 
 
 def command(target, workers):
-    arguments = ["text", "export", str(target), "--algorithms", "minimum", "bfs", "--lengths", "4", "6", "--count", "1500", "--shard-rows", "100", "--workers", str(workers)]
+    arguments = [
+        "text",
+        "export",
+        str(target),
+        "--algorithms",
+        "minimum",
+        "bfs",
+        "--lengths",
+        "4",
+        "6",
+        "--count",
+        "1500",
+        "--shard-rows",
+        "100",
+        "--workers",
+        str(workers),
+    ]
     return [sys.executable, "-m", "outrange", *arguments]
 
 

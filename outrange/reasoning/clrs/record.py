@@ -31,7 +31,6 @@ from outrange.core.errors import BadInput
 from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.specs import Spec
 
-
 #: NUMBA_DISABLE_JIT=1: everything runs as plain Python.
 JIT_OFF = bool(getattr(config, "DISABLE_JIT", 0))
 

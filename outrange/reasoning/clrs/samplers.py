@@ -150,9 +150,7 @@ class Sampler:
             _drawn.add(self.function)
         if self.function is draw.disk_points and np.isnan(arrays[0][:, 0]).any():
             points = arrays[0].shape[1]
-            raise BadInput(
-                f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points, more decimals or a larger radius"
-            )
+            raise BadInput(f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points or more decimals")
 
 
 _drawn: set[Callable] = set()  # draws that this process has used, so compiled or loaded

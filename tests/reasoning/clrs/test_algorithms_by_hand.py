@@ -373,8 +373,8 @@ def test_optimal_bst_grows_one_diagonal_a_step():
 
 
 def test_dfs_starts_discovers_pushes_and_finishes():
-    # 0 -> 2 -> 1 -> 0 is a cycle; 3 points to itself and to 1. From 0: discover 0, push 2, discover 2, push 1, discover 1; 1 has no white neighbour: finish 1, 2, 0.
-    # Then 3, whose neighbours are all coloured.
+    # 0 -> 2 -> 1 -> 0 is a cycle; 3 points to itself and to 1. From 0: discover 0, push 2, discover 2, push 1, discover 1;
+    # 1 has no white neighbour: finish 1, 2, 0. Then 3, whose neighbours are all coloured.
     A = graph(4, (0, 2), (2, 1), (1, 0), (3, 3), (3, 1), directed=True, dtype=int)
     t = clrs.trace("dfs", {"A": A})
     c = clock(8)
@@ -819,7 +819,8 @@ def test_graham_scan_pops_the_inner_point():
 
 def test_jarvis_march_wraps_around_the_square():
     # the hull is 2, 0, 1, 4. Four rounds over all five points, with one record between rounds.
-    # from 2: 0 stays the endpoint. From 0: the endpoint is 0 itself until i = 1 replaces it. From 1: 2 is right of 0, then 4 right of 2. From 4: 2 is right of 0.
+    # from 2: 0 stays the endpoint. From 0: the endpoint is 0 itself until i = 1 replaces it. From 1: 2 is right of 0, then 4 right of 2.
+    # From 4: 2 is right of 0.
     t = clrs.trace("jarvis_march", SQUARE)
     assert output(t, "in_hull") == [1, 1, 1, 0, 1]
     assert t.length == 2 + 4 * 5 + 3

@@ -55,7 +55,7 @@ def test_with_the_compiler_off_everything_is_the_same():
     assert digests[0] == digests[1]
 
 
-ALGORITHM = '''
+ALGORITHM = """
 from outrange.reasoning import clrs
 SPEC = clrs.Spec("own", inputs="key node scalar", outputs="last node mask_one", hints="i node mask_one")
 Hints = clrs.hints(SPEC)
@@ -66,7 +66,7 @@ def own(key, last):
 def sampler(rng, length):
     return {{"key": rng.random(length)}}
 clrs.register("own", SPEC, own, sampler, replace=True)
-'''
+"""
 
 
 def test_an_edited_algorithm_is_never_served_from_an_old_cache(tmp_path):

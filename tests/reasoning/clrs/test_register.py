@@ -5,12 +5,16 @@ masks, a graph scalar, an option, no permutation).
 """
 
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
+from outrange.reasoning.clrs import registry
 
 SORT = clrs.Spec(
     "sorting",
@@ -88,10 +92,13 @@ def fresh():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _registered():
-    if "own_selection_sort" not in clrs.names():
+def _own_algorithms():
+    """The two above are known in this file only: what is registered here is forgotten after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_known", dict(registry._known))
         clrs.register("own_selection_sort", SORT, selection_sort, draw_keys)
         clrs.register("own_out_degrees", DEGREES, out_degrees, draw_graph)
+        yield
 
 
 # --------------------------------------------------------------------------------------------------------------------------------- like the thirty
@@ -278,13 +285,8 @@ def test_a_name_is_an_identifier(name):
     refused(lambda: clrs.register(name, MARK, mark, draw_keys), "register name", "identifier")
 
 
-def test_a_name_too_long_for_a_file_is_refused_or_works():
-    name = "x" * 300
-    try:
-        clrs.register(name, MARK, mark, draw_keys)
-        assert clrs.trace(name, {"key": [1.0, 2.0]}).length == 1
-    except BadInput as error:
-        assert "name" in str(error) and len(str(error)) < 400
+def test_a_name_too_long_for_the_name_of_a_file_is_refused():
+    refused(lambda: clrs.register("x" * 300, MARK, mark, draw_keys), "register name")
 
 
 @pytest.mark.parametrize("spec", [None, "sorting", 3, ["key"]], ids=repr)
@@ -501,8 +503,14 @@ def test_a_value_that_is_not_of_its_probes_kind_is_found_by_the_check(algorithm)
 
 
 def test_the_check_passes_an_algorithm_that_keeps_its_promises():
-    for name in ("own_selection_sort", "own_out_degrees"):
-        assert clrs.check_algorithm(name)
+    assert clrs.check_algorithm("own_out_degrees")
+
+
+def test_the_check_survives_a_hint_that_is_not_yet_the_chain_its_output_will_be():
+    # in a process of its own: before its last step, pred_h of the selection sort has several heads, and nothing may follow it out of the array
+    script = "import test_register as t; t.clrs.register('own_sort', t.SORT, t.selection_sort, t.draw_keys); print(len(t.clrs.check_algorithm('own_sort')))"
+    run = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0 and int(run.stdout) > 0, f"return code {run.returncode}: {run.stderr[-300:]}"
 
 
 def changes_its_input(key, mark):

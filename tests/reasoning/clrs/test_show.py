@@ -13,7 +13,7 @@ from rich.console import Console
 
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
-from outrange.reasoning.clrs import show
+from outrange.reasoning.clrs import picture, show
 from outrange.reasoning.clrs.trace import Block, Trace
 from outrange.report import stepper
 
@@ -62,7 +62,7 @@ def test_sixteen_nodes_still_fit_a_hundred_columns(name):
 @pytest.mark.parametrize("name", clrs.ALGORITHMS)
 def test_every_algorithm_has_a_page_without_external_references_whose_data_round_trip(name):
     trace = clrs.sample(name, length=5, seed=1)[0]
-    page, told = show.page(trace), show.story(trace)
+    page, told = picture.page(trace), picture.story(trace)
     assert not re.search(r"https?:|//|\b(?:src|href)\s*=|url\(|@import", page)
     data = embedded(page)
     assert stepper.unpack(data["variables"], data["steps"]) == told["steps"]
@@ -72,12 +72,12 @@ def test_every_algorithm_has_a_page_without_external_references_whose_data_round
 
 @pytest.mark.parametrize("name", ["floyd_warshall", "optimal_bst", "jarvis_march", "strongly_connected_components"])
 def test_a_page_of_sixteen_nodes_is_small(name):
-    assert len(show.page(clrs.sample(name, length=16, seed=1)[0]).encode()) < 200_000
+    assert len(picture.page(clrs.sample(name, length=16, seed=1)[0]).encode()) < 200_000
 
 
 def test_the_story_holds_the_trace_as_recorded():
     trace = clrs.sample("bfs", length=6, seed=3)[0]
-    told = show.story(trace)
+    told = picture.story(trace)
     assert [step["pi_h"] for step in told["steps"]] == trace.recorded("pi_h").tolist()
     assert told["returned"][0]["value"] == trace.recorded("pi").tolist()
     assert {v["name"]: v["value"] for v in told["given"]}["A"] == trace.recorded("A").tolist()
@@ -92,7 +92,7 @@ def test_changed_hints_are_marked_without_colour_and_with_it():
 
 def test_the_page_knows_exactly_what_changed():
     trace = clrs.sample("bfs", length=5, seed=1)[0]
-    steps, pointers = embedded(show.page(trace))["steps"], trace.recorded("pi_h")
+    steps, pointers = embedded(picture.page(trace))["steps"], trace.recorded("pi_h")
     for k in range(1, trace.length):
         assert steps[k].get("pi_h", [])[::2] == np.flatnonzero(pointers[k] != pointers[k - 1]).tolist()
 
@@ -116,18 +116,18 @@ def test_values_read_as_what_they_are():
     text = printed(clrs.sample("dfs", length=4, seed=1)[0])
     assert "white" in text and "grey*" in text and "black" in text and "0.010*" in text
     assert "·" in printed(two_steps()) and "inf*" in printed(two_steps())
-    page = embedded(show.page(two_steps()))
+    page = embedded(picture.page(two_steps()))
     assert page["steps"][0]["seen"] == [1, 0, None] and page["steps"][1]["total"] == ["inf"]
 
 
 def test_a_trace_without_hints_can_be_looked_at():
     trace = made(clrs.Spec("own", inputs="key node scalar", outputs="total graph scalar"), [[1.0, 2.0]], [[3.0]], [])
-    assert "outputs" in printed(trace) and embedded(show.page(trace))["steps"] == []
+    assert "outputs" in printed(trace) and embedded(picture.page(trace))["steps"] == []
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_names_are_escaped(hostile):
-    page = show.page(two_steps(hostile))
+    page = picture.page(two_steps(hostile))
     assert page.count("<script") == 2 and page.count("</script") == 2 and "<img" not in page and "\u2028" not in page.split('id="story"')[1]
     assert embedded(page)["title"] == hostile
     assert hostile.split("\u2028")[0] in printed(two_steps(hostile))
@@ -143,15 +143,15 @@ def test_hostile_variables_nodes_and_words_are_escaped_and_come_back():
 
 
 def pictures(trace: Trace) -> list[str]:
-    assert show.page(trace)
-    return [picture["type"] for picture in show.story(trace)["pictures"]]
+    assert picture.page(trace)
+    return [picture["type"] for picture in picture.story(trace)["pictures"]]
 
 
 def test_an_algorithm_of_ones_own_gets_the_picture_that_its_probes_ask_for():
     matrix, still = np.array([[0, 2], [1, 0]]), [[0, 0], [0, 0]]
     graph = clrs.Spec("own", inputs="M edge scalar", outputs="out node pointer", hints="out_h node pointer")
     assert pictures(made(graph, [matrix], [[0, 0]], [still])) == ["graph"]
-    assert show.story(made(graph, [matrix], [[0, 0]], [still]))["edges"] == {"directed": True, "weighted": True, "list": [[0, 1, 2], [1, 0, 1]]}
+    assert picture.story(made(graph, [matrix], [[0, 0]], [still]))["edges"] == {"directed": True, "weighted": True, "list": [[0, 1, 2], [1, 0, 1]]}
     plane = clrs.Spec("own", inputs="x node scalar, y node scalar", outputs="far node mask", hints="far_h node mask")
     assert pictures(made(plane, [[0.0, 1.0], [1.0, 0.0]], [[0, 1]], [still])) == ["plane"]
     intervals = clrs.Spec("own", inputs="start node scalar, end node scalar", outputs="taken node mask", hints="taken_h node mask")
@@ -162,7 +162,7 @@ def test_an_algorithm_of_ones_own_gets_the_picture_that_its_probes_ask_for():
 
 def test_a_sort_is_drawn_in_its_present_order():
     sort = clrs.Spec("own", inputs="key node scalar", outputs="pred node should_be_permutation", hints="pred_h node pointer")
-    row = show.story(made(sort, [[3.0, 1.0, 2.0]], [[2, 1, 1]], [[[0, 0, 1], [2, 1, 1]]]))["pictures"][0]
+    row = picture.story(made(sort, [[3.0, 1.0, 2.0]], [[2, 1, 1]], [[[0, 0, 1], [2, 1, 1]]]))["pictures"][0]
     assert row["order"] == "pred_h" and row["arrows"] == [] and row["lanes"] == ["key"]
 
 
@@ -199,7 +199,7 @@ def test_pages_draw_themselves_in_a_browser_without_errors(tmp_path):
         tab.on("console", lambda message: problems.append(message.text))
         tab.on("pageerror", lambda error: problems.append(str(error)))
         for trace in [*(clrs.sample(name, length=5, seed=1)[0] for name in names), two_steps(HOSTILE[0])]:
-            (tmp_path / "page.html").write_text(show.page(trace), encoding="utf-8")
+            (tmp_path / "page.html").write_text(picture.page(trace), encoding="utf-8")
             tab.goto(f"{(tmp_path / 'page.html').as_uri()}?{trace.name.encode().hex()}#step=1")
             assert tab.inner_text("#counter").startswith(f"step {min(1, trace.length - 1)} ")
             for _ in range(min(trace.length, 6)):

@@ -75,7 +75,9 @@ def test_questions_read_back_to_the_inputs_they_were_written_from(name):
             assert text.render(clrs.trace(found, inputs), hints) == item
 
 
-@pytest.mark.parametrize("question", ["", "bfs", "bfs:\n", "nothing:\na: 1\nb:\n", "bfs:\ns: 1, B: [1]\npi:\n", "bfs:\ns: [1, A: [[0]]\npi:\n", "bfs:\nA: [[0 1], [0]]\npi:\n"])
+@pytest.mark.parametrize(
+    "question", ["", "bfs", "bfs:\n", "nothing:\na: 1\nb:\n", "bfs:\ns: 1, B: [1]\npi:\n", "bfs:\ns: [1, A: [[0]]\npi:\n", "bfs:\nA: [[0 1], [0]]\npi:\n"]
+)
 def test_a_question_that_is_none_is_refused_in_one_sentence(question):
     with pytest.raises(BadInput) as refused:
         clrs.trace(*text.inputs(question))
@@ -143,7 +145,17 @@ def test_the_score_is_total_and_between_zero_and_one(completion, item):
 
 @pytest.mark.parametrize(
     "completion",
-    ["[" * 10_000_000, "1" * 10_000_000, "[1 " * 3_000_000, "|" * 10_000_000, " " * 10_000_000, "e" * 10_000_000, "-" * 10_000_000, "\n\n" * 5_000_000, "[1 2], " * 1_500_000],
+    [
+        "[" * 10_000_000,
+        "1" * 10_000_000,
+        "[1 " * 3_000_000,
+        "|" * 10_000_000,
+        " " * 10_000_000,
+        "e" * 10_000_000,
+        "-" * 10_000_000,
+        "\n\n" * 5_000_000,
+        "[1 2], " * 1_500_000,
+    ],
     ids=["brackets", "digits", "lists", "bars", "spaces", "letters", "signs", "lines", "answers"],
 )
 def test_ten_megabytes_are_scored_in_a_time_that_grows_linearly(completion):
