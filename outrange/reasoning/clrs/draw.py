@@ -1,4 +1,4 @@
-"""How the inputs of the thirty are drawn: the published samplers' own draws, in their order (docs/papers/clrs.md, section 2.1).
+"""How the inputs of the thirty are drawn: the published samplers' own draws, in their order (docs/papers/clrs.md).
 
 Every function fills the given arrays, one an argument of the algorithm, samples first. ``scale`` is 10**k when floats are to be cut to k decimals (toward
 zero, after drawing and before the algorithm runs), else 0.
@@ -226,7 +226,9 @@ def communities(rng, A, scale, k, p, eps):
             stop = length if block == k - 1 else start + block_size
             inside = np.zeros((stop - start, stop - start))
             _erdos_renyi(rng, inside, probability, True, False, scratch[: inside.size])
-            present[start:stop, start:stop] = inside
+            for i in range(start, stop):
+                for j in range(start, stop):
+                    present[i, j] = inside[i - start, j - start]
         _erdos_renyi(rng, toggle, eps, True, False, scratch)
         for i in range(length):
             for j in range(length):

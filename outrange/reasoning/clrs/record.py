@@ -152,9 +152,11 @@ def make_recorder(name: str, algorithm: Callable) -> Callable:
     """The recorder of one algorithm, compiled at its first call."""
     fingerprint = _fingerprint(algorithm)
     title = re.sub(r"\W", "_", f"record_{name}_{fingerprint}")
-    record = FunctionType(_record_template.__code__, {**globals(), "_algorithm": njit(recording_function(algorithm))}, title)
+    record = FunctionType(
+        _record_template.__code__, {**globals(), "_algorithm": njit(recording_function(algorithm), no_cfunc_wrapper=True, no_cpython_wrapper=True)}, title
+    )
     record.__qualname__, record.__module__ = title, __name__
-    return njit(record, cache=fingerprint is not None)
+    return njit(record, cache=fingerprint is not None, no_cfunc_wrapper=True)
 
 
 def _run_plain(algorithm: Callable, inputs, outputs, buffers, ends, first, row):

@@ -7,7 +7,7 @@ have generators of their own, a flag and the halves of (seed, stream, index of t
 
 import numpy as np
 
-from outrange.reasoning.clrs.algorithms.common import compiled
+from outrange.reasoning.clrs.algorithms.common import compiled, identity
 
 WORDS = 624
 _PLACE = 2 * WORDS
@@ -141,7 +141,7 @@ def coin(rng, p):
 @compiled
 def shuffled(rng, n):
     """RandomState.permutation(n)."""
-    order = np.arange(n)
+    order = identity(n)
     for i in range(n - 1, 0, -1):
         j = below(rng, i + 1)
         order[i], order[j] = order[j], order[i]

@@ -1,6 +1,6 @@
 """The published splits and grids by name: CLRS-30 (train, val, test), the generalist's training distribution, and CLRS-Text (train, eval).
 
-Sources: dm-clrs 2.0.3 and arXiv 2205.15659, 2209.11142, 2406.04229; docs/papers/clrs.md, sections 2.2, 2.3 and 5.5. Their samples are drawn by ``clrs.sample``.
+Sources: dm-clrs 2.0.3 and arXiv 2205.15659, 2209.11142, 2406.04229; docs/papers/clrs.md. Their samples are drawn by ``clrs.sample``.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A trace as text: CLRS-Text (arXiv 2406.04229, section 3; the published generator's format, docs/papers/clrs.md section 5).
+"""A trace as text: CLRS-Text (arXiv 2406.04229, section 3; the published generator's format, docs/papers/clrs.md).
 
     bfs:
     s: 3, A: [[1 0 1 1], …], initial_trace: [0 1 2 3]      <- the question, with the trace asked for

@@ -14,7 +14,7 @@ from numba import njit, objmode
 
 from outrange.reasoning.clrs.specs import CLRS30, Spec
 
-compiled = njit(cache=True)
+compiled = njit(cache=True, no_cfunc_wrapper=True)  # the wrapper, for calls from C, would only cost time to compile
 
 WHITE, GREY, BLACK = 0, 1, 2
 
@@ -166,18 +166,28 @@ def _numpy_argsort(keys):
 def argsort(keys):
     """The order that sorts ``keys`` ascending; ties as NumPy's default sort breaks them (see the top of this file)."""
     n = keys.size
-    order = np.argsort(keys, kind="mergesort") if n > 32 else np.arange(n)
-    if n <= 32:  # insertion sort
-        for j in range(1, n):
-            moving, i = order[j], j
-            while i > 0 and keys[order[i - 1]] > keys[moving]:
-                order[i] = order[i - 1]
-                i -= 1
-            order[i] = moving
+    if n > 32:
+        return _numpy_argsort(keys)
+    order = identity(n)
+    for j in range(1, n):  # insertion sort, which for so few is faster than to leave compiled code
+        moving, i = order[j], j
+        while i > 0 and keys[order[i - 1]] > keys[moving]:
+            order[i] = order[i - 1]
+            i -= 1
+        order[i] = moving
     for i in range(1, n):
         if keys[order[i - 1]] == keys[order[i]]:
             return _numpy_argsort(keys)
     return order
+
+
+@compiled
+def negative(x):
+    """-x, for sorting in descending order."""
+    result = np.empty(x.size)
+    for i in range(x.size):
+        result[i] = -x[i]
+    return result
 
 
 @compiled

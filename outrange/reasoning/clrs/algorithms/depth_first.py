@@ -5,7 +5,7 @@ the node being worked on; ``v`` is where the scan of its neighbours stands, and 
 for its first white neighbour from the lowest number on and pushes it, or else finishes u and pops. Time starts at 0 and grows by repeated addition of 0.01.
 """
 
-from outrange.reasoning.clrs.algorithms.common import BLACK, GREY, WHITE, argsort, graph_of, hints, identity, mask, point_to_self, transpose, zeros
+from outrange.reasoning.clrs.algorithms.common import BLACK, GREY, WHITE, argsort, graph_of, hints, identity, mask, negative, point_to_self, transpose, zeros
 
 DfsHints = hints("dfs")
 TopologicalHints = hints("topological_sort")
@@ -210,9 +210,8 @@ def strongly_connected_components(A, scc_id):
     for phase in range(2):
         graph = A if phase == 0 else backward
         color, s_prev = mask(n), identity(n)
-        roots = argsort(-f) if phase == 1 else argsort(f)
-        for root in range(n):
-            s = roots[root] if phase == 1 else root
+        roots = argsort(negative(f)) if phase == 1 else identity(n)
+        for s in roots:
             if color[s] != WHITE:
                 continue
             u = v = s_last = s

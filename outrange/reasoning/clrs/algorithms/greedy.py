@@ -1,6 +1,6 @@
 """Greedy algorithms (CLRS sections 16.1 and 16.5)."""
 
-from outrange.reasoning.clrs.algorithms.common import argsort, chain, hints
+from outrange.reasoning.clrs.algorithms.common import argsort, chain, hints, negative
 
 ActivityHints = hints("activity_selector")
 TaskHints = hints("task_scheduling")
@@ -26,7 +26,7 @@ def task_scheduling(d, w, selected):
     """
     places, t = chain(d.size), 0
     yield TaskHints(pred_h=places, selected_h=selected, i=0, t=0.0)
-    for i in argsort(-w):
+    for i in argsort(negative(w)):
         if t == 0 or t < d[i]:
             selected[i] = 1
             t += 1
