@@ -1,7 +1,7 @@
 """A trace as one HTML page: which picture its structure gets, what is marked in it, and what the legend says. The page itself is outrange/report/stepper.py.
 
-Everything is derived from the spec. Where a picture needs more than the type of a probe, its name decides, so an algorithm of one's own gets the same picture by
-using the names of the thirty:
+Everything is derived from the spec. Where a picture needs more than the type of a probe, its name decides, so an algorithm of one's own gets the same picture
+by using the names of the thirty:
 
     x, y            inputs: points in the plane          s, f / start, end   inputs: intervals
     string          a mask that tells two strings laid end to end apart

@@ -697,6 +697,18 @@ def test_floyd_warshall_shortens_an_existing_edge():
     assert output(t, "Pi") == [[0, 0, 1, 0], [1, 1, 1, 1], [1, 2, 2, 2], [3, 3, 3, 3]]
 
 
+def test_a_way_that_is_only_as_good_does_not_replace_the_one_found_before():
+    # 0 - 1 (0.5), 0 - 2 (0.25), and 1 - 2: at 0.5 node 1 is as near to the tree from 2 as from 0; at 0.25 the way 0 - 2 - 1 is as long as 0 - 1
+    near = graph(4, (0, 1, 0.5), (0, 2, 0.25), (1, 2, 0.5))
+    assert output(clrs.trace("mst_prim", {"A": near, "s": 0}), "pi") == [0, 0, 0, 3]
+    short = graph(4, (0, 1, 0.5), (0, 2, 0.25), (1, 2, 0.25))
+    for name in ("dijkstra", "bellman_ford"):
+        assert output(clrs.trace(name, {"A": short, "s": 0}), "pi") == [0, 0, 0, 3]
+    assert output(clrs.trace("floyd_warshall", {"A": short}), "Pi") == [[0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2], [3, 3, 3, 3]]
+    acyclic = graph(4, (0, 1, 0.5), (0, 2, 0.25), (2, 1, 0.25), directed=True)  # sorted: 0, 2, 1
+    assert output(clrs.trace("dag_shortest_paths", {"A": acyclic, "s": 0}), "pi") == [0, 0, 0, 3]
+
+
 # ------------------------------------------------------------------------------------------------------------------------------------------- strings
 
 
