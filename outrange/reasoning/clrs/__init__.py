@@ -5,8 +5,9 @@
 (4, 16)
 """
 
-from outrange.reasoning.clrs.algorithms.common import compiled, hints
+from outrange.reasoning.clrs.algorithms.common import hints
 from outrange.reasoning.clrs.batch import Batch, batch
+from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.registry import ALGORITHMS, names, register, spec
 from outrange.reasoning.clrs.sample import Dataset, dataset, sample, sample_blocks, trace
 from outrange.reasoning.clrs.specs import Probe, Spec

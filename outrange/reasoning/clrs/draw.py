@@ -7,7 +7,8 @@ zero, after drawing and before the algorithm runs), else 0.
 import numpy as np
 from numba import objmode
 
-from outrange.reasoning.clrs.algorithms.common import compiled, cross
+from outrange.reasoning.clrs.algorithms.common import cross
+from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.rng import begin, below, coin, reals, shuffled
 
 PAIR_EDGE = 1e-3

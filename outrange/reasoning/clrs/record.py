@@ -4,35 +4,30 @@ An algorithm is a plain Python generator. To compile it, each of its ``yield sta
 Numba sees an ordinary function: its own generators run several times slower and never free the arrays they hold (numba issue 1278). Line numbers stay those
 of the source. Run uncompiled, the generator itself is iterated.
 
-Recorders are kept on disk. Numba keys its cache by file and name, so the name carries a hash of every source that is compiled into it: an edited algorithm is
-never served from an old cache. The buffers have one row a step, the steps of all samples one after another. When they are full the recorder still counts the
-steps of the sample that did not fit, and is called again from that sample on with larger ones.
+Recorders are kept on disk (caching.py). The buffers have one row a step, the steps of all samples one after another. When they are full the recorder still
+counts the steps of the sample that did not fit, and is called again from that sample on with larger ones.
 """
 
 import ast
 import functools
-import hashlib
 import inspect
 import re
 import sys
 import textwrap
 from collections.abc import Callable
 from contextlib import contextmanager
-from pathlib import Path
 from types import FunctionType
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numba.core import event, types
 from numba.core.errors import NumbaError, TypingError
 from numba.extending import overload
 
 from outrange.core.errors import BadInput
+from outrange.reasoning.clrs.caching import JIT_OFF, compiled, fingerprint
 from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.specs import Spec
-
-#: NUMBA_DISABLE_JIT=1: everything runs as plain Python.
-JIT_OFF = bool(getattr(config, "DISABLE_JIT", 0))
 
 
 def _record_template(inputs, outputs, buffers, ends, first, row):
@@ -131,32 +126,13 @@ def recording_function(algorithm: Callable) -> Callable:
     return names[name]
 
 
-@functools.cache
-def _source_hash(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def _fingerprint(algorithm: Callable) -> str | None:
-    """A hash of all sources compiled into the recorder of ``algorithm``, or None when they cannot be read (then nothing is cached)."""
-    here = Path(__file__).parent
-    try:
-        own = inspect.getsourcefile(algorithm)
-        paths = {str(here / "record.py"), str(here / "specs.py"), str(here / "algorithms" / "common.py"), str(own)}
-        sources = "".join(_source_hash(p) for p in sorted(paths))  # and where it lives: what is kept on disk refers to its module by name
-        return hashlib.sha256(f"{sources} {algorithm.__module__} {own}".encode()).hexdigest()[:12]
-    except (OSError, TypeError):
-        return None
-
-
 def make_recorder(name: str, algorithm: Callable) -> Callable:
     """The recorder of one algorithm, compiled at its first call."""
-    fingerprint = _fingerprint(algorithm)
-    title = re.sub(r"\W", "_", f"record_{name}_{fingerprint}")
-    record = FunctionType(
-        _record_template.__code__, {**globals(), "_algorithm": njit(recording_function(algorithm), no_cfunc_wrapper=True, no_cpython_wrapper=True)}, title
-    )
-    record.__qualname__, record.__module__ = title, __name__
-    return njit(record, cache=fingerprint is not None, no_cfunc_wrapper=True)
+    function = njit(recording_function(algorithm), no_cfunc_wrapper=True, no_cpython_wrapper=True)
+    title = re.sub(r"\W", "_", f"record_{name}")
+    record = FunctionType(_record_template.__code__, {**globals(), "_algorithm": function}, title)
+    record.__module__ = __name__
+    return compiled(record, f"{title}_{fingerprint(algorithm)}")
 
 
 def _run_plain(algorithm: Callable, inputs, outputs, buffers, ends, first, row):

@@ -7,7 +7,8 @@ have generators of their own, a flag and the halves of (seed, stream, index of t
 
 import numpy as np
 
-from outrange.reasoning.clrs.algorithms.common import compiled, identity
+from outrange.reasoning.clrs.algorithms.common import identity
+from outrange.reasoning.clrs.caching import compiled
 
 WORDS = 624
 _PLACE = 2 * WORDS

@@ -14,7 +14,8 @@ import numpy as np
 
 from outrange.core.errors import BadInput, brief, unknown
 from outrange.reasoning.clrs import draw, rng
-from outrange.reasoning.clrs.record import JIT_OFF, announced
+from outrange.reasoning.clrs.caching import JIT_OFF
+from outrange.reasoning.clrs.record import announced
 
 
 def whole(field: str, value: object, low: int, high: int | None = None) -> int:

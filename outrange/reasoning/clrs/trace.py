@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from outrange.reasoning.clrs.algorithms.common import compiled
+from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.specs import Probe, Spec
 

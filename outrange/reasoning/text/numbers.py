@@ -8,7 +8,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from outrange.reasoning.clrs.algorithms.common import compiled
+from outrange.reasoning.clrs.caching import compiled
 
 _SPACE, _COMMA, _OPEN, _CLOSE, _MINUS, _ZERO, _POINT = (np.uint8(ord(c)) for c in " ,[]-0.")
 _SCALE, _LARGEST = 10000, 10**11

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from outrange.reasoning.clrs.algorithms.common import compiled
+from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.specs import Probe, Spec
 from outrange.reasoning.clrs.trace import Trace
 from outrange.reasoning.text.numbers import write, write_series

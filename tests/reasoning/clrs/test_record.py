@@ -80,6 +80,16 @@ def test_an_edited_algorithm_is_never_served_from_an_old_cache(tmp_path):
     assert seen == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
 
 
+def test_an_edited_helper_in_another_file_is_never_served_from_an_old_cache(tmp_path):
+    (tmp_path / "helped_algorithm.py").write_text("from step_helper import step\n" + ALGORITHM.format(step="step(i)"))
+    seen = []
+    for value in ("i", "3 - i"):
+        (tmp_path / "step_helper.py").write_text(f"from outrange.reasoning import clrs\n@clrs.compiled\ndef step(i):\n    return {value}\n")
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import helped_algorithm; from outrange.reasoning import clrs; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
+        seen.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+    assert seen == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
+
+
 def test_an_algorithm_that_the_compiler_refuses_is_refused_in_one_sentence(tmp_path):
     file = tmp_path / "mixed_types.py"
     file.write_text(ALGORITHM.format(step="i if i > 1 else 'none'"))

@@ -1,6 +1,6 @@
 """What the algorithms share: pointer chains, fresh arrays, and NumPy's own order where the published traces depend on it.
 
-``compiled`` marks a function for Numba with a cache on disk; with NUMBA_DISABLE_JIT=1 the same text runs as plain Python.
+Functions marked ``compiled`` are compiled by Numba and kept on disk; with NUMBA_DISABLE_JIT=1 the same text runs as plain Python.
 Loops are written out because array expressions take Numba seconds to compile and no less time to run.
 
 Ties. The published package breaks them by ``np.argsort`` with its default kind, which is not stable: with AVX-512 even four equal keys may come out in
@@ -10,11 +10,10 @@ another order. So whenever keys tie, NumPy itself is asked (``_numpy_argsort``);
 from collections import namedtuple
 
 import numpy as np
-from numba import njit, objmode
+from numba import objmode
 
+from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.specs import CLRS30, Spec
-
-compiled = njit(cache=True, no_cfunc_wrapper=True)  # the wrapper, for calls from C, would only cost time to compile
 
 WHITE, GREY, BLACK = 0, 1, 2
 
