@@ -25,7 +25,7 @@ def compiled(function: Callable, name: str | None = None) -> Callable:
     own = function.__qualname__
     function.__qualname__ = f"{name or own}_{mark}"  # Numba reads it here and now
     try:
-        return njit(function, cache=mark is not None, no_cfunc_wrapper=True)
+        return njit(function, cache=mark is not None, no_cfunc_wrapper=True)  # pyright: ignore[reportCallIssue]
     finally:
         function.__qualname__ = own
 

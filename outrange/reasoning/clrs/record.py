@@ -128,7 +128,7 @@ def recording_function(algorithm: Callable) -> Callable:
 
 def make_recorder(name: str, algorithm: Callable) -> Callable:
     """The recorder of one algorithm, compiled at its first call."""
-    function = njit(recording_function(algorithm), no_cfunc_wrapper=True, no_cpython_wrapper=True)
+    function = njit(recording_function(algorithm), no_cfunc_wrapper=True, no_cpython_wrapper=True)  # pyright: ignore[reportCallIssue]
     title = re.sub(r"\W", "_", f"record_{name}")
     record = FunctionType(_record_template.__code__, {**globals(), "_algorithm": function}, title)
     record.__module__ = __name__
