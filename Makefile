@@ -28,7 +28,7 @@ test-all: setup reference
 	OUTRANGE_REFERENCE_PYTHON=.venv-reference/bin/python $(BIN)/pytest -m reference
 
 reference: setup
-	$(BIN)/python -c "from pathlib import Path; from outrange.reasoning.clrs.bench import reference_environment as e; e(Path('.venv-reference'))"
+	$(BIN)/python -c "from pathlib import Path; from outrange.reasoning.bench import reference_environment as e; e(Path('.venv-reference'))"
 
 bench: setup
 	$(BIN)/outrange clrs bench --against-reference

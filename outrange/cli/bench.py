@@ -1,4 +1,4 @@
-"""``outrange clrs bench``: prints what ``outrange.reasoning.clrs.bench`` measures."""
+"""``outrange clrs bench``: prints what ``outrange.reasoning.bench`` measures."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from outrange.cli import app
 
 def run_bench(names: tuple[str, ...], against: bool, python: Path | None, lengths: tuple[int, ...], as_json: bool) -> int:
     from outrange.reasoning import clrs
-    from outrange.reasoning.clrs.bench import KINDS, as_dict, bench, reference_environment
+    from outrange.reasoning.bench import KINDS, as_dict, bench, reference_environment
 
     if against and python is None:
         python = reference_environment(Path(".venv-reference"))
