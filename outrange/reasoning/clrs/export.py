@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,24 @@ class Selection:
         ]
 
 
+class Piece(NamedTuple):
+    """Samples start … stop-1 of a block."""
+
+    block: Block
+    start: int
+    stop: int
+
+
+class Steps(NamedTuple):
+    """A column of hints: the steps of all rows one after another, and how many each row has."""
+
+    flat: np.ndarray
+    lengths: np.ndarray
+
+    def lists(self) -> list:
+        return [part.tolist() for part in np.split(self.flat, np.cumsum(self.lengths)[:-1])]
+
+
 @dataclass(frozen=True)
 class TraceShard:
     """Samples ``start`` … ``start + rows - 1`` of a cell, as one file. ``sequential``: drawn by one generator from the cell's start."""
@@ -83,13 +101,20 @@ class TraceShard:
         data = Dataset([(c.algorithm, c.length)], c.seed, None, c.truncate_decimals, {c.algorithm: c.options})
         return data.cell(0, self.start, self.start + self.rows)
 
-    def table(self, traces: list[Trace], first: int) -> dict[str, Any]:
-        """The columns of some rows: lists, or arrays with rows in front."""
-        spec = traces[0].spec
-        columns: dict[str, Any] = self.origin(len(traces), first) | {"steps": [t.length for t in traces]}
-        for name, probe in spec.items():
-            if name not in ("pos", "adj"):
-                columns[f"{probe.stage}_{name}"] = [t.recorded(name) for t in traces]
+    def table(self, pieces: list[Piece], first: int) -> dict[str, Any]:
+        """The columns of some rows: lists, arrays with rows in front, or ``Steps``."""
+        blocks = [piece.block for piece in pieces]
+        lengths = np.concatenate([np.diff(p.block.bounds)[p.start : p.stop] for p in pieces])
+        columns: dict[str, Any] = self.origin(len(lengths), first) | {"steps": lengths}
+        for name, probe in blocks[0].spec.items():
+            column = f"{probe.stage}_{name}"
+            if probe.stage == "hint":
+                rows = [p.block.recorded_hints[name][p.block.bounds[p.start] : p.block.bounds[p.stop]] for p in pieces]
+                columns[column] = Steps(np.concatenate(rows), lengths)
+            elif name not in ("pos", "adj"):
+                held = [p.block.arguments[name] if probe.stage == "input" else p.block.recorded_outputs[name] for p in pieces]
+                rows = np.concatenate([array[p.start : p.stop] for array, p in zip(held, pieces, strict=True)])
+                columns[column] = rows.reshape(len(lengths), *probe.recorded_shape(blocks[0].size))
         return columns
 
     def origin(self, rows: int, first: int) -> dict[str, Any]:
@@ -101,17 +126,22 @@ class TraceShard:
         writer(target, self._groups())
 
     def _groups(self) -> Iterator[dict[str, Any]]:
-        held: list[Trace] = []
-        size, first = 0, self.start
+        """Row groups. Where they end depends on the rows alone, not on the blocks they were made in: the file's bytes must not either."""
+        pieces: list[Piece] = []
+        rows, size, first = 0, 0, self.start
         for block in self.blocks():
-            for trace in block.traces():
-                held.append(trace)
-                size += sum(a.nbytes for a in block.recorded_hints.values()) // len(block)
-                if len(held) == GROUP_ROWS or size > GROUP_BYTES:
-                    yield self.table(held, first)
-                    first, held, size = first + len(held), [], 0
-        if held:
-            yield self.table(held, first)
+            step_bytes = sum(array.nbytes for array in block.recorded_hints.values()) // max(1, block.bounds[-1])
+            start = 0
+            for k in range(len(block)):
+                rows += 1
+                size += step_bytes * (block.bounds[k + 1] - block.bounds[k])
+                if rows == GROUP_ROWS or size > GROUP_BYTES:
+                    yield self.table([*pieces, Piece(block, start, k + 1)], first)
+                    pieces, start, first, rows, size = [], k + 1, first + rows, 0, 0
+            if start < len(block):
+                pieces.append(Piece(block, start, len(block)))
+        if pieces:
+            yield self.table(pieces, first)
 
 
 def _parquet(target: Path, groups: Iterable[dict[str, Any]]) -> None:
@@ -121,7 +151,7 @@ def _parquet(target: Path, groups: Iterable[dict[str, Any]]) -> None:
     writer = None
     try:
         for columns in groups:
-            table = pa.table({name: _nested(values) for name, values in columns.items()})
+            table = pa.table({name: _column(values) for name, values in columns.items()})
             if writer is None:
                 writer = pq.ParquetWriter(target, table.schema, compression="zstd", compression_level=3)
             writer.write_table(table)
@@ -130,25 +160,29 @@ def _parquet(target: Path, groups: Iterable[dict[str, Any]]) -> None:
             writer.close()
 
 
-def _nested(values: list) -> Any:
-    """A column of numbers, strings or equally deep arrays as an Arrow array; arrays become lists of lists without passing through Python objects."""
+def _column(values: Any) -> Any:
+    """A column as an Arrow array; arrays become lists of lists without passing through Python objects."""
     import pyarrow as pa
 
-    if not isinstance(values[0], np.ndarray) or values[0].ndim == 0:
-        return pa.array([v.item() if hasattr(v, "item") else v for v in values])
-    result = pa.array(np.concatenate([v.reshape(-1) for v in values]))
-    for axis in range(values[0].ndim - 1, -1, -1):
-        lengths = np.concatenate([np.full(int(np.prod(v.shape[:axis])), v.shape[axis]) for v in values])
-        result = pa.ListArray.from_arrays(pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32()), result)
+    if isinstance(values, Steps):
+        return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], np.cumsum(values.lengths))), pa.int32()), _column(values.flat))
+    if not isinstance(values, np.ndarray) or values.ndim == 1:
+        return pa.array(values)
+    result = pa.array(values.reshape(-1))
+    for axis in range(values.ndim - 1, 0, -1):
+        count = int(np.prod(values.shape[:axis]))
+        result = pa.ListArray.from_arrays(pa.array(np.arange(count + 1) * values.shape[axis], pa.int32()), result)
     return result
 
 
 def _jsonl(target: Path, groups: Iterable[dict[str, Any]]) -> None:
     with open(target, "w", encoding="utf-8") as file:
         for columns in groups:
-            for row in zip(*columns.values(), strict=True):
-                plain = (v.tolist() if isinstance(v, np.ndarray | np.generic) else v for v in row)
-                file.write(json.dumps(dict(zip(columns, plain, strict=True)), separators=(",", ":")) + "\n")
+            plain = [
+                values.lists() if isinstance(values, Steps) else values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()
+            ]
+            for row in zip(*plain, strict=True):
+                file.write(json.dumps(dict(zip(columns, row, strict=True)), separators=(",", ":")) + "\n")
 
 
 def shards(selection: Selection, make: type, format: str, shard_rows: int, **extra: Any) -> tuple[dict[str, Any], list[Any]]:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from outrange.core.shards import Progress, export
-from outrange.reasoning.clrs.export import Selection, TraceShard, card, shards
+from outrange.reasoning.clrs.export import Piece, Selection, TraceShard, card, shards
 from outrange.reasoning.clrs.load import load_modules
 from outrange.reasoning.clrs.samplers import whole
-from outrange.reasoning.clrs.trace import Trace
 from outrange.reasoning.text.render import render
 
 
@@ -19,10 +18,10 @@ class TextShard(TraceShard):
     hints: bool = False
     kind = "text"
 
-    def table(self, traces: list[Trace], first: int) -> dict[str, Any]:
-        items = [render(trace, self.hints) for trace in traces]
+    def table(self, pieces: list[Piece], first: int) -> dict[str, Any]:
+        items = [render(trace, self.hints) for piece in pieces for trace in piece.block.traces()[piece.start : piece.stop]]
         written = {"question": [i.question for i in items], "answer": [i.answer for i in items]}
-        return written | self.origin(len(traces), first) | {"use_hints": [self.hints] * len(traces)}
+        return written | self.origin(len(items), first) | {"use_hints": [self.hints] * len(items)}
 
 
 def export_text(
