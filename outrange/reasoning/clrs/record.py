@@ -15,12 +15,13 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FunctionType
 
 import numpy as np
 from numba import njit
 from numba.core import event, types
+from numba.core.dispatcher import LiftedCode
 from numba.core.errors import NumbaError, TypingError
 from numba.extending import overload
 
@@ -70,14 +71,22 @@ def _row_compiled(arrays, b):
 
 @overload(_write)
 def _write_compiled(buffers, row, state):
+    if not isinstance(state, types.BaseTuple):
+        raise TypingError("hints: a yield gives one value or none; write 'yield hints(...)' with one value for each hint of the spec")
     if len(buffers) != len(state):
-        raise TypingError(f"the algorithm yields {len(state)} values, its spec has {len(buffers)} hints; yield one per hint, in the order of the spec")
+        raise TypingError(f"hints: a yield gives {len(state)} values, the spec has {len(buffers)} hints; yield one for each, in the order of the spec")
     lines = ["def function(buffers, row, state):", "    if row < buffers[0].shape[0]:"]
-    for k, (buffer, value) in enumerate(zip(buffers, state, strict=True)):
+    for k, (buffer, value) in enumerate(zip(buffers, state, strict=True)):  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType]
         axes = value.ndim if isinstance(value, types.Array) else 0
         if axes != buffer.ndim - 1:
-            raise TypingError(f"hint number {k + 1} has {axes} axes, its spec says {buffer.ndim - 1}; yield an index for a node mask_one")
+            raise TypingError(f"hints: number {k + 1} has {axes} axes, its spec says {buffer.ndim - 1}; yield an index for a node mask_one")
+        kind = value.dtype if isinstance(value, types.Array) else value
+        if isinstance(buffer.dtype, types.Integer) and not isinstance(kind, types.Integer | types.Boolean):
+            raise TypingError(f"hints: number {k + 1} is of type {kind}, its spec asks for whole numbers; yield int or bool values")
         lines.append(f"        buffer{k}, value{k} = buffers[{k}], state[{k}]")
+        if axes:
+            lines.append(f"        if {' or '.join(f'value{k}.shape[{axis}] != buffer{k}.shape[{axis + 1}]' for axis in range(axes))}:")
+            lines.append(f"            raise ValueError('hints: number {k + 1} has not the length that its spec asks for; yield one value for each node')")
         lines += [f"{'    ' * (axis + 2)}for i{axis} in range(value{k}.shape[{axis}]):" for axis in range(axes)]
         indices = "".join(f", i{axis}" for axis in range(axes))
         lines.append(f"{'    ' * (axes + 2)}buffer{k}[row{indices}] = value{k}" + (f"[{indices[2:]}]" if axes else ""))
@@ -89,6 +98,8 @@ class _Recording(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         if isinstance(node.value, ast.Yield):
+            if node.value.value is None:
+                raise BadInput(f"line {node.lineno}: a yield without a value; write 'yield hints(...)' with one value for each hint of the spec")
             call = ast.parse("_row = _write(_buffers, _row, None)").body[0]
             call.value.args[2] = node.value.value  # type: ignore[attr-defined]
             return ast.fix_missing_locations(ast.copy_location(call, node))
@@ -153,7 +164,8 @@ class _Announcer(event.Listener):
         self.what, self.said = what, False
 
     def on_start(self, event: event.Event) -> None:
-        if not self.said:
+        # what runs as Python inside compiled code is prepared anew in every process, and at once
+        if not self.said and not isinstance((event.data or {}).get("dispatcher"), LiftedCode):
             self.said = True
             print(f"outrange: compiling {self.what} (once; the result is kept on disk) …", file=sys.stderr, flush=True)
 
@@ -178,10 +190,19 @@ def _explained(name: str):
         yield
     except NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        reason = next((line for line in lines if line and not line.startswith(("Failed in", "During:", "File"))), "no reason given")
+        own = [line[line.index("hints: ") :] for line in lines if "hints: " in line]
+        others = [line for line in lines if line and not line.startswith(("Failed in", "During:", "File"))]
+        reason = next(iter([*own, *others]), "no reason given")
         where = next((line for line in lines if line.startswith("File")), "")
         advice = "; yield the same types at every yield, e.g. int and float alike" if "unify" in reason else ""
-        raise BadInput(f"algorithm {name}: Numba cannot compile it: {reason[:300]} {where}".strip() + advice) from error
+        said = reason[:200] if own else f"{reason[:200]} {where[:120]}".strip()
+        raise BadInput(f"algorithm {name}: Numba cannot compile it: {said}{advice}") from error
+    except (ValueError, TypeError) as error:
+        said = str(error).splitlines()[-1] if str(error) else ""
+        if "hints: " not in said and "argument" not in said:
+            raise
+        advice = "" if "hints: " in said else "; yield hints(...) with one value for each hint of the spec"
+        raise BadInput(f"algorithm {name}: {said[:250]}{advice}") from error
 
 
 class Recorder:
@@ -206,12 +227,9 @@ class Recorder:
         buffers = self._allocate(capacity, size)
         done, rows = 0, 0
         while True:
-            if self._ready:
+            with _explained(self.name), nullcontext() if self._ready else announced(self.name):
                 done, used = self._run(inputs, outputs, buffers, ends, done, rows)
-            else:
-                with announced(self.name), _explained(self.name):
-                    done, used = self._run(inputs, outputs, buffers, ends, done, rows)
-                self._ready = True
+            self._ready = True
             rows = int(ends[done - 1]) if done else 0
             if done == count:
                 break

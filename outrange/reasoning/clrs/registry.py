@@ -63,12 +63,14 @@ def register(name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, s
     Raises:
         BadInput: a name already taken, or a function whose parameters do not fit the spec.
     """
-    if not isinstance(name, str) or not name.isidentifier():
-        raise BadInput(f"register name: {brief(name)} is not an identifier; use letters, digits and underscores, e.g. 'counting_sort'")
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > 100:
+        raise BadInput(f"register name: {brief(name)} is not an identifier of up to 100 letters, digits and underscores, e.g. 'counting_sort'")
     if name in CLRS30 or (name in _known and not replace):
         raise BadInput(
             f"register name: {name!r} is already taken; " + ("the thirty cannot be replaced" if name in CLRS30 else "pass replace=True to take it again")
         )
+    if not isinstance(spec, Mapping):
+        raise BadInput(f"register spec: {brief(spec)} is not allowed; a clrs.Spec, or a mapping from names to clrs.Probe")
     if not isinstance(spec, Spec):
         spec = Spec.of(spec)
     wanted = [*spec.arguments, *spec.outputs]

@@ -6,21 +6,23 @@
 
 import hashlib
 import operator
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any, overload
 
 import numpy as np
 
-from outrange.core.errors import BadInput, unknown
+from outrange.core.errors import BadInput, brief, unknown
 from outrange.reasoning.clrs.memory import pool
 from outrange.reasoning.clrs.registry import Algorithm, algorithm
-from outrange.reasoning.clrs.samplers import PerItem, Sequential, UserSampler, whole
+from outrange.reasoning.clrs.samplers import PerItem, Sampler, Sequential, UserSampler, whole
 from outrange.reasoning.clrs.trace import Block, Trace
 from outrange.reasoning.clrs.validate import arguments
 
 BLOCK_BYTES = 2 << 20  # what a block may hold, about: large enough to make calls cheap, small enough for a processor's cache
 BLOCK_SAMPLES = 128
-MOST_BYTES = 4 << 30  # of one input matrix; beyond it a trace cannot be held anyway
+MOST_BYTES = 4 << 30  # of one trace
 
 
 def trace(name: str, inputs: Mapping[str, Any]) -> Trace:
@@ -72,10 +74,10 @@ def _blocks(known: Algorithm, source: Sequential | PerItem, first: int, count: i
             drawn, size, positions = arguments(known.name, known.spec, known.sampler.sample(source, item, length, scale, *values))
             yield Block(known.name, known.spec, size, drawn, *known.record(drawn, 1, size), positions=positions)
         return
-    edges = any(probe.location == "edge" for probe in known.spec.values())
-    if edges and length * length * 8 > MOST_BYTES:
-        raise BadInput(f"{known.name} length: {length} needs matrices of {length * length * 8 / 2**30:.0f} GiB; at most {int((MOST_BYTES / 8) ** 0.5)}")
     stop, size = first + count, known.sampler.size(length)
+    if not _fits(known, length):
+        largest = bisect_left(range(1, length), True, key=lambda n: not _fits(known, n))
+        raise BadInput(f"{known.name} length: {length} is too large, one trace would take more than {MOST_BYTES >> 30} GiB; at most {largest}")
     while first < stop:
         block_count = min(_block_samples(known, size), stop - first)
         drawn = tuple(pool.empty((block_count, *p.recorded_shape(size)), p.recorded_dtype) for p in known.spec.arguments.values())
@@ -84,9 +86,21 @@ def _blocks(known: Algorithm, source: Sequential | PerItem, first: int, count: i
         first += block_count
 
 
+def _bytes(known: Algorithm, size: int) -> tuple[int, int]:
+    """What a sample's inputs and one of its steps take, about."""
+    given = sum(prod(p.recorded_shape(size)) * 8 for p in known.spec.arguments.values())
+    return given, sum(prod(p.shape(size)) * p.dtype.itemsize for p in known.spec.hints.values())
+
+
+def _fits(known: Algorithm, length: int) -> bool:
+    """Whether a trace of a step a node, which is few, stays below ``MOST_BYTES``."""
+    size = known.sampler.size(length) if isinstance(known.sampler, Sampler) else length
+    given, step = _bytes(known, size)
+    return given + step * size <= MOST_BYTES
+
+
 def _block_samples(known: Algorithm, size: int) -> int:
-    step = sum(int(np.prod(p.shape(size))) * p.dtype.itemsize for p in known.spec.hints.values())
-    given = sum(int(np.prod(p.recorded_shape(size))) * 8 for p in known.spec.arguments.values())
+    given, step = _bytes(known, size)
     return max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // (given + step * known.record.steps(size) + 1)))
 
 
@@ -119,15 +133,22 @@ class Dataset(Sequence[Trace]):
     def __getitem__(self, item: slice) -> list[Trace]: ...
     def __getitem__(self, item: int | slice) -> Trace | list[Trace]:
         if isinstance(item, slice):
-            if self.bound is None and (item.stop is None or item.stop < 0 or (item.start or 0) < 0):
-                raise BadInput(f"dataset slice: {item} has no end in a dataset without a count; give both ends from 0 up, or dataset(..., count=N)")
-            return self.items(range(*item.indices(self.bound if self.bound is not None else item.stop)))
+            return self.items(self._range(item))
         index = operator.index(item)
         if index < 0 and self.bound is not None:
             index += self.bound
         if index < 0 or (self.bound is not None and index >= self.bound):
             raise IndexError(f"dataset index: {item} is not in " + (f"0..{self.bound - 1}" if self.bound is not None else "0 up"))
         return self.items([index])[0]
+
+    def _range(self, item: slice) -> range:
+        if self.bound is not None:
+            return range(*item.indices(self.bound))
+        backwards = item.step is not None and operator.index(item.step) < 0
+        ends = [end for end in (item.start, item.stop) if end is not None]
+        if (item.start is None if backwards else item.stop is None) or any(operator.index(end) < 0 for end in ends):
+            raise BadInput(f"dataset slice: {item} has no end in a dataset without a count; give both ends from 0 up, or dataset(..., count=N)")
+        return range(*item.indices(max(map(operator.index, ends)) + 1))
 
     def items(self, indices: Sequence[int]) -> list[Trace]:
         """The items of these indices, in this order. Neighbours of one cell are drawn together."""
@@ -175,6 +196,10 @@ def dataset(
         truncate_decimals: as in ``sample``.
         options: sampler options by algorithm, e.g. ``{"bfs": {"p": 0.3}}``.
     """
+    if not isinstance(algorithms, str | Sequence):
+        raise BadInput(f"dataset algorithms: {brief(algorithms)} is not allowed; a name or a list of names")
+    if not isinstance(options or {}, Mapping) or not all(isinstance(own, Mapping) for own in (options or {}).values()):
+        raise BadInput(f"dataset options: {brief(options)} is not allowed; a mapping from algorithm to a mapping of its options")
     chosen = [algorithms] if isinstance(algorithms, str) else list(algorithms)
     if not chosen:
         raise BadInput("dataset algorithms: an empty list; name at least one")
@@ -182,10 +207,10 @@ def dataset(
     for name in chosen:
         algorithm(name, "dataset algorithms")
         own = lengths.get(name) if isinstance(lengths, Mapping) else lengths
-        own = [own] if isinstance(own, int | np.integer) else list(own or ())
-        if not own:
-            raise BadInput(f"dataset lengths: none for {name!r}; give at least one length for every algorithm")
-        cells += [(name, n) for n in own]
+        own = [own] if isinstance(own, int | np.integer) else own
+        if not isinstance(own, Sequence | np.ndarray) or isinstance(own, str) or len(own) == 0:
+            raise BadInput(f"dataset lengths: {brief(own)} for {name!r} is not allowed; give a length or a list of at least one")
+        cells += [(name, whole(f"{name} length", n, 1)) for n in own]
     if len(set(cells)) < len(cells):
         twice = next(cell for cell in cells if cells.count(cell) > 1)
         raise BadInput(f"dataset: {twice[0]} at length {twice[1]} is listed twice; list each algorithm and length once")

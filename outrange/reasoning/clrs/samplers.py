@@ -103,11 +103,12 @@ class Sampler:
     minimum: int = 2
     why: str = "shorter inputs have no trace"
     fixed: tuple = ()
+    maximum: int = 2**20
     size: Callable[[int], int] = lambda length: length  # the number of nodes
 
     def check(self, name: str, length: object, options: Mapping[str, Any]) -> tuple[int, tuple]:
         """The checked (length, arguments of the draw)."""
-        n = whole(f"{name} length", length, 1, 2**20)
+        n = whole(f"{name} length", length, 1, self.maximum)
         if n < self.minimum:
             raise BadInput(f"{name} length: {n} is too small; it needs at least {self.minimum} ({self.why})")
         for option in options:
@@ -168,6 +169,9 @@ class UserSampler:
             parameters = []
         if len(parameters) < 2:
             raise BadInput(f"register sampler: {brief(function)} does not take (rng, length); write sampler(rng, length, **options) -> dict of inputs")
+        needed = [p.name for p in parameters[2:] if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY, p.POSITIONAL_ONLY)]
+        if needed:
+            raise BadInput(f"register sampler: {name}'s parameter {needed[0]!r} has no default; options of a sampler need one")
         self.options = {p.name: p.default for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         self.minimum = 1
 
@@ -197,6 +201,7 @@ _DISK = Sampler(
     {"origin_x": 0.0, "origin_y": 0.0, "radius": 2.0, "collinearity_resampling_attempts": 1000, "collineararity_eps": 1e-12},
     minimum=3,
     why="a hull is a polygon",
+    maximum=2000,  # every three points are tested for lying on a line
 )
 _CHECKS |= {"collinearity_resampling_attempts": _CHECKS.pop("attempts"), "collineararity_eps": _CHECKS.pop("tolerance")}  # the published names
 _MATCHER = Sampler(draw.haystack_and_needle, {"length_needle": None, "chars": 4}, minimum=3, why="a needle and a longer haystack")

@@ -11,6 +11,7 @@ import numpy as np
 from outrange.core.errors import BadInput, brief, unknown
 from outrange.reasoning.clrs.specs import LOCATIONS, Probe, Spec
 
+UNQUEUED = 1e9  # what the published queue adds to the keys of nodes that are not in it
 SYMMETRIC = ("articulation_points", "bridges", "mst_kruskal", "mst_prim")
 ACYCLIC = ("topological_sort", "dag_shortest_paths")
 NOT_NEGATIVE = ("bfs", "dfs", "dijkstra", "mst_kruskal", "articulation_points", "bridges", "strongly_connected_components", "topological_sort")
@@ -53,14 +54,14 @@ def _numbers(field: str, value: Any) -> np.ndarray:
 
 
 def _size(name: str, spec: Spec, arrays: Mapping[str, np.ndarray]) -> int:
-    for probe_name, probe in spec.arguments.items():
-        axes = LOCATIONS[probe.location]
-        if axes and arrays[probe_name].ndim >= axes and arrays[probe_name].size:
-            size = arrays[probe_name].shape[0]
-            if size < 2:
-                raise BadInput(f"{name} {probe_name}: has 1 node; at least 2 are needed")
-            return size
-    first = next(n for n, p in spec.arguments.items() if LOCATIONS[p.location])
+    """The number of nodes, by the first input that has one value or more for each."""
+    sized = [n for n, p in spec.arguments.items() if LOCATIONS[p.location] - (p.type == "mask_one") > 0] or list(spec.arguments)
+    first = sized[0]
+    array, axes = arrays[first], LOCATIONS[spec[first].location]
+    if array.ndim >= axes and array.size:
+        if array.shape[0] < 2:
+            raise BadInput(f"{name} {first}: has 1 node; at least 2 are needed")
+        return array.shape[0]
     kind = "a vector with one number per node" if spec[first].location == "node" else "a square matrix"
     raise BadInput(f"{name} {first}: has shape {arrays[first].shape}; it must be {kind}, of at least 2 nodes")
 
@@ -77,7 +78,10 @@ def _converted(field: str, probe: Probe, array: np.ndarray, size: int) -> np.nda
     if probe.type == "scalar":
         fractional = array != np.trunc(array)
         if probe.integer and fractional.any():
-            raise BadInput(f"{field}: holds {array[fractional][0]:g}; only whole numbers are allowed (edges here carry no weight: 1 or 0)")
+            advice = " (edges here carry no weight: 1 or 0)" if probe.location == "edge" else ""
+            raise BadInput(f"{field}: holds {array[fractional][0]:g}; only whole numbers are allowed{advice}")
+        if probe.integer and (np.abs(array.astype(np.float64)) >= 2.0**53).any():
+            raise BadInput(f"{field}: holds {brief(array.astype(np.float64).max())}; only whole numbers below 2**53 are allowed")
         return array.astype(probe.recorded_dtype)
     top = {"mask": 1, "categorical": probe.classes - 1}.get(probe.type, size - 1)
     wrong = (array < 0) | (array > top) | (array != np.trunc(array))
@@ -115,8 +119,12 @@ def _check_algorithm(name: str, values: Mapping[str, np.ndarray], size: int) -> 
         raise BadInput(f"activity_selector s: activity {i} starts at {values['s'][i]:g}, after its finish {values['f'][i]:g}; s must not exceed f")
     if name == "task_scheduling" and (values["d"] < 1).any():
         raise BadInput("task_scheduling d: deadlines must be whole numbers from 1 up")
-    if name == "optimal_bst" and any((values[k] < 0).any() or values[k].sum() > 1e6 for k in "pq"):
-        raise BadInput("optimal_bst p, q: must be probabilities, so not negative")
+    for k in "pq" if name == "optimal_bst" else "":
+        wrong = values[k][(values[k] < 0) | (values[k] > 1)]
+        if wrong.size:
+            raise BadInput(f"optimal_bst {k}: {wrong[0]:g} is {'negative' if wrong[0] < 0 else 'above 1'}; probabilities lie between 0 and 1")
+    if name in ("mst_prim", "dijkstra") and A is not None and np.abs(A).max() * size >= UNQUEUED:
+        raise BadInput(f"{name} A: holds {np.abs(A).max():g}; weights must stay below {UNQUEUED:g} / nodes, which marks nodes that are not queued")
     if "string" in values:
         string = values["string"]
         needle = int(string.sum())

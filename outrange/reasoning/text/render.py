@@ -112,16 +112,16 @@ def _is_permuted(trace: Trace, probe: Probe) -> bool:
 
 @compiled
 def _orders(pointers, orders):
-    """From predecessor chains (count, n), whose first node points to itself, to the nodes in order."""
+    """From predecessor chains (count, n), whose first node points to itself, to the nodes in order. What is no chain gives some nodes, in range."""
     count, n = pointers.shape
-    after = np.empty(n, np.int64)
+    after = np.zeros(n, np.int64)
     for c in range(count):
         node = 0
         for i in range(n):
             if pointers[c, i] == i:
                 node = i
             else:
-                after[pointers[c, i]] = i
+                after[min(max(pointers[c, i], 0), n - 1)] = i
         for place in range(n):
             orders[c, place] = node
             node = after[node]

@@ -317,7 +317,7 @@ def test_arrays_of_different_lengths_are_refused():
     trace_refused("kmp_matcher", {"string": [0, 0, 1, 1], "key": [0, 1, 2]}, "key", "(3,)", "(4,)")
     trace_refused("minimum", {"key": KEY, "pos": [0, 1]}, "pos", "(2,)", "(4,)")
     trace_refused("binary_search", {"key": KEY, "target": [0.2]}, "target", "(1,)", "()")
-    trace_refused("bfs", {"A": PATH, "s": [1, 0, 0]}, "(4, 4)", "3")
+    trace_refused("bfs", {"A": PATH, "s": [1, 0, 0]}, "s", "(3,)", "(4,)")
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF], ids=repr)
