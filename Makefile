@@ -21,11 +21,11 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not reference and not slow"
+	$(BIN)/python -m pytest -m "not reference and not slow"
 
 test-all: setup reference
-	$(BIN)/pytest -m "not reference"
-	OUTRANGE_REFERENCE_PYTHON=.venv-reference/bin/python $(BIN)/pytest -m reference
+	$(BIN)/python -m pytest -m "not reference"
+	OUTRANGE_REFERENCE_PYTHON=.venv-reference/bin/python $(BIN)/python -m pytest -m reference
 
 reference: setup
 	$(BIN)/python -c "from pathlib import Path; from outrange.reasoning.bench import reference_environment as e; e(Path('.venv-reference'))"

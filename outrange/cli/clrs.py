@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from outrange.cli import app
+from outrange.core.errors import BadInput
 
 Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")]
 
@@ -59,6 +60,8 @@ def show(
     from outrange.reasoning.clrs.load import load_modules
 
     load_modules(load)
+    if json and html is not None:
+        raise BadInput("json: cannot be combined with html; give one of them")
     trace = clrs.sample(algorithm, length, 1, seed, truncate_decimals=decimals, **app.options(option))[0]
     if json:
         arrays = {stage: {k: v.tolist() for k, v in getattr(trace, stage).items()} for stage in ("inputs", "hints", "outputs")}

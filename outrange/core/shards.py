@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -45,6 +46,8 @@ def export(
     """
     with writable("target", target):
         target.mkdir(parents=True, exist_ok=True)
+        if any(target.iterdir()) and not (target / "plan.json").exists():
+            raise BadInput(f"target: {str(target)!r} is not empty and holds no export; give a new or an empty directory")
         with _only_one(target):
             _accept(target, plan)
             for leftover in target.rglob(".*.partial"):
@@ -68,8 +71,6 @@ def export(
 def _accept(target: Path, plan: Mapping[str, Any]) -> None:
     path, text = target / "plan.json", json.dumps(plan, indent=1, sort_keys=True) + "\n"
     if not path.exists():
-        if any(child.name != ".lock" for child in target.iterdir()):
-            raise BadInput(f"target: {str(target)!r} is not empty and holds no export; give a new or an empty directory")
         write_text(path, text)
     elif path.read_text(encoding="utf-8") != text:
         held = _differing(json.loads(path.read_text(encoding="utf-8")), dict(plan))
@@ -85,12 +86,14 @@ def _differing(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _only_one(target: Path) -> Iterator[None]:
-    with open(target / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(f"target: {str(target)!r} is being written by another process; wait for it or give another directory") from None
+    handle = os.open(target, os.O_RDONLY)  # the directory itself is locked, so nothing is left behind
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+    except BlockingIOError:
+        raise BadInput(f"target: {str(target)!r} is being written by another process; wait for it or give another directory") from None
+    finally:
+        os.close(handle)
 
 
 def _written(target: Path, tasks: Sequence[Task], workers: int) -> Iterator[Task]:

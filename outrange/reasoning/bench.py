@@ -124,7 +124,9 @@ class _Peer:
 
     def __init__(self, python: Path) -> None:
         script = Path(__file__).with_name("bench_reference.py")
-        self._process = subprocess.Popen([python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/")
+        if not python.is_file():
+            raise BadInput(f"reference-python: {str(python)!r} is not a file; give a Python that has {REFERENCE}")
+        self._process = subprocess.Popen([python, "-I", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/")
         if self._answer() != "ready":
             raise BadInput(f"reference: {str(python)!r} does not import dm-clrs; give a Python that has {REFERENCE}")
 

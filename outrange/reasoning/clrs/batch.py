@@ -1,11 +1,11 @@
 """Traces of one algorithm and size as padded arrays, ready for a model: the published batch layout, hints time-first and padded with zeros."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from outrange.core.errors import BadInput
+from outrange.core.errors import BadInput, brief
 from outrange.reasoning.clrs.samplers import whole
 from outrange.reasoning.clrs.specs import Spec
 from outrange.reasoning.clrs.trace import Trace
@@ -27,13 +27,16 @@ class Batch:
         return len(self.lengths)
 
 
-def batch(traces: Sequence[Trace], steps: int | None = None) -> Batch:
+def batch(traces: Iterable[Trace], steps: int | None = None) -> Batch:
     """Stack traces of one algorithm and size.
 
     Args:
         traces: at least one; they may have different lengths.
         steps: pad hints to this many steps instead of the longest trace's, so that batches have one shape.
     """
+    traces = list(traces)
+    if not all(isinstance(trace, Trace) for trace in traces):
+        raise BadInput(f"batch traces: {brief(traces)} is not a list of traces, as clrs.sample gives")
     if not traces:
         raise BadInput("batch traces: an empty list; give at least one trace")
     first = traces[0]

@@ -4,6 +4,7 @@ A row is a trace: algorithm, length (the sampler's), seed, index, steps, and one
 mask_one or a categorical as an index (-1 a hidden cell), hints with time in front. ``pos`` and ``adj`` are derived when a trace is read.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -43,23 +44,28 @@ class Selection:
 
     def cells(self) -> list[Cell]:
         if self.preset is not None:
-            for name, given in (("lengths", self.lengths), ("seed", self.seed), ("options", self.options), ("decimals", self.truncate_decimals)):
-                if given not in ((), 0, {}, None):
+            free = Selection(self.preset)
+            for name in ("lengths", "seed", "options", "truncate_decimals"):
+                given = getattr(self, name)
+                if given != getattr(free, name):
                     raise BadInput(f"{name}: {brief(given)} cannot be combined with preset {self.preset!r}, which fixes it; leave one out")
             return preset(self.preset, self.algorithms or ALGORITHMS, None if self.count is None else whole("count", self.count, 1))
         if not self.algorithms or not self.lengths or self.count is None:
             raise BadInput("export: nothing to export; give a preset, or algorithms, lengths and a count per algorithm and length")
         whole("count", self.count, 1)
         whole("seed", self.seed, 0, 2**63 - 1)
+        if self.truncate_decimals is not None:
+            whole("decimals", self.truncate_decimals, 0, 15)
+        for name, given in (("algorithms", self.algorithms), ("lengths", self.lengths)):
+            if len(set(given)) < len(given):
+                raise BadInput(f"{name}: {brief(given)} lists one twice; list each once")
         for name in self.options:
             if name not in self.algorithms:
                 raise unknown("options", name, self.algorithms, "one of the algorithms to export")
         for name in self.algorithms:
             for length in self.lengths:
                 algorithm(name).sampler.check(name, length, self.options.get(name, {}))
-        return [
-            Cell(a, n, self.seed, self.count, self.truncate_decimals, self.options.get(a, {})) for a in dict.fromkeys(self.algorithms) for n in self.lengths
-        ]
+        return [Cell(a, n, self.seed, self.count, self.truncate_decimals, self.options.get(a, {})) for a in self.algorithms for n in self.lengths]
 
 
 class Piece(NamedTuple):
@@ -131,10 +137,11 @@ class TraceShard:
         rows, size, first = 0, 0, self.start
         for block in self.blocks():
             step_bytes = sum(array.nbytes for array in block.recorded_hints.values()) // max(1, block.bounds[-1])
+            row_bytes = sum(a.nbytes for held in (block.arguments, block.recorded_outputs) for a in held.values()) // len(block)
             start = 0
             for k in range(len(block)):
                 rows += 1
-                size += step_bytes * (block.bounds[k + 1] - block.bounds[k])
+                size += row_bytes + step_bytes * (block.bounds[k + 1] - block.bounds[k])
                 if rows == GROUP_ROWS or size > GROUP_BYTES:
                     yield self.table([*pieces, Piece(block, start, k + 1)], first)
                     pieces, start, first, rows, size = [], k + 1, first + rows, 0, 0
@@ -201,6 +208,7 @@ def shards(selection: Selection, make: type, format: str, shard_rows: int, **ext
     versions = {"outrange": __version__, "numpy": np.__version__} | ({"pyarrow": version("pyarrow")} if format == "parquet" else {})
     plan = {"kind": make.kind, "format": format, "shard_rows": shard_rows, "versions": versions, **asdict(selection), **extra}
     plan["options"] = {k: dict(v) for k, v in selection.options.items()}
+    plan["modules"] = {Path(file).name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in selection.modules}
     return json.loads(json.dumps(plan)), tasks
 
 

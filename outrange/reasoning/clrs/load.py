@@ -25,6 +25,10 @@ def load_modules(files: Sequence[str]) -> None:
         module = sys.modules[name] = importlib.util.module_from_spec(found)
         try:
             found.loader.exec_module(module)
-        except BaseException:
+        except BadInput:
             del sys.modules[name]
             raise
+        except (Exception, SystemExit) as error:
+            del sys.modules[name]
+            said = str(error).splitlines()[0] if str(error) else "no message"
+            raise BadInput(f"load: {file!r} cannot be run: {type(error).__name__}: {said[:200]}") from error

@@ -4,6 +4,7 @@ The first touch of a fresh page costs more than writing it ten times over, and t
 memory is handed out again when the pool holds the only reference to it. A view holds its owner, so whatever a user keeps stays theirs.
 """
 
+import os
 import sys
 import threading
 from math import prod
@@ -40,3 +41,4 @@ class Pool:
 
 
 pool = Pool()
+os.register_at_fork(after_in_child=lambda: setattr(pool, "_lock", threading.Lock()))  # a thread of the parent's may have held it

@@ -2,7 +2,7 @@
 
 The state is one uint32 array: 624 words of state, the same 624 words tempered (ready to be drawn), the place in them, and then, for a dataset whose items
 have generators of their own, a flag and the halves of (seed, stream, index of the first item).
-``numpy.random.RandomState`` is the specification; tests/clrs/test_rng.py compares every draw with it.
+``numpy.random.RandomState`` is the specification; tests/reasoning/clrs/test_rng.py compares every draw with it.
 """
 
 import numpy as np

@@ -135,11 +135,16 @@ class Dataset(Sequence[Trace]):
         if isinstance(item, slice):
             return self.items(self._range(item))
         index = operator.index(item)
+        if index >= 2**63:
+            raise IndexError(f"dataset index: {brief(item)} is not below 2**63")
         if index < 0 and self.bound is not None:
             index += self.bound
         if index < 0 or (self.bound is not None and index >= self.bound):
             raise IndexError(f"dataset index: {item} is not in " + (f"0..{self.bound - 1}" if self.bound is not None else "0 up"))
         return self.items([index])[0]
+
+    def __reduce__(self):
+        return Dataset, (self.cells, self.seed, self.bound, self.truncate_decimals, self.options)
 
     def _range(self, item: slice) -> range:
         if self.bound is not None:

@@ -22,6 +22,7 @@ Everything else, shapes, dtypes, recording, padding, text and scoring, is derive
 with one more axis of size K (N for a node mask_one) on the public array of a categorical.
 """
 
+import keyword
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -133,7 +134,7 @@ class Spec(Mapping[str, Probe]):
 def _parse(stage: str, text: str) -> Iterator[tuple[str, Probe]]:
     for entry in filter(None, (part.strip() for part in text.split(","))):
         words = entry.split()
-        if not 3 <= len(words) <= 4 or not words[0].isidentifier():
+        if not 3 <= len(words) <= 4 or not words[0].isidentifier() or words[0].startswith("_") or (stage == "hint" and keyword.iskeyword(words[0])):
             raise BadInput(f"spec {stage}s: {entry!r}; write 'name location type', e.g. 'key node scalar' or 'phase graph categorical 3'")
         name, location, kind, *rest = words
         integer = rest == ["int"]

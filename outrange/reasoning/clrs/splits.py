@@ -104,6 +104,8 @@ def text_lengths(name: str, which: str) -> tuple[int, ...]:
     """The lengths of an algorithm in the CLRS-Text ``train`` or ``eval`` grid."""
     if which not in ("train", "eval"):
         raise unknown("grid", which, ("train", "eval"), "a CLRS-Text grid")
+    if algorithm(name).name not in TEXT_LONGEST:
+        raise BadInput(f"grid: {name!r} is not one of the thirty, for which CLRS-Text has grids")
     longest = TEXT_LONGEST[name]
     return tuple(n for n in _TEXT_LENGTHS if n <= longest[0]) if which == "train" else tuple(range(4, longest[1] + 1))
 

@@ -16,6 +16,7 @@ from outrange.reasoning.clrs.registry import algorithm
 DEEPEST = 2  # a matrix
 LONGEST = 40  # characters of a number; longer ones are no answer to anything here
 
+_WHITE = " \t\r\n"  # what may stand around an answer
 _ILLEGAL = re.compile(r"[^0-9.\-\[\](),| e+]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?")
 _TOKEN = re.compile(r"[\[\](),| ]|[^\[\](),| ]+")
@@ -36,7 +37,7 @@ class Parsed:
 
 def answer_text(completion: str) -> str:
     """The answer in a completion: up to the first blank line, without surrounding white space."""
-    return completion.strip().split("\n\n", 1)[0].rstrip()
+    return completion.strip(_WHITE).replace("\r\n", "\n").split("\n\n", 1)[0].rstrip(_WHITE)
 
 
 def parse(completion: str) -> Parsed:
@@ -91,19 +92,23 @@ _INPUT = re.compile(r"(?:^|, )([A-Za-z_]\w*): ")
 
 def inputs(question: str) -> tuple[str, dict[str, np.ndarray]]:
     """Read a question back: the algorithm's name and its inputs, ready for ``clrs.trace``."""
-    lines = question.split("\n")
+    lines = question.split("\n") if isinstance(question, str) else []
     if len(lines) < 3 or not lines[0].endswith(":"):
         raise BadInput(f"question: {brief(question)} is not one; it has the lines 'algorithm:', inputs, and 'outputs:'")
     known = algorithm(lines[0][:-1], "question")
     pieces = _INPUT.split(lines[1])
+    if pieces[0]:
+        raise BadInput(f"question: inputs begin with {brief(pieces[0])}; they are written 'name: value, name: value'")
     values = {}
     for name, written in zip(pieces[1::2], pieces[2::2], strict=True):
         if name == "initial_trace":
             break
         if name not in known.spec.arguments:
             raise BadInput(f"question: {brief(name)} is not an input of {known.name}; it takes {', '.join(known.spec.arguments)}")
+        if name in values:
+            raise BadInput(f"question: {name} is given twice; each input once")
         parts, well_formed = _nested(written)
-        if not well_formed or len(parts) != 1:
+        if not well_formed or len(parts) != 1 or "(" in written:
             raise BadInput(f"question: {name} reads {brief(written)}; it must be one number, list or list of lists")
         try:
             values[name] = np.asarray(parts[0])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from outrange.core.errors import BadInput, brief
 from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.specs import Probe, Spec
 from outrange.reasoning.clrs.trace import Trace
@@ -70,6 +71,8 @@ def render(trace: Trace, hints: bool = False) -> Item:
 
     ``metadata`` holds algorithm, length (nodes), steps, and whether the trace is in the text.
     """
+    if not isinstance(trace, Trace):
+        raise BadInput(f"trace: {brief(trace)} is not a trace, as clrs.trace and clrs.sample give")
     spec = trace.spec
     shown = traced(trace.name, spec) if hints else None
     inputs = ", ".join(f"{name}: {write(trace.recorded(name))}" for name in spec.arguments)

@@ -3,7 +3,7 @@
 The paper leaves open what is marked *ours* here:
 
     parse   1 if the answer has only characters that answers are made of
-    shape   1 if it also has the right number of outputs, rows and elements; spaces and commas separate alike (ours)
+    shape   1 if it also has the right number of outputs, rows and elements; spaces and commas separate, and round and square brackets bind, alike (ours)
     clrs    the share of output elements equal to the true ones, as numbers; 0 if parse or shape is 0; all outputs' elements are pooled (ours)
     exact   1 if the text is the true answer's, trace included, but for white space around it
 
@@ -70,13 +70,12 @@ def score_file(path: Path) -> dict[str, dict[str, float]]:
                 continue
             row = _row(line, k + 1)
             s = score(Item(row["question"], row["answer"]), row["completion"])
-            for name in (row["question"].split(":", 1)[0], "all"):
-                total = sums.setdefault(name, [0.0] * 5)
-                for i, value in enumerate((1.0, s.clrs, s.exact, s.shape, s.parse)):
-                    total[i] += value
+            total = sums.setdefault(row["question"].split(":", 1)[0], [0.0] * 5)
+            for i, value in enumerate((1.0, s.clrs, s.exact, s.shape, s.parse)):
+                total[i] += value
     if not sums:
         raise BadInput(f"file: {str(path)!r} holds no lines; give JSON lines with question, answer and completion")
-    everything = sums.pop("all")
+    everything = [sum(column) for column in zip(*sums.values(), strict=True)]
     means = lambda t: {"answers": t[0]} | {k: v / t[0] for k, v in zip(("clrs", "exact", "shape", "parse"), t[1:], strict=True)}  # noqa: E731
     return {name: means(total) for name, total in sorted(sums.items())} | {"all": means(everything)}
 

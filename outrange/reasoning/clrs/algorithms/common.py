@@ -12,6 +12,7 @@ from collections import namedtuple
 import numpy as np
 from numba import objmode
 
+from outrange.core.errors import unknown
 from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.specs import CLRS30, Spec
 
@@ -20,7 +21,10 @@ WHITE, GREY, BLACK = 0, 1, 2
 
 def hints(spec: Spec | str):
     """The named tuple that an algorithm yields: one field a hint, in the order of the spec (a Spec, or the name of one of the thirty)."""
-    spec = CLRS30[spec] if isinstance(spec, str) else spec
+    if isinstance(spec, str):
+        if spec not in CLRS30:
+            raise unknown("hints", spec, CLRS30, "one of the thirty; give a Spec")
+        spec = CLRS30[spec]
     return namedtuple("Hints", tuple(spec.hints))
 
 
