@@ -13,7 +13,7 @@ TITLES = {
 HEAD = """# Benchmarks
 
 `make bench` builds a second environment with dm-clrs 2.0.3 (2.9 GB, once), runs both packages on the same work, taking turns, and prints these tables;
-`outrange clrs bench --against-reference --json` gives the numbers. Below: CPU microseconds of one sample, medians of three rounds, one process each, on two
+`outrange clrs bench --against-reference --json` gives the numbers. Below: CPU microseconds of one sample, medians of five rounds, one process each, on two
 virtual cores of an AMD EPYC with AVX-512, Python 3.11, NumPy 2.4.6, Numba 0.68.1.
 
 **The work** on both sides: draw the inputs, run the algorithm, and hold every probe of every step as an array in its public, one-hot form. We draw blocks, as

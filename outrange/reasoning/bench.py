@@ -95,7 +95,7 @@ def bench(
     reference: Path | None,
     kinds: Sequence[str] = KINDS,
     seconds: float = 0.1,
-    rounds: int = 3,
+    rounds: int = 5,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Measure; ``reference`` is a Python with dm-clrs 2.0.3. Text is measured at the first length only."""

@@ -34,10 +34,19 @@ class Pool:
                 if sys.getrefcount(pieces[k]) == 2:  # the pool's list and the call itself
                     return pieces[k][:size].view(dtype).reshape(shape)
             piece = np.empty(bucket, np.uint8)
+            if self._held + bucket > IDLE:
+                self._drop_idle()
             if self._held + bucket <= IDLE:
-                pieces.append(piece)
+                self._pieces[bucket].append(piece)
                 self._held += bucket
         return piece[:size].view(dtype).reshape(shape)
+
+    def _drop_idle(self) -> None:
+        """Give up what nobody holds: other sizes are wanted now."""
+        for bucket, pieces in self._pieces.items():
+            kept = [pieces[k] for k in range(len(pieces)) if sys.getrefcount(pieces[k]) > 2]
+            self._held -= bucket * (len(pieces) - len(kept))
+            self._pieces[bucket] = kept
 
 
 pool = Pool()

@@ -6,7 +6,7 @@ import resource
 import numpy as np
 
 from outrange.reasoning import clrs
-from outrange.reasoning.clrs.memory import SMALL, Pool
+from outrange.reasoning.clrs.memory import IDLE, SMALL, Pool
 
 
 def test_a_piece_that_is_held_is_never_handed_out_again():
@@ -21,6 +21,19 @@ def test_a_piece_that_is_held_is_never_handed_out_again():
     address = second.ctypes.data
     del second
     assert pool.empty((SMALL // 8,), np.dtype(np.float64)).ctypes.data == address
+
+
+def test_memory_of_sizes_no_longer_wanted_is_given_up_for_those_that_are():
+    pool = Pool()
+    held = [pool.empty((IDLE // 8,), np.dtype(np.int8)) for _ in range(8)]
+    kept = held[3]
+    kept[:] = 5
+    del held
+    other = pool.empty((IDLE // 2 - 1,), np.dtype(np.int8))
+    address = other.ctypes.data
+    del other
+    assert pool.empty((IDLE // 2 - 1,), np.dtype(np.int8)).ctypes.data == address
+    assert (kept == 5).all()
 
 
 def test_traces_that_are_kept_do_not_change_when_others_are_made():
