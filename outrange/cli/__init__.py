@@ -1,6 +1,7 @@
 """The command line. This file only finds the command's group; each group has a file of its own and is imported when it is used."""
 
 import importlib
+import io
 import os
 import sys
 
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     from outrange.core.errors import BadInput, unknown
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     try:
         if given[0] not in GROUPS:
             raise unknown("command", given[0], GROUPS, "a command")
@@ -41,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("error: out of memory; nothing is half-written; use smaller lengths, or fewer workers", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; nothing is half-written", file=sys.stderr)
         return 130

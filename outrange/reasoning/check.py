@@ -10,8 +10,10 @@ from outrange.reasoning import text
 from outrange.reasoning.clrs.record import Recorder
 from outrange.reasoning.clrs.registry import Algorithm, algorithm
 from outrange.reasoning.clrs.sample import sample, trace
+from outrange.reasoning.clrs.samplers import Sequential, UserSampler
 from outrange.reasoning.clrs.specs import Probe
 from outrange.reasoning.clrs.trace import Block, Trace
+from outrange.reasoning.clrs.validate import arguments
 
 
 class BrokenContract(BadInput):
@@ -39,6 +41,7 @@ def check_algorithm(name: str, lengths: Sequence[int] = (4, 7, 11), count: int =
         ("an answer with one number changed is not exact", _mutations_are_not_exact),
     ]
     for length in dict.fromkeys(max(n, known.sampler.minimum) for n in lengths):
+        _runs_as_plain_python(known, length, seed)
         for k, t in enumerate(sample(name, length, count, seed, truncate_decimals=3)):
             for promise, check in promises:
                 try:
@@ -46,6 +49,18 @@ def check_algorithm(name: str, lengths: Sequence[int] = (4, 7, 11), count: int =
                 except BrokenContract as broken:
                     raise BrokenContract(f"{name}: broken promise '{promise}': {broken} (length {length}, seed {seed}, sample {k})") from broken
     return [promise for promise, _ in promises]
+
+
+def _runs_as_plain_python(known: Algorithm, length: int, seed: int) -> None:
+    """Before anything compiled runs, which would not notice an index out of range."""
+    if not isinstance(known.sampler, UserSampler):
+        return
+    n, options = known.sampler.check(known.name, length, {})
+    drawn, size, _ = arguments(known.name, known.spec, known.sampler.sample(Sequential(seed), 0, n, 1000.0, *options))
+    try:
+        Recorder(known.name, known.spec, known.generator, plain=True)(drawn, 1, size)
+    except (IndexError, ValueError, TypeError) as error:
+        raise BrokenContract(f"{known.name}: fails as plain Python at length {length}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
 
 
 def _obeys_spec(known: Algorithm, t: Trace) -> None:

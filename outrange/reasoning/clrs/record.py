@@ -51,7 +51,7 @@ def _row(arrays, b):
 
 def _write(buffers, row, state):
     """Copy a state into a row, if there is such a row; returns the next row."""
-    if row < buffers[0].shape[0]:
+    if row < buffers[0].shape[0] and len(state) > 0:
         for buffer, value in zip(buffers, state, strict=True):
             buffer[row] = value
     return row + 1
@@ -73,6 +73,8 @@ def _row_compiled(arrays, b):
 def _write_compiled(buffers, row, state):
     if not isinstance(state, types.BaseTuple):
         raise TypingError("hints: a yield gives one value or none; write 'yield hints(...)' with one value for each hint of the spec")
+    if len(state) == 0 and isinstance(buffers[0].dtype, types.Integer) and buffers[0].ndim == 2:  # a spec without hints: steps are counted
+        return lambda buffers, row, state: row + 1
     if len(buffers) != len(state):
         raise TypingError(f"hints: a yield gives {len(state)} values, the spec has {len(buffers)} hints; yield one for each, in the order of the spec")
     lines = ["def function(buffers, row, state):", "    if row < buffers[0].shape[0]:"]

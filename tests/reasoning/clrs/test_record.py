@@ -102,6 +102,38 @@ def test_an_algorithm_that_the_compiler_refuses_is_refused_in_one_sentence(tmp_p
     assert "\n" not in str(refused.value)
 
 
+NO_HINTS = clrs.Spec("own", inputs="key node scalar", outputs="last node mask_one")
+NoHints = clrs.hints(NO_HINTS)
+
+
+def silent(key, last):
+    for _ in range(key.size):
+        yield NoHints()
+    last[0] = key.size - 1
+
+
+def out_of_range(key, last):
+    yield NoHints()
+    last[key.size] = 1
+
+
+def draw(rng, length):
+    return {"key": rng.random(length)}
+
+
+def test_an_algorithm_without_hints_has_its_steps_counted():
+    clrs.register("silent", NO_HINTS, silent, draw, replace=True)
+    trace = clrs.sample("silent", 5)[0]
+    assert (trace.length, trace.hints, trace.outputs["last"].tolist()) == (5, {}, [0, 0, 0, 0, 1])
+    assert len(clrs.check_algorithm("silent")) == 7
+
+
+def test_the_check_finds_an_index_out_of_range_before_compiled_code_can_do_harm():
+    clrs.register("out_of_range", NO_HINTS, out_of_range, draw, replace=True)
+    with pytest.raises(BadInput, match="out_of_range: fails as plain Python at length 4: IndexError"):
+        clrs.check_algorithm("out_of_range")
+
+
 def test_compiling_is_announced_once_and_a_warm_start_is_silent(tmp_path):
     file = tmp_path / "announced_algorithm.py"
     file.write_text(ALGORITHM.format(step="i"))
