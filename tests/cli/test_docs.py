@@ -29,9 +29,12 @@ def test_the_how_to_prints_the_worked_example_whole():
         assert block.strip() in example
 
 
-def test_code_in_the_readme_runs(capsys):
+def test_code_in_the_readme_runs():
     import numpy as np
 
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S).group(1)
     A = np.array([[0, 1.0], [1.0, 0]])
-    exec(code, {"A": A})
+    names = {"A": A}
+    exec(code, names)
+    assert names["item"].question.startswith("bfs:")
+    assert names["trace"].hints["pi_h"].shape == (names["trace"].length, 16)
