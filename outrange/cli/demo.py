@@ -17,12 +17,12 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
     from outrange.reasoning.clrs.picture import page
 
     names = ("bfs", "insertion_sort", "dijkstra", "kmp_matcher")
-    items = {name: text.render(clrs.sample(name, 5, seed=1, truncate_decimals=3)[0], hints=True) for name in names}
+    items = {name: text.render(clrs.sample(name, 5, seed=0, truncate_decimals=3)[0], hints=True) for name in names}
     rates = {name: _rate(name) for name in names}
     target = out / "bfs.html"
     with writable("out", out):
         out.mkdir(parents=True, exist_ok=True)
-        write_text(target, page(clrs.sample("bfs", 8, seed=1)[0]))
+        write_text(target, page(clrs.sample("bfs", 8, seed=2)[0]))
     if json:
         questions = {n: {"question": i.question, "answer": i.answer} for n, i in items.items()}
         app.print_json({"items": questions, "traces_per_second": rates, "page": str(target.resolve())})
