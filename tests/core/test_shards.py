@@ -82,6 +82,15 @@ def test_a_directory_that_holds_something_else_is_refused_and_left_alone(tmp_pat
         export(tmp_path / "x", {"seed": 2}, tasks(), card)
 
 
+def test_a_refused_directory_keeps_every_file_as_it_was(tmp_path):
+    (tmp_path / ".lock").write_text("mine")
+    with pytest.raises(BadInput):
+        export(tmp_path, {}, tasks(), card)
+    assert (tmp_path / ".lock").read_text() == "mine"
+    export(tmp_path / "x", {}, tasks(), card)
+    assert sorted(p.name for p in (tmp_path / "x").iterdir()) == ["README.md", "data", "manifest.json", "plan.json"]
+
+
 def test_a_disk_that_fills_leaves_no_half_written_shard_and_the_export_resumes(tmp_path):
     broken = tasks()
     broken[2] = Numbers("data/002.txt", 50, 100, fail=True)

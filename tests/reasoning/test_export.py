@@ -1,6 +1,7 @@
 """Exported datasets: what stands in them, that ``datasets`` opens them, and that they are what the samplers give."""
 
 import json
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -74,6 +75,16 @@ def test_exporting_twice_gives_the_same_bytes_and_the_card_says_how(tmp_path):
     assert "outrange clrs export …" in card
     assert "seed: 0" in card
     assert json.loads((tmp_path / "a/plan.json").read_text())["options"] == {"dijkstra": {"p": [0.3, 0.7]}}
+
+
+def test_an_export_whose_algorithm_was_edited_is_not_resumed_into_two_versions(tmp_path):
+    file = tmp_path / "edited_components.py"
+    file.write_text((Path(__file__).parents[2] / "examples/connected_components.py").read_text().replace('register("connected', 'register("edited'))
+    selection = Selection(algorithms=("edited_components",), lengths=(4,), count=2, modules=(str(file),))
+    export_traces(tmp_path / "x", selection)
+    file.write_text(file.read_text() + "# another version\n")
+    with pytest.raises(BadInput, match="holds another export"):
+        export_traces(tmp_path / "x", selection)
 
 
 @pytest.mark.parametrize(

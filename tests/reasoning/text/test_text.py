@@ -1,6 +1,7 @@
 """Rendering by hand, reading back, and scoring, also of hostile strings."""
 
 import json
+import pickle
 import time
 
 import numpy as np
@@ -184,6 +185,11 @@ def test_a_dataset_of_text_depends_on_seed_and_index_alone():
     assert data[7] == text.dataset(["bfs", "minimum"], [4, 6], seed=3, hints=True)[7]
     assert data[0] != text.dataset(["bfs", "minimum"], [4, 6], seed=4, hints=True)[0]
     assert all(len(number.split(".")[1]) <= 3 for number in data[2].question.split("[")[1].split("]")[0].split() if "." in number)
+
+
+def test_datasets_pickle_so_that_worker_processes_can_have_them():
+    data = text.dataset(["bfs", "optimal_bst"], [4, 6], seed=3, hints=True, count=8, options={"bfs": {"p": 0.3}})
+    assert pickle.loads(pickle.dumps(data))[:] == data[:]
 
 
 def test_a_file_of_completions_is_scored_by_algorithm_and_in_all(tmp_path):
