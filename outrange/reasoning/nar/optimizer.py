@@ -1,0 +1,95 @@
+"""The optimizer of arXiv 2209.11142: Adam after the gradient is cut to a global norm of 1; in multi-task training a step moves the processor and the encoders
+and decoders of the step's algorithm, nothing else, and all share one step count.
+
+Parameters and gradients of the processor, and of each algorithm, lie side by side in one flat tensor (the modules hold views). That makes an update a few
+operations, a sum over processes one call, and it keeps autograd from handing out one gradient array for several biases, which scaling in place would scale
+several times.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from outrange.reasoning.nar.model import Reasoner
+
+ALIGNED = 16  # numbers: each parameter starts at a cache line
+
+
+class Flat:
+    """A module's parameters as one vector, with its gradient; the module's own are views."""
+
+    def __init__(self, module: nn.Module) -> None:
+        parameters = list(module.parameters())
+        starts, total = [], 0
+        for p in parameters:
+            starts.append(total)
+            total += -(-p.numel() // ALIGNED) * ALIGNED
+        like = parameters[0]
+        self.values = nn.Parameter(torch.zeros(total, dtype=like.dtype, device=like.device))
+        self.values.grad = torch.zeros_like(self.values)
+        for p, start in zip(parameters, starts, strict=True):
+            place = slice(start, start + p.numel())
+            with torch.no_grad():
+                self.values[place] = p.reshape(-1)
+            p.data = self.values.data[place].view_as(p)
+            p.grad = self.values.grad[place].view_as(p)
+
+
+class Optimizer:
+    """Adam over the processor and the tasks of a reasoner.
+
+    Args:
+        model: its parameters become views of flat vectors.
+        learning_rate: of Adam, with betas 0.9 and 0.999 and epsilon 1e-8.
+        clip: the largest norm of a step's gradient; 0 cuts nothing.
+    """
+
+    def __init__(self, model: Reasoner, learning_rate: float = 1e-3, clip: float = 1.0) -> None:
+        self.clip, self.steps = clip, 0
+        self.groups = {"processor": Flat(model.processor)} | {f"tasks.{name}": Flat(task) for name, task in model.tasks.items()}
+        self._adam = torch.optim.Adam([flat.values for flat in self.groups.values()], lr=learning_rate, foreach=True)
+        for flat in self.groups.values():
+            zeros = torch.zeros_like(flat.values.data)
+            self._adam.state[flat.values] = {"step": torch.tensor(0.0), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
+        self._grads = {name: flat.values.grad for name, flat in self.groups.items()}
+
+    def gradients(self, algorithms: Iterable[str]) -> list[Tensor]:
+        """The gradient vectors that a step on these algorithms moves along."""
+        return [self._grads[name] for name in self._active(algorithms)]  # type: ignore[misc]
+
+    def zero_grad(self) -> None:
+        for grad in self._grads.values():
+            grad.zero_()  # type: ignore[union-attr]
+
+    def step(self, *algorithms: str) -> float:
+        """Move; returns the gradient's norm before it was cut.
+
+        Raises:
+            ArithmeticError: the norm is not finite; nothing has moved.
+        """
+        active = self._active(algorithms)
+        grads = [self._grads[name] for name in active]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))).item()
+        if not norm < float("inf"):
+            raise ArithmeticError(f"the gradient's norm is {norm}")
+        if 0 < self.clip < norm:
+            torch._foreach_mul_(grads, self.clip / norm)
+        for name, flat in self.groups.items():
+            flat.values.grad = self._grads[name] if name in active else None
+            self._adam.state[flat.values]["step"].fill_(self.steps)
+        self._adam.step()
+        self.steps += 1
+        return norm
+
+    def _active(self, algorithms: Iterable[str]) -> list[str]:
+        return ["processor", *(f"tasks.{name}" for name in algorithms)]
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments, by group."""
+        return {f"{name}.{kind}": self._adam.state[flat.values][kind] for name, flat in self.groups.items() for kind in ("exp_avg", "exp_avg_sq")}
+
+    def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
+        for name, own in self.state().items():
+            own.copy_(tensors[name])
+        self.steps = steps
