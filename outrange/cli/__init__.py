@@ -10,7 +10,9 @@ GROUPS = {
     "papers": "the papers, and the claims of each that run here",
     "reproduce": "run a paper's claims: our number beside theirs",
     "clrs": "CLRS-30 execution traces: list, show, check, export, bench",
+    "nar": "the neural algorithmic reasoner: train, eval, curve, bench",
     "text": "CLRS-Text questions and answers: show, export, score",
+    "run": "runs: list, show, resume, verify",
 }
 
 
@@ -54,6 +56,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        from outrange.core.run import NonFinite  # here, since most commands have nothing to do with runs
+
+        if not isinstance(error, NonFinite):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def entry() -> None:

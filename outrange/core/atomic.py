@@ -1,8 +1,13 @@
-"""Files that are either complete or not there: written beside, flushed to disk, renamed."""
+"""Files that are either complete or not there: written beside, flushed to disk, renamed.
+
+Every step that changes the disk goes through a function of this file and is announced to ``watchers``, so that tests can end the process, or fill the disk,
+before and after each of them.
+"""
 
 import errno
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +27,14 @@ _REASONS = {
     errno.EFBIG: "a file would be larger than its file system or limit allows",
     errno.EIO: "its disk failed",
 }
+_PIECE = 1 << 26  # bytes of one write
+
+#: Called with "before write", "after write", "before rename", … and the path. Empty except in tests.
+watchers: list[Callable[[str, Path], None]] = []
+
+
+class Unwritable(BadInput):
+    """A place that cannot be written to, now."""
 
 
 @contextmanager
@@ -32,7 +45,16 @@ def writable(field: str, target: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _REASONS:
             raise
-        raise BadInput(f"{field}: {str(target)!r} cannot be written: {_REASONS[error.errno]}") from error
+        raise Unwritable(f"{field}: {str(target)!r} cannot be written: {_REASONS[error.errno]}") from error
+
+
+@contextmanager
+def _announced(step: str, path: Path) -> Iterator[None]:
+    for watcher in watchers:
+        watcher(f"before {step}", path)
+    yield
+    for watcher in watchers:
+        watcher(f"after {step}", path)
 
 
 @contextmanager
@@ -42,7 +64,7 @@ def replaced(path: Path) -> Iterator[Path]:
     try:
         yield partial
         sync(partial)
-        os.replace(partial, path)
+        rename(partial, path)
         sync(path.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -53,12 +75,62 @@ def sync(path: Path) -> None:
     """Flush a file or a directory to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with _announced("sync", path):
+            os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file or a folder its name, in one step."""
+    with _announced("rename", new):
+        os.replace(old, new)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that must not be there yet."""
+    with _announced("make", path):
+        path.mkdir()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; follows no link."""
+    if path.is_dir() and not path.is_symlink():
+        for inner in path.iterdir():
+            remove(inner)
+        with _announced("remove", path):
+            path.rmdir()
+    else:
+        with _announced("remove", path):
+            path.unlink()
+
+
+def write(handle: int, data: bytes | memoryview, path: Path) -> None:
+    """Write all bytes of ``data`` to an open file: in one call where the system takes it whole, in more where it does not."""
+    rest = memoryview(data)
+    while len(rest):
+        with _announced("write", path):
+            rest = rest[os.write(handle, rest[:_PIECE]) :]
+
+
+def write_file(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[int, str]:
+    """Write a file, flush it to disk; returns its size and SHA-256 as they were meant, whatever the disk made of them."""
+    size, sha256 = 0, hashlib.sha256()
+    with _announced("open", path):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        for piece in pieces:
+            write(handle, piece, path)
+            sha256.update(piece)
+            size += len(piece)
+        with _announced("sync", path):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+    return size, sha256.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     with replaced(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        write_file(partial, [text.encode()])

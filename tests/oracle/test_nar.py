@@ -142,7 +142,7 @@ def test_other_policies_are_the_reference_s(path, layer, dtype):
     if not case.group("forced"):
         pytest.skip("a file without other policies")
     with torch.no_grad():
-        forced = case.model(dtype, layer).train()(case.samples, teacher_forcing=1.0)
+        forced = case.model(dtype, layer).train()(case.samples, forced=torch.ones(case.samples.steps, len(case.lengths), dtype=torch.bool))
         case.same(forced, "forced", dtype)
         for name, value in losses(case.samples, *forced).items():
             np.testing.assert_allclose(value.item(), case.file[f"forced/loss/{name}"], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5)

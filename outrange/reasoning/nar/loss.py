@@ -43,7 +43,7 @@ def counts(samples: Samples) -> dict[str, float]:
     result = {}
     for name, probe in samples.spec.items():
         if probe.stage == "output":
-            result[name] = _cells(probe, samples.outputs[name], positives=True)
+            result[name] = _cells(probe, samples.outputs[name][samples.ended], positives=True)
         elif probe.stage == "hint":
             result[name] = _cells(probe, next_hints(samples, name), positives=False)
     return result
@@ -69,9 +69,7 @@ def total(probe: Probe, raw: Tensor, truth: Tensor) -> Tensor:
     return -(truth.clamp(min=0) * logs).sum()
 
 
-def losses(
-    samples: Samples, outputs: Mapping[str, Tensor], hints: Mapping[str, Tensor], counted: Mapping[str, float] | None = None
-) -> dict[str, Tensor]:
+def losses(samples: Samples, outputs: Mapping[str, Tensor], hints: Mapping[str, Tensor], counted: Mapping[str, float] | None = None) -> dict[str, Tensor]:
     """The loss of every probe that was predicted.
 
     Args:
@@ -83,7 +81,12 @@ def losses(
     result = {}
     for name, raw in (*outputs.items(), *hints.items()):
         probe = samples.spec[name]
-        truth = samples.outputs[name] if probe.stage == "output" else next_hints(samples, name)
+        if probe.stage == "hint":
+            truth = next_hints(samples, name)
+        elif samples.ended.all():
+            truth = samples.outputs[name]
+        else:
+            truth, raw = samples.outputs[name][samples.ended], raw[torch.from_numpy(samples.ended).to(raw.device)]
         target = torch.from_numpy(np.ascontiguousarray(truth)).to(raw.device)
         if target.is_floating_point():
             target = target.to(raw.dtype)

@@ -6,46 +6,21 @@ by length, so that each step runs on those not yet finished, and the outputs of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from outrange.core.errors import BadInput, unknown
+from outrange.core.errors import unknown
 from outrange.reasoning.nar import kernels
+from outrange.reasoning.nar.config import ModelConfig
 from outrange.reasoning.nar.data import Samples
-from outrange.reasoning.nar.decode import TRAIN_ITERATIONS, Decoded, Decoders, gumbel, hard, log_sinkhorn, soft
+from outrange.reasoning.nar.decode import TRAIN_ITERATIONS, Decoded, Decoders, hard, log_sinkhorn, soft
 from outrange.reasoning.nar.encode import Encoders, adjacency, rows
-from outrange.reasoning.nar.processor import Codes, EdgeFeatures, State, processor, processors
+from outrange.reasoning.nar.processor import Codes, EdgeFeatures, State, processor
 from outrange.reasoning.nar.spec import Probe
-
-HINTS = ("encoded_decoded", "decoded_only", "none")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """A reasoner's shape; the defaults are the paper's."""
-
-    processor: str = "triplet_gmpnn"
-    hidden: int = 128
-    triplet_features: int = 8
-    hints: Literal["encoded_decoded", "decoded_only", "none"] = "encoded_decoded"
-    """encoded_decoded: hints are predicted and fed back; decoded_only: predicted; none: neither"""
-    feedback: Literal["soft", "hard", "hard_on_eval"] = "soft"
-    """how predicted hints are fed back: as probabilities with gradient, or decided"""
-    xavier_on_scalars: bool = True
-    """encoders of scalar hints start at 1/sqrt(hidden)"""
-
-    def __post_init__(self) -> None:
-        if self.processor not in processors():
-            raise unknown("model.processor", self.processor, processors(), "a processor")
-        for field in ("hidden", "triplet_features"):
-            if getattr(self, field) < 1:
-                raise BadInput(f"model.{field}: {getattr(self, field)} is not allowed; it must be at least 1")
-        if self.hints not in HINTS:
-            raise unknown("model.hints", self.hints, HINTS, "a hint policy")
 
 
 class Predictions(NamedTuple):
@@ -93,6 +68,19 @@ class Reasoner(nn.Module):
             with _initialised(tree.child("task").child(name)):
                 self.tasks[name] = Task(spec, self.config, int(self.processor.edge_features))  # type: ignore[arg-type]
 
+    @classmethod
+    def load(cls, source: str, *, layer: str = "auto") -> "Reasoner":
+        """A trained reasoner: from a run's directory, a folder of weights, or by the name of weights that ship with the project, e.g. ``generalist``."""
+        from outrange.reasoning.nar.load import load
+
+        return load(source, layer=layer)[0]
+
+    @property
+    def kernels(self) -> str:
+        """The layer in use, by name."""
+        like = next(self.parameters())
+        return kernels.choose(self.layer, like.device, like.dtype)
+
     def task(self, algorithm: str) -> Task:
         if algorithm not in self.tasks:
             raise unknown("algorithm", algorithm, self.tasks, "an algorithm that this reasoner knows")
@@ -102,18 +90,16 @@ class Reasoner(nn.Module):
         self,
         samples: Samples,
         *,
-        teacher_forcing: float = 0.0,
-        generator: torch.Generator | None = None,
         noise: Tensor | None = None,
+        forced: Tensor | None = None,
         keep_hints: bool = True,
     ) -> Predictions:
         """Roll out.
 
         Args:
             samples: a batch of one algorithm and size.
-            teacher_forcing: the probability, a sample and step, that the true hint is fed instead of the predicted one.
-            generator: draws the noise of permutation logits in training, and who is forced.
-            noise: that noise, (B, N, N), given.
+            noise: added to permutation logits in training, (B, N, N); see ``decode.gumbel``.
+            forced: teacher forcing, (T, B) of bool: where the true hint is fed instead of the predicted one.
             keep_hints: return raw hints; without, a long rollout needs less memory.
         """
         task = self.task(samples.algorithm)
@@ -123,7 +109,7 @@ class Reasoner(nn.Module):
         lengths = samples.lengths[order]
         steps = np.maximum(1, lengths - 1)
         active = [int((steps > t).sum()) for t in range(int(steps[0]) + 1)]
-        ops = kernels.layer(self.layer, like.device, like.dtype)
+        ops = kernels.layer(self.kernels, like.device, like.dtype)
 
         def tensor(array: np.ndarray) -> Tensor:
             value = torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
@@ -144,7 +130,7 @@ class Reasoner(nn.Module):
         fed = true_hints(0, active[0])
         finished: list[Decoded] = []
         kept: dict[str, list[Tensor]] = {name: [] for name in task.hints if keep_hints}
-        for t, (n, remaining) in enumerate(zip(active, active[1:], strict=False)):
+        for t, (n, remaining) in enumerate(pairwise(active)):
 
             def beside(where: str, n: int = n, fed: dict[str, Tensor] = fed) -> Tensor:
                 parts = [part[:n] for part in given[where]] + task.enc.scalars(where, "hint", fed)
@@ -165,15 +151,13 @@ class Reasoner(nn.Module):
                 hidden = hidden[:remaining]
                 predicted = {name: raw[name][:remaining] for name in task.fed}
                 fed = hard(task.spec, predicted, as_rows=True) if harden else soft(task.spec, predicted)
-                if teacher_forcing > 0:
-                    fed = _forced(fed, true_hints(t + 1, remaining), teacher_forcing, generator)
+                if forced is not None:
+                    fed = _forced(fed, true_hints(t + 1, remaining), forced[t + 1, order[:remaining]])
         gathered = _joined(finished[::-1])
         back = torch.from_numpy(np.argsort(order, kind="stable")).to(like.device)
         outputs = {name: of(gathered)[back] for name, of in task.dec(task.outputs, codes, ops).items()}
         for name in outputs:
             if task.spec[name].type == "permutation_pointer":
-                if noise is None and self.training and generator is not None:
-                    noise = gumbel((len(lengths), size, size), generator).to(like)
                 outputs[name] = log_sinkhorn(outputs[name], TRAIN_ITERATIONS, noise)
         return Predictions(outputs, {name: torch.cat(parts) for name, parts in kept.items()})
 
@@ -190,11 +174,7 @@ def _joined(parts: list[Decoded]) -> Decoded:
     return Decoded(torch.cat([d.H for d in parts]), torch.cat([d.s for d in parts]), torch.cat([d.g for d in parts]), edges)
 
 
-def _forced(fed: dict[str, Tensor], true: dict[str, Tensor], probability: float, generator: torch.Generator | None) -> dict[str, Tensor]:
-    if probability >= 1 or not fed:
-        return true
-    first = next(iter(fed.values()))
-    force = torch.rand(first.shape[0], generator=generator, device=first.device) < probability
+def _forced(fed: dict[str, Tensor], true: dict[str, Tensor], force: Tensor) -> dict[str, Tensor]:
     return {name: torch.where(force.view(-1, *[1] * (value.dim() - 1)), true[name], value) for name, value in fed.items()}
 
 

@@ -27,13 +27,13 @@ class Flat:
             total += -(-p.numel() // ALIGNED) * ALIGNED
         like = parameters[0]
         self.values = nn.Parameter(torch.zeros(total, dtype=like.dtype, device=like.device))
-        self.values.grad = torch.zeros_like(self.values)
+        self.grad = torch.zeros_like(self.values.data)
         for p, start in zip(parameters, starts, strict=True):
             place = slice(start, start + p.numel())
             with torch.no_grad():
                 self.values[place] = p.reshape(-1)
             p.data = self.values.data[place].view_as(p)
-            p.grad = self.values.grad[place].view_as(p)
+            p.grad = self.grad[place].view_as(p)
 
 
 class Optimizer:
@@ -52,15 +52,14 @@ class Optimizer:
         for flat in self.groups.values():
             zeros = torch.zeros_like(flat.values.data)
             self._adam.state[flat.values] = {"step": torch.tensor(0.0), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
-        self._grads = {name: flat.values.grad for name, flat in self.groups.items()}
 
     def gradients(self, algorithms: Iterable[str]) -> list[Tensor]:
         """The gradient vectors that a step on these algorithms moves along."""
-        return [self._grads[name] for name in self._active(algorithms)]  # type: ignore[misc]
+        return [self.groups[name].grad for name in self._active(algorithms)]
 
     def zero_grad(self) -> None:
-        for grad in self._grads.values():
-            grad.zero_()  # type: ignore[union-attr]
+        for flat in self.groups.values():
+            flat.grad.zero_()
 
     def step(self, *algorithms: str) -> float:
         """Move; returns the gradient's norm before it was cut.
@@ -69,14 +68,15 @@ class Optimizer:
             ArithmeticError: the norm is not finite; nothing has moved.
         """
         active = self._active(algorithms)
-        grads = [self._grads[name] for name in active]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))).item()
+        grads = self.gradients(algorithms)
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads])).item()
         if not norm < float("inf"):
             raise ArithmeticError(f"the gradient's norm is {norm}")
         if 0 < self.clip < norm:
-            torch._foreach_mul_(grads, self.clip / norm)
+            for grad in grads:
+                grad.mul_(self.clip / norm)
         for name, flat in self.groups.items():
-            flat.values.grad = self._grads[name] if name in active else None
+            flat.values.grad = flat.grad if name in active else None
             self._adam.state[flat.values]["step"].fill_(self.steps)
         self._adam.step()
         self.steps += 1

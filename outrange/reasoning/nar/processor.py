@@ -34,7 +34,7 @@ class Codes(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a processor reads at one step. ``z`` (B, N, kn + h) is [node scalars; hidden]; ``s`` (B, N, N, ke), ``g`` (B, kg); ``adjacency`` (B, N, N) or None."""
+    """What a processor reads: ``z`` (B, N, kn + h) is [node scalars; hidden], ``s`` (B, N, N, ke), ``g`` (B, kg), ``adjacency`` (B, N, N) of bool or None."""
 
     z: Tensor
     s: Tensor
@@ -85,14 +85,12 @@ class MessagePassing(nn.Module):
         W1, W2 = self.msg_mlp_0.weight.t().contiguous(), self.msg_mlp_1.weight.t().contiguous()
         O1, b_out = node.into(self.out_node)
         triplets = self._triplets(codes, kernels) if self.triplets else None
-        G1, b_gate = node.into(self.gate_node) if self.gated else (None, None)
+        G1, b_gate = node.into(self.gate_node) if self.gated else (O1, b_out)
 
         def step(state: State) -> tuple[Tensor, EdgeFeatures | None]:
             z, s, g, hidden, adjacency = state
             recv = z @ M1 + (b_recv + g @ Mg)[:, None]
-            agg = kernels.message_max(
-                recv, z @ M2, s, Fm, W1, self.msg_mlp_0.bias, W2, self.msg_mlp_1.bias, adjacency if self.masked else None
-            )
+            agg = kernels.message_max(recv, z @ M2, s, Fm, W1, self.msg_mlp_0.bias, W2, self.msg_mlp_1.bias, adjacency if self.masked else None)
             updated = self.norm(torch.relu(z @ O1 + b_out + self.out_msg(agg)))
             if self.gated:
                 gate = torch.sigmoid(self.gate_out(torch.relu(z @ G1 + b_gate + self.gate_msg(agg))))

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 
-def message_max(
-    recv: Tensor, send: Tensor, s: Tensor, Fm: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, mask: Tensor | None = None
-) -> Tensor:
+def message_max(recv: Tensor, send: Tensor, s: Tensor, Fm: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, mask: Tensor | None = None) -> Tensor:
     """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) + b1) + b2.
 
     ``mask`` (B, N, N): only where it is not 0 does i send to j; a node to which none sends receives -1e6.

@@ -1,0 +1,326 @@
+"""``outrange nar``: train the neural algorithmic reasoner, score it, and see what it knows."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from outrange.cli import app
+
+Algorithms = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")]
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run, a folder of weights, or the name of shipped weights: generalist")]
+
+
+def train(
+    algorithms: Algorithms = (),
+    preset: Literal["smoke", "laptop", "paper"] = "laptop",
+    out: Path | None = None,
+    config: Path | None = None,
+    load: app.Load = (),
+    steps: int | None = None,
+    batch: int | None = None,
+    lengths: tuple[int, ...] | None = None,
+    chunk: int | None = None,
+    seed: int | None = None,
+    processor: str | None = None,
+    hidden: int | None = None,
+    hints: Literal["encoded_decoded", "decoded_only", "none"] | None = None,
+    feedback: Literal["soft", "hard", "hard_on_eval"] | None = None,
+    teacher_forcing: float | None = None,
+    learning_rate: float | None = None,
+    evaluate_every: int | None = None,
+    evaluate_count: int | None = None,
+    checkpoint_every: int | None = None,
+    layer: Literal["auto", "torch", "cpu"] | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    threads: int | None = None,
+    json: app.Json = False,
+) -> int:
+    """Teach one reasoner one or several algorithms; `all` names the thirty. A run that was stopped goes on when the command is given again.
+
+    Whatever is not given is the preset's. With several processes: `torchrun --nproc-per-node 2 -m outrange nar train …`.
+
+    Args:
+        algorithms: names of `outrange clrs list`, or `all`.
+        preset: smoke takes seconds, laptop minutes; paper is 10,000 updates an algorithm.
+        out: the run's directory; runs/nar-<algorithms>-<preset>-<seed> if not given.
+        config: a JSON file with the whole configuration, as in a run's config.json, instead of a preset.
+        steps: updates in all.
+        batch: samples of an update.
+        lengths: sampler lengths, in turn.
+        chunk: train on stretches of this many steps; 0 trains on whole traces.
+        seed: of weights, data and noise.
+        processor: one of triplet_gmpnn, triplet_mpnn, gmpnn, mpnn, pgn, gpgn, triplet_pgn, triplet_gpgn, or one that a loaded file registers.
+        hidden: width of all features.
+        hints: whether hints are predicted, and fed back.
+        feedback: how predicted hints are fed back.
+        teacher_forcing: probability that a true hint is fed instead of the predicted one.
+        learning_rate: of Adam.
+        evaluate_every: updates of an algorithm between validations; 0 for none.
+        evaluate_count: validation samples at most; 0 for all.
+        checkpoint_every: updates between checkpoints.
+        layer: kernels; auto takes the fastest.
+        device: where to compute.
+        threads: of each process.
+    """
+    from dataclasses import replace
+
+    from outrange.core.config import load as read
+    from outrange.core.errors import BadInput
+    from outrange.reasoning.clrs.load import load_modules
+    from outrange.reasoning.nar.config import TrainConfig
+    from outrange.reasoning.nar.config import preset as named
+
+    load_modules(load)
+    if config is not None:
+        if algorithms:
+            raise BadInput(f"config: {str(config)!r} names its algorithms itself; give either it or algorithms")
+        chosen = read(TrainConfig, config)
+    elif not algorithms:
+        raise BadInput("algorithms: none given; name one or more, e.g. bfs, or all")
+    else:
+        chosen = named(preset, algorithms)
+    changes: dict[str, Any] = dict(
+        load=load or None, steps=steps, batch=batch, lengths=lengths, chunk=chunk, seed=seed, teacher_forcing=teacher_forcing, learning_rate=learning_rate,
+        evaluate_every=evaluate_every, evaluate_count=evaluate_count, checkpoint_every=checkpoint_every, layer=layer, device=device, threads=threads,
+    )  # fmt: skip
+    model = dict(processor=processor, hidden=hidden, hints=hints, feedback=feedback)
+    chosen = replace(chosen, **_given(changes), model=replace(chosen.model, **_given(model)))
+    name = "all" if len(chosen.algorithms) == 30 else "+".join(chosen.algorithms)[:60]
+    return _run(chosen, out or Path("runs") / f"nar-{name}-{preset}-{chosen.seed}", json)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _run(config: Any, path: Path, as_json: bool) -> int:
+    import os
+
+    from outrange.reasoning.nar.train import train as teach
+
+    first = os.environ.get("RANK", "0") == "0"
+    if first and not as_json:
+        print(f"training {', '.join(config.algorithms[:4])}{', …' if len(config.algorithms) > 4 else ''} · {config.steps} steps · run: {path}")
+    with _shown(config.steps, first) as tell:
+        result = teach(config, path, tell)
+    if not first:
+        return 0
+    if as_json:
+        app.print_json(result | {"run": str(path)})
+        return 0
+    state = f"stopped at step {result['steps']}" if result["stopped"] else f"trained {result['steps']} steps"
+    best = f" · best validation score {result['best_score']:.3f} at step {result['best_step']}" if result["best_score"] >= 0 else ""
+    print(f"{state} in {result['seconds']:.0f} s{best} · kernels: {result['layer']}")
+    print(f"next: outrange run resume {path}" if result["stopped"] else f"next: outrange nar eval {path} --split test")
+    return 0
+
+
+class _shown:  # noqa: N801
+    """Progress with loss, validation score, speed and time left on a terminal; elsewhere a line at each validation."""
+
+    def __init__(self, steps: int, on: bool) -> None:
+        self._steps, self._on = steps, on
+
+    def __enter__(self):
+        if not (self._on and sys.stderr.isatty()):
+            return self._line if self._on else None
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+        self._task, self._val = self._bar.add_task("", total=self._steps, told=""), ""
+        self._bar.start()
+        return self._update
+
+    def _update(self, told: dict[str, Any]) -> None:
+        if "val" in told:
+            self._val = f" · val {told['val']:.3f} (best {told['best']:.3f})"
+        speed = self._bar.tasks[0].speed
+        rate = f" · {speed:.1f} steps/s" if speed else ""
+        self._bar.update(self._task, completed=told["step"], told=f"loss {told['loss']:.3f}{self._val}{rate}")
+
+    def _line(self, told: dict[str, Any]) -> None:
+        if "val" in told:
+            print(
+                f"step {told['step']}/{told['steps']} · loss {told['loss']:.3f} · val {told['val']:.3f} · {told['seconds']:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def __exit__(self, *_) -> None:
+        if hasattr(self, "_bar"):
+            self._bar.stop()
+
+
+def evaluate(
+    source: Source,
+    algorithms: Algorithms = (),
+    split: Literal["test", "val"] = "test",
+    size: int | None = None,
+    count: int | None = None,
+    seed: int | None = None,
+    layer: Literal["auto", "torch", "cpu"] = "auto",
+    load: app.Load = (),
+    json: app.Json = False,
+) -> int:
+    """Score a reasoner beside the published columns: micro-F1 on the published test split (n = 64, seed 3), or at any other size.
+
+    Args:
+        algorithms: some of those it knows; all if none is named.
+        split: test is CLRS-30's; val has the longest training length and random positions.
+        size: another length; the sampler then draws from the seed.
+        count: samples of each; the split's own number if not given.
+        seed: of the sampler.
+        layer: kernels.
+    """
+    from outrange.reasoning.clrs.load import load_modules
+    from outrange.reasoning.nar.data import evaluation
+    from outrange.reasoning.nar.evaluate import Board
+    from outrange.reasoning.nar.evaluate import evaluate as score
+    from outrange.reasoning.nar.load import algorithms_of, task_changes
+    from outrange.reasoning.nar.load import load as read
+
+    load_modules(load)
+    reasoner, about = read(source, layer=layer)
+    names = algorithms_of(reasoner, algorithms)
+    scores = {}
+    with app.progress("scoring", "algorithms") as update:
+        for k, name in enumerate(names):
+            update(k, len(names))
+            scores[name] = score(reasoner, evaluation(name, split, size=size, count=count, seed=seed, **task_changes(about)))["score"]
+        update(len(names), len(names))
+    board = Board(scores)
+    if json:
+        app.print_json({"source": source, "split": split, "size": size, **board.as_dict()})
+        return 0
+    _print_board(board, f"{source} · {split}" + (f" · length {size}" if size else "") + (f" · {count} samples" if count else ""))
+    return 0
+
+
+def _print_board(board, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from outrange.reasoning.nar.published import ABOVE, OVERALL, PUBLISHED
+
+    table = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("algorithm")
+    for column in ("ours", "Triplet-GMPNN", "PGN", "MPNN", "Memnet"):
+        table.add_column(column, justify="right")
+    for name, value in board.scores.items():
+        p = PUBLISHED.get(name)
+        theirs = (f"{p.triplet_gmpnn:.2f} ± {p.std:.2f}", f"{p.pgn:.2f}", f"{p.mpnn:.2f}", f"{p.memnet:.2f}") if p else ("",) * 4
+        table.add_row(name, f"{100 * value:.2f}", *theirs)
+    known = [PUBLISHED[n] for n in board.scores if n in PUBLISHED]
+    if len(known) > 1:
+        table.add_section()
+        means = [sum(getattr(p, c) for p in known) / len(known) for c in ("triplet_gmpnn", "pgn", "mpnn", "memnet")]
+        table.add_row(f"mean of these {len(known)}", f"{100 * board.mean:.2f}", *(f"{m:.2f}" for m in means))
+        if len(known) == 30:
+            categories = board.categories.values()
+            table.add_row("mean of categories", f"{100 * sum(categories) / len(categories):.2f}", f"{OVERALL:.2f}")
+        above = " / ".join(str(board.above(p)) for p in (60, 80, 90))
+        table.add_row("above 60 / 80 / 90", above, " / ".join(map(str, ABOVE)) if len(known) == 30 else "")
+        table.add_row("at published − 2 std", f"{board.near_published} of {len(known)}")
+    console = Console()
+    console.print(table)
+    console.print("published: n = 64, single-task, arXiv 2209.11142; docs/papers/generalist.md", style="dim")
+
+
+def curve(
+    source: Source,
+    algorithms: Algorithms = (),
+    sizes: tuple[int, ...] = (4, 8, 16, 24, 32, 48, 64),
+    count: int = 32,
+    seed: int = 3,
+    out: Path = Path("out/nar-curve.png"),
+    load: app.Load = (),
+    json: app.Json = False,
+) -> int:
+    """How far it reaches: the score against the length of the input, as a table and a figure.
+
+    Args:
+        algorithms: some of those it knows; all if none is named.
+        sizes: the lengths.
+        count: samples at each.
+        seed: of the sampler.
+        out: the figure, PNG or SVG.
+    """
+    from outrange.reasoning.clrs.load import load_modules
+    from outrange.reasoning.nar.evaluate import curve as measure
+    from outrange.reasoning.nar.figure import draw
+    from outrange.reasoning.nar.load import algorithms_of, task_changes
+    from outrange.reasoning.nar.load import load as read
+
+    load_modules(load)
+    reasoner, about = read(source)
+    names = algorithms_of(reasoner, algorithms)
+    found = {}
+    with app.progress("scoring", "sizes") as update:
+        for k, name in enumerate(names):
+            found[name] = measure(
+                reasoner,
+                name,
+                sizes,
+                count=count,
+                seed=seed,
+                progress=lambda j, k=k: update(k * len(sizes) + j, len(names) * len(sizes)),
+                **task_changes(about),
+            )
+    draw(found, out, trained=about["trained_up_to"])
+    if json:
+        app.print_json({"source": source, "count": count, "seed": seed, "scores": found, "figure": str(out)})
+        return 0
+    width = max(map(len, names))
+    print(f"{'':{width}}  " + "  ".join(f"{n:>5}" for n in sizes))
+    for name, values in found.items():
+        print(f"{name:{width}}  " + "  ".join(f"{100 * v:5.1f}" for v in values.values()))
+    print(f"figure: {out}")
+    return 0
+
+
+def bench(
+    algorithms: Algorithms = (),
+    against_reference: bool = False,
+    reference_python: Path | None = None,
+    length: int = 16,
+    evaluation: int = 0,
+    rounds: int = 4,
+    steps: int = 3,
+    json: app.Json = False,
+) -> int:
+    """A training step, or a prediction, of one process: CPU seconds and memory of the layers, beside dm-clrs 2.0.3 on request.
+
+    Args:
+        algorithms: bfs, insertion_sort, dijkstra and floyd_warshall if none is named.
+        against_reference: beside the published package, in an environment of its own (2.9 GB, made once).
+        reference_python: a Python that has dm-clrs 2.0.3, instead.
+        length: of the training traces.
+        evaluation: measure a prediction at this length instead of a training step.
+        rounds: turns that the sides take.
+        steps: steps a turn.
+    """
+    from outrange.reasoning.bench import reference_environment
+    from outrange.reasoning.nar.bench import ALGORITHMS, as_dict
+    from outrange.reasoning.nar.bench import bench as measure
+
+    reference = reference_python or (reference_environment(Path(".venv-reference")) if against_reference else None)
+    with app.progress("measuring", "algorithms") as update:
+        rows = measure(algorithms or ALGORITHMS, reference, length=length, evaluation_length=evaluation, rounds=rounds, steps=steps, progress=update)
+    if json:
+        app.print_json(as_dict(rows))
+        return 0
+    print(f"{'':16}{'side':>10}{'CPU s':>9}{'wall s':>9}{'first s':>9}{'peak MB':>9}{'÷ theirs':>9}{'memory ÷':>9}")
+    theirs = {r.algorithm: r for r in rows if r.side == "reference"}
+    for r in rows:
+        t = theirs.get(r.algorithm)
+        ratios = f"{t.cpu / r.cpu:9.1f}{t.peak_mb / r.peak_mb:9.1f}" if t and t is not r else ""
+        print(f"{r.algorithm:16}{r.side:>10}{r.cpu:9.3f}{r.wall:9.3f}{r.first:9.1f}{r.peak_mb:9.0f}{ratios}")
+    return 0
+
+
+def run(arguments: list[str]) -> int:
+    return app.run_group("nar", {"train": train, "eval": evaluate, "curve": curve, "bench": bench}, arguments)

@@ -1,0 +1,199 @@
+"""Configurations: frozen keyword-only dataclasses, to JSON and back without loss. Whatever is wrong is one sentence that names the setting by its whole path.
+
+Fields may be int, float, str, bool, Literal, tuples of these, nested configurations, and any of them ``| None``.
+"""
+
+import codecs
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from outrange.core.errors import BadInput, brief, unknown
+
+T = TypeVar("T")
+_DEPTH = 64  # deeper JSON is an attack or an accident
+_PLAIN = {int: "a whole number of at most 64 bits", float: "a finite number", str: "text", bool: "true or false", NoneType: "null"}
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A configuration as JSON holds it; checks the type of every value on the way."""
+    return _fields(type(config), _plain(config), "config", build=False)
+
+
+def from_json(cls: type[T], data: Mapping[str, Any], field: str = "config") -> T:
+    """The configuration that JSON describes. What it leaves out takes its default; an unknown key is an error that names the nearest."""
+    return cls(**_fields(cls, data, field, build=True))
+
+
+def load(cls: type[T], path: Path) -> T:
+    """Read a configuration from a JSON file of at most 1 MB."""
+    return from_json(cls, read_object(path))
+
+
+def digest(config: Any) -> str:
+    """SHA-256 of a configuration, or of what ``to_json`` made of it, whatever the order of its keys."""
+    data = config if isinstance(config, Mapping) else to_json(config)
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """The first dotted key in which two JSON configurations differ, with the value of each: ``model.hidden 128, now 64``. Empty if they are equal."""
+    for key in [*a, *(k for k in b if k not in a)]:
+        one, other = a.get(key), b.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            deeper = differing(one, other)
+            if deeper:
+                return f"{key}.{deeper}"
+        elif key not in a or key not in b or one != other or isinstance(one, bool) != isinstance(other, bool):
+            shown = (json.dumps(side[key])[:60] if key in side else "absent" for side in (a, b))
+            return f"{key} {', now '.join(shown)}"
+    return ""
+
+
+def read_object(path: Path, field: str = "config", limit: int = 1 << 20) -> dict[str, Any]:
+    """The object that a JSON file holds: UTF-8 without byte-order mark, no key twice, no NaN, at most ``limit`` bytes."""
+    name = repr(str(path))
+    if not path.is_file():
+        raise BadInput(f"{field}: {name} is not a file")
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(limit + 1)
+    except OSError as error:
+        raise BadInput(f"{field}: {name} cannot be read: {error.strerror}") from None
+    if len(raw) > limit:
+        raise BadInput(f"{field}: {name} is larger than {limit:,} bytes")
+    if raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadInput(f"{field}: {name} begins with a byte-order mark; save it as UTF-8 without one")
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=lambda pairs: _once(pairs, f"{field}: {name}"), parse_constant=_no_constant)
+    except BadInput:
+        raise
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{field}: {name} is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{field}: {name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise BadInput(f"{field}: {name} is nested more than {_DEPTH} deep") from None
+    except ValueError as error:  # a number of thousands of digits, or NaN
+        raise BadInput(f"{field}: {name} holds a number that is not allowed: {str(error).split(';')[0]}") from None
+    if not _shallow(value):
+        raise BadInput(f"{field}: {name} is nested more than {_DEPTH} deep")
+    if not isinstance(value, dict):
+        raise BadInput(f"{field}: {name} does not hold an object, but {brief(value, 40)}")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise BadInput(f"{where} has the key {brief(next(key for key in names if names.count(key) > 1))} twice; keep one")
+    return result
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEPTH + 1):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        if not level:
+            return True
+    return False
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
+
+
+def _fields(cls: type, data: Any, field: str, build: bool) -> dict[str, Any]:
+    """The fields of a configuration, checked: as arguments of its class (``build``), or as JSON."""
+    if not isinstance(data, Mapping):
+        raise _wrong(cls, data, field)
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    for key in data:
+        if key not in known:
+            raise unknown(f"{field}.{key}" if str(key).isidentifier() and len(key) < 60 else field, key, known, f"a setting of {field}")
+    values = {}
+    for name, f in known.items():
+        if name in data:
+            values[name] = _read(hints[name], data[name], f"{field}.{name}", build)
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise BadInput(f"{field}.{name}: is missing; it must be {_said(hints[name])}")
+    return values
+
+
+def _read(hint: Any, value: Any, field: str, build: bool) -> Any:
+    origin, inner = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        values = _fields(hint, value, field, build)
+        return hint(**values) if build else values
+    if origin in (Union, UnionType):
+        return _read_union(hint, value, field, build)
+    if origin is Literal:
+        if any(value == one and type(value) is type(one) for one in inner):
+            return value
+        raise unknown(field, value, inner, "allowed") if isinstance(value, str) and all(isinstance(one, str) for one in inner) else _wrong(hint, value, field)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _wrong(hint, value, field)
+        hints: Sequence[Any] = inner[:1] * len(value) if inner[1:] == (...,) else inner
+        if len(hints) != len(value):
+            raise _wrong(hint, value, field)
+        items = [_read(hints[k], item, f"{field}[{k}]", build) for k, item in enumerate(value)]
+        return tuple(items) if build else items
+    if hint not in _PLAIN:
+        raise TypeError(f"{field}: a configuration cannot hold {hint!r}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
+        value = float(value)
+    fits = type(value) is hint
+    if fits and hint is float:
+        fits = math.isfinite(value)
+    elif fits and hint is int:
+        fits = -(1 << 63) <= value < 1 << 64
+    elif isinstance(value, str):
+        fits = fits and re.search("[\ud800-\udfff]", value) is None  # no UTF-8 has these
+    if not fits:
+        raise _wrong(hint, value, field)
+    return value
+
+
+def _read_union(hint: Any, value: Any, field: str, build: bool) -> Any:
+    choices = [one for one in get_args(hint) if one is not NoneType]
+    if value is None and len(choices) < len(get_args(hint)):
+        return None
+    if len(choices) == 1:
+        return _read(choices[0], value, field, build)
+    for one in choices:
+        try:
+            return _read(one, value, field, build)
+        except BadInput:
+            continue
+    raise _wrong(hint, value, field)
+
+
+def _wrong(hint: Any, value: Any, field: str) -> BadInput:
+    return BadInput(f"{field}: {brief(value)} is not allowed; it must be {_said(hint)}")
+
+
+def _said(hint: Any) -> str:
+    """What a type allows, in words."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(_said(one) for one in inner)
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, inner))}"
+    if origin is tuple:
+        return f"a list, each item {_said(inner[0])}" if inner[1:] == (...,) else f"a list of {len(inner)}: {', '.join(map(_said, inner))}"
+    return _PLAIN.get(hint, "an object")

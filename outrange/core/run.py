@@ -1,0 +1,266 @@
+"""A run is a directory: what it is, its configuration, where it ran, its numbers over time, its checkpoints. Everything else reads these files.
+
+``run.json`` (kind, schema, when) · ``config.json`` · ``environment.json`` (versions, processor, threads, command) · ``metrics.jsonl`` ·
+``timing.jsonl`` · ``checkpoints/``. Nothing here imports torch until something is saved or loaded.
+"""
+
+import fcntl
+import json
+import logging
+import math
+import os
+import platform
+import re
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from outrange.core import checkpoint, config, sealed
+from outrange.core.atomic import Unwritable, writable, write_text
+from outrange.core.checkpoint import Checkpoint
+from outrange.core.errors import BadInput, brief
+from outrange.core.metrics import MetricsLog
+
+if TYPE_CHECKING:
+    from outrange.core.sealed import Tensors
+
+SCHEMA = 1
+T = TypeVar("T")
+log = logging.getLogger("outrange")
+
+
+class NonFinite(RuntimeError):
+    """A number that must be finite is not; the message is one sentence that names it."""
+
+
+def check_finite(value: float, what: str, step: int | None = None) -> None:
+    """Raise NonFinite unless a number is finite; called before anything is updated from it."""
+    if not math.isfinite(value):
+        when = "" if step is None else f" at step {step}"
+        raise NonFinite(f"{what} is {float(value)}{when}; nothing was updated; go on from the last checkpoint with a lower learning rate or a smaller clip")
+
+
+def default(kind: str, name: str) -> Path:
+    """Where a run goes if nobody says: below ``runs/``."""
+    return Path("runs") / f"{kind}-{re.sub('[^A-Za-z0-9_.+-]+', '-', name)[:80]}"
+
+
+class Run:
+    """A run's directory. ``with run:`` takes it for this process alone, which writing needs; reading does not."""
+
+    def __init__(self, path: Path) -> None:
+        """Use ``create`` or ``open``."""
+        self.path = path
+        about = config.read_object(path / "run.json", "run")
+        if about.get("schema") != SCHEMA:
+            raise BadInput(f"run: {str(path)!r} has schema {brief(about.get('schema'))}; this version reads {SCHEMA}; use the version that wrote it")
+        if not isinstance(about.get("kind"), str):
+            raise BadInput(f"run: {str(path / 'run.json')!r} names no kind; put back a copy")
+        self.kind, self.created = about["kind"], str(about.get("created", ""))
+        self.config = config.read_object(path / "config.json", "run")
+        self.digest = config.digest(self.config)
+        self._logs: tuple[MetricsLog, MetricsLog] | None = None
+        self._unsaved: Unwritable | None = None
+
+    @classmethod
+    def create(cls, path: Path, kind: str, settings: Any) -> "Run":
+        """Begin a run, or go on with the one of the same kind and configuration that the directory holds.
+
+        Raises:
+            BadInput: the directory holds something else, or cannot be written, or another process writes to it.
+        """
+        path, wanted = Path(path), config.to_json(settings)
+        if path.exists() and not path.is_dir():
+            raise BadInput(f"run: {str(path)!r} is not a directory; give a new directory")
+        with writable("run", path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = _only_one(path)
+            try:
+                if not (path / "run.json").exists():
+                    if any(inner.name != ".run.json.partial" for inner in path.iterdir()):
+                        raise BadInput(f"run: {str(path)!r} is not empty and holds no run; give a new or an empty directory")
+                    about = {"kind": kind, "schema": SCHEMA, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+                    write_text(path / "run.json", _dump(about))  # first, so that a directory left by a death in between is known for what it is
+                if not (path / "config.json").exists():
+                    write_text(path / "config.json", _dump(wanted))
+                run = cls(path)
+                run._refuse_other(kind, settings, wanted)
+                run._note_environment()
+                return run
+            finally:
+                os.close(lock)
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The run that a directory holds."""
+        path = Path(path)
+        if not (path / "run.json").is_file():
+            what = "holds no run: it has no run.json" if path.is_dir() else "is not a directory"
+            raise BadInput(f"run: {str(path)!r} {what}; `outrange run list` shows the runs")
+        return cls(path)
+
+    @staticmethod
+    def configuration(path: Path, cls: type[T]) -> T:
+        """The configuration of a run, as an instance of its class."""
+        return config.from_json(cls, Run.open(path).config)
+
+    def _refuse_other(self, kind: str, settings: Any, wanted: Mapping[str, Any]) -> None:
+        if self.kind != kind:
+            raise BadInput(f"run: {str(self.path)!r} holds a run of kind {self.kind!r}, not {kind!r}; give a new directory")
+        held = config.to_json(config.from_json(type(settings), self.config, f"run {str(self.path)!r} config"))  # settings added since then take their defaults
+        if held != wanted:
+            raise BadInput(
+                f"run: {str(self.path)!r} holds a run with another configuration ({config.differing(held, wanted)}); "
+                "give a new directory, or the same settings to go on with it"
+            )
+
+    def _note_environment(self) -> None:
+        """Where the run was begun, and, if it went on elsewhere, where it is now and was before."""
+        path, now = self.path / "environment.json", environment()
+        held = config.read_object(path, "run") if path.is_file() else {}
+        earlier = held.pop("earlier", [])
+        if held != now:
+            write_text(path, _dump(now | {"earlier": [*earlier, held][-20:] if held else []}))
+
+    def __enter__(self) -> "Run":
+        with writable("run", self.path):
+            self._lock = _only_one(self.path)
+            try:
+                self._note_environment()
+                self._logs = MetricsLog(self.path / "metrics.jsonl"), MetricsLog(self.path / "timing.jsonl")
+            except BaseException:
+                os.close(self._lock)
+                raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        logs, self._logs = self._logs or (), None
+        unsaved, self._unsaved = self._unsaved, None
+        try:
+            for each in logs:
+                try:
+                    each.close()
+                except Unwritable as error:
+                    unsaved = unsaved or error
+        finally:
+            os.close(self._lock)
+        if unsaved and kind is None:
+            raise unsaved
+
+    @property
+    def metrics(self) -> MetricsLog:
+        """What a resumed run repeats exactly."""
+        return self._writing()[0]
+
+    @property
+    def timing(self) -> MetricsLog:
+        """What a clock said."""
+        return self._writing()[1]
+
+    def _writing(self) -> tuple[MetricsLog, MetricsLog]:
+        if self._logs is None:
+            raise RuntimeError("a run is written to inside `with run:` only")
+        return self._logs
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def save(
+        self, step: int, tensors: "Mapping[str, Tensors]", state: Mapping[str, Any], keep: int = 2, protect: Collection[int] = (), must: bool = False
+    ) -> Path | None:
+        """Save a checkpoint; see ``checkpoint.save``.
+
+        A disk that cannot take it is said loudly and the training goes on, returning None; if no later save succeeds, the run ends with that error.
+        With ``must`` it is raised at once.
+        """
+        try:
+            for each in self._writing():
+                each.sync()
+            path = checkpoint.save(self.checkpoints, step, tensors, state, digest=self.digest, keep=keep, protect=protect)
+        except Unwritable as error:
+            if must:
+                raise
+            log.warning("%s; step %s was not saved, the run goes on", error, step)
+            self._unsaved = error
+            return None
+        self._unsaved = None
+        return path
+
+    def load(self, step: int | None = None) -> Checkpoint | None:
+        """The newest whole checkpoint, or that of a step; None if there is none yet. Says on the log what was passed over.
+
+        Inside ``with run:`` the metrics go back to that step as well.
+        """
+        found = None
+        if step is not None or checkpoint.steps(self.checkpoints):
+            found = checkpoint.load(self.checkpoints, digest=self.digest, step=step)
+            for reason in found.skipped:
+                log.warning("run: %s: %s", self.path, reason)
+        for each in self._logs or ():
+            each.rewind(found.step if found else -1)
+        return found
+
+
+def environment() -> dict[str, Any]:
+    """Where this process runs: versions, processor, threads, command."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
+    name = Path(sys.argv[0]).name.replace("__main__.py", "outrange")
+    return {"versions": sealed.versions(), "cpu": _processor(), "system": platform.system(), "threads": threads, "command": shlex.join([name, *sys.argv[1:]])}
+
+
+class Stopping:
+    """While it is entered, SIGTERM and SIGINT only set ``requested``, so that a trainer finishes its step, saves and ends; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stopping":
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
+            self._before = {number: signal.signal(number, self._asked) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _asked(self, number: int, _: object) -> None:
+        if self.requested:
+            if sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h")  # a progress bar may have hidden the cursor
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.requested = True
+        os.write(2, b"stopping after this step; once more to stop at once\n")  # print may be in the middle of a line
+
+
+def _only_one(path: Path) -> int:
+    """Lock a directory until the handle is closed; the directory itself, so that nothing is left behind."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise BadInput(f"run: {str(path)!r} is being written by another process; wait for it or give another directory") from None
+    return handle
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            named = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
+    except OSError:
+        named = ""
+    return named or platform.processor() or platform.machine()
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1) + "\n"

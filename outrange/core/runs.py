@@ -1,0 +1,48 @@
+"""Runs seen from outside: finding them, what there is to say about one, what is damaged in one. Loads no torch."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from outrange.core import checkpoint, metrics
+from outrange.core.errors import BadInput
+from outrange.core.run import Run
+
+
+def find(folder: Path) -> list[Path]:
+    """The runs in a folder, at any depth to four, in order."""
+    if not folder.is_dir():
+        raise BadInput(f"folder: {str(folder)!r} is not a directory; runs are made in 'runs' unless told otherwise")
+    found = []
+    for root, inner, files in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        if "run.json" in files:
+            found.append(Path(root))
+        if "run.json" in files or len(Path(root).relative_to(folder).parts) >= 4:
+            inner.clear()
+    return found
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """What there is to say about a run: kind, newest step, all steps, the last value of every metric, and problems met with reading it."""
+    run = Run.open(path)
+    problems: list[str] = []
+    last: dict[str, Any] = {}
+    if (path / "metrics.jsonl").is_file():
+        for line in metrics.read(path / "metrics.jsonl", problems):
+            last |= line
+    held = checkpoint.steps(run.checkpoints)
+    about = {"run": str(path), "kind": run.kind, "created": run.created, "step": held[-1] if held else None, "checkpoints": held}
+    return about | {"metrics": last, "problems": problems}
+
+
+def verify(path: Path) -> list[tuple[Path, str]]:
+    """Everything that is damaged in a run, and a sentence for it. Reads and hashes every checkpoint."""
+    run = Run.open(path)
+    problems = checkpoint.verify(run.checkpoints, run.digest)
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        said: list[str] = []
+        if (path / name).is_file():
+            metrics.read(path / name, said)
+        problems += [(path / name, sentence) for sentence in said]
+    return problems

@@ -1,0 +1,107 @@
+"""A training step and an evaluation beside dm-clrs 2.0.3: CPU seconds, wall seconds and peak memory of one process each, on the same traces, in one run.
+
+Triplet-GMPNN with gate, hints encoded and decoded, soft, float32. Both sides hold one batch and repeat it; they take turns, ``rounds`` times, so that a machine
+whose speed drifts hits both. Figures are medians over all steps of all rounds.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from outrange.core.errors import BadInput
+from outrange.reasoning.clrs import generalist
+from outrange.reasoning.clrs.registry import algorithm as known
+
+ALGORITHMS = ("bfs", "insertion_sort", "dijkstra", "floyd_warshall")
+LAYERS = ("cpu", "torch")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Medians of one side (``reference``, ``cpu`` or ``torch``) on one piece of work (``train`` or ``eval``)."""
+
+    work: str
+    algorithm: str
+    length: int
+    side: str
+    cpu: float
+    wall: float
+    first: float
+    peak_mb: float
+    sample_steps: float
+
+
+class _Side:
+    """A process that serves steps."""
+
+    def __init__(self, name: str, command: Sequence[str | Path]) -> None:
+        self.name = name
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        for line in self._process.stdout or ():
+            if line.startswith("{"):
+                return json.loads(line)
+        raise BadInput(f"bench: the side {self.name!r} ended with code {self._process.wait()}; run its command alone to see why")
+
+    def ask(self, **what: Any) -> dict[str, Any]:
+        if self._process.stdin:
+            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+
+def bench(
+    algorithms: Sequence[str] = ALGORITHMS,
+    reference: Path | None = None,
+    *,
+    length: int = 16,
+    evaluation_length: int = 0,
+    batch: int = 32,
+    hidden: int = 128,
+    steps: int = 3,
+    rounds: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Row]:
+    """Measure; ``reference`` is a Python with dm-clrs 2.0.3. ``evaluation_length`` 0 measures training, else a prediction at that length."""
+    for name in algorithms:
+        known(name)
+    rows = []
+    here = Path(__file__).parent
+    for k, name in enumerate(algorithms):
+        shape = [name, str(length), str(batch), str(hidden), json.dumps(generalist(name)[1])]
+        work = {"do": "eval", "length": evaluation_length} if evaluation_length else {"do": "train"}
+        sides = []
+        try:
+            sides += [_Side(layer, [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, layer]) for layer in LAYERS]
+            if reference:
+                sides.append(_Side("reference", [reference, "-I", here / "bench_reference.py", *shape]))
+            told: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
+            for _ in range(rounds):
+                for side in sides:
+                    told[side.name].append(side.ask(**work, steps=steps))
+        finally:
+            for side in sides:
+                side.close()
+        for side, answers in told.items():
+            cpu, wall = (statistics.median(v for a in answers for v in a[kind]) for kind in ("cpu", "wall"))
+            last = answers[-1]
+            rows.append(Row(work["do"], name, evaluation_length or length, side, cpu, wall, last["first"], last["peak_mb"], last["sample_steps"]))
+        if progress:
+            progress(k + 1, len(algorithms))
+    return rows
+
+
+def as_dict(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in rows]

@@ -1,0 +1,150 @@
+"""Messages and their maximum, fused (arXiv 2209.11142, folded encoders): what receiver j hears from all senders i,
+
+    x1_ij = relu(recv_j + send_i + s_ij Fm),   x2_ij = relu(x1_ij W1 + b1),   agg_j = max_i (x2_ij W2 + b2),   i*(j, c) its first winner
+
+Receivers are taken a few at a time, so that their rows stay in cache; only x2 and i* are kept. Backward, from g = d agg:
+
+    d x2[i*(j, c)] += g_jc W2[:, c],   dW2[:, c] += g_jc x2[i*(j, c)]      only winners: 1/N of the dense work
+    d y1 = d x2 [x2 > 0],  dW1 = x1' d y1,  d x1 = d y1 W1',  d m = d x1 [x1 > 0]      with x1 built again
+    d recv_j = sum_i d m_ij,  d send_i = sum_j d m_ij,  dFm = s' d m,  d s = d m Fm'
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from outrange.reasoning.nar.kernels.cpu import workspace
+from outrange.reasoning.nar.kernels.cpu.compiling import kernel, part
+from outrange.reasoning.nar.kernels.cpu.gemm import LOWEST, PANEL, ZERO, address, affine, outer, pack, pack_transposed
+from outrange.reasoning.nar.kernels.cpu.shapes import crop, numpy, padded, panels, pitch, unpacked, wide
+from outrange.reasoning.nar.kernels.cpu.vectors import best_of, relu_backward, relu_backward_twice, winners
+
+ROWS_AT_ONCE = 64
+NOBODY = np.float32(-1e6)  # what a node receives to which none sends
+
+
+@part
+def _build(first, count, N, k, h, recv, send, s, packed, x1, ld):
+    """x1 of ``count`` receivers from ``first`` (of B * N) on, N rows each."""
+    for q in range(count):
+        b, j = divmod(first + q, N)
+        affine(N, h // PANEL, k, address(s) + 4 * (b * N * N + j) * k, N * k, address(packed), address(send) + 4 * b * N * h, h,
+               address(recv) + 4 * (first + q) * h, 0, address(x1) + 4 * q * N * ld, ld, ZERO)  # fmt: skip
+
+
+@kernel
+def _forward(recv, send, s, Fm, W1, b1, W2, b2, mask, agg, arg, x2, keep, x1, m, packedF, packed1, packed2):
+    B, N, h = recv.shape
+    k, ld, P = s.shape[3], x1.shape[1], h // PANEL
+    pack(Fm, packedF)
+    pack(W1, packed1)
+    pack(W2, packed2)
+    receivers = x1.shape[0] // N
+    for first in range(0, B * N, receivers):
+        count = min(receivers, B * N - first)
+        _build(first, count, N, k, h, recv, send, s, packedF, x1, ld)
+        kept = address(x2) + (4 * first * N * h if keep else 0)
+        affine(count * N, P, h, address(x1), ld, address(packed1), address(b1), 0, 0, 0, kept, h, ZERO)
+        affine(count * N, P, h, kept, h, address(packed2), address(b2), 0, 0, 0, address(m), ld, LOWEST)
+        for q in range(count):
+            b, j = divmod(first + q, N)
+            if mask.shape[0]:
+                for i in range(N):
+                    if not mask[b, i, j]:
+                        for c in range(h):
+                            m[q * N + i, c] = NOBODY
+            best_of(P, N, ld, address(m) + 4 * q * N * ld, address(agg) + 4 * (first + q) * h, address(arg) + 2 * (first + q) * h)
+            if mask.shape[0]:
+                for c in range(h):
+                    if not mask[b, arg[b, j, c], j]:
+                        arg[b, j, c] = -1
+
+
+@kernel
+def _backward(g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, db1, dW2, weights, x1, dx, dx1, dsrow, packedF, packedFt, packed1, rows2, drows2):
+    B, N, h = recv.shape
+    k, ld, P = s.shape[3], x1.shape[1], h // PANEL
+    pack(Fm, packedF)
+    pack_transposed(Fm, packedFt)
+    pack_transposed(W1, packed1)
+    for c in range(h):
+        for d in range(h):
+            rows2[c, d] = W2[d, c]
+            drows2[c, d] = ZERO
+    receivers = x1.shape[0] // N
+    for first in range(0, B * N, receivers):
+        count = min(receivers, B * N - first)
+        _build(first, count, N, k, h, recv, send, s, packedF, x1, ld)
+        for r in range(count * N):
+            for c in range(h):
+                dx[r, c] = ZERO
+        kept = address(x2) + 4 * first * N * h
+        for c in range(h):
+            winners(P, count, N, h, address(arg) + 2 * (first * h + c), address(g) + 4 * (first * h + c), address(rows2) + 4 * c * h,
+                    address(drows2) + 4 * c * h, kept, address(dx), ld)  # fmt: skip
+        relu_backward(P, count * N, address(dx), ld, kept, h, address(db1))
+        if weights:
+            outer(h, P, count * N, address(x1), ld, address(dx), ld, address(dW1))
+        affine(count * N, P, h, address(dx), ld, address(packed1), 0, 0, 0, 0, address(dx1), ld, LOWEST)
+        for q in range(count):
+            b, j = divmod(first + q, N)
+            rows = address(dx1) + 4 * q * N * ld
+            relu_backward_twice(P, N, rows, ld, address(x1) + 4 * q * N * ld, ld, address(drecv) + 4 * (first + q) * h, address(dsend) + 4 * b * N * h, h)
+            if weights:
+                outer(k, P, N, address(s) + 4 * (b * N * N + j) * k, N * k, rows, ld, address(dFm))
+            if ds.shape[0]:
+                affine(N, packedFt.shape[0], h, rows, ld, address(packedFt), 0, 0, 0, 0, address(dsrow), dsrow.shape[1], LOWEST)
+                for i in range(N):
+                    for e in range(k):
+                        ds[b, i, j, e] = dsrow[i, e]
+    for c in range(h):
+        for d in range(h):
+            dW2[d, c] = drows2[c, d]
+
+
+class _MessageMax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, recv: Tensor, send: Tensor, s: Tensor, Fm: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, mask: Tensor | None) -> Tensor:
+        B, N, h = recv.shape
+        k, H = s.shape[3], wide(h)
+        recv, send, Fm, b1, b2 = (padded(t, H) for t in (recv, send, Fm, b1, b2))
+        W1, W2, s = padded(W1, H, H), padded(W2, H, H), s.contiguous()
+        keep = any(ctx.needs_input_grad)
+        receivers = max(1, min(ROWS_AT_ONCE // max(N, 1), B * N))
+        rows, ld, P = receivers * N, pitch(H), H // PANEL
+        agg, arg = torch.empty(B, N, H), workspace.tensor(B, N, H, dtype=torch.int16)
+        x2 = workspace.tensor(B * N * N if keep else rows, H)
+        scratch = workspace.arrays((rows, ld), (rows, ld), (P, k, PANEL), (P, H, PANEL), (P, H, PANEL))
+        allowed = np.empty((0, 1, 1), np.bool_) if mask is None else numpy((mask != 0).contiguous())
+        _forward(*map(numpy, (recv, send, s, Fm, W1, b1, W2, b2)), allowed, *map(numpy, (agg, arg, x2)), keep, *scratch)
+        if keep:
+            ctx.save_for_backward(recv, send, s, Fm, W1, W2, arg, x2)
+            ctx.shape, ctx.receivers = (h, H, k), receivers
+        return crop(agg, h)
+
+    @staticmethod
+    def backward(ctx, g: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        recv, send, s, Fm, W1, W2, arg, x2 = ctx.saved_tensors
+        (B, N, _), (h, H, k) = recv.shape, ctx.shape
+        g = padded(g, H)
+        rows, ld, P = ctx.receivers * N, pitch(H), H // PANEL
+        drecv, dsend, dFm, db1, dW1 = (torch.zeros(shape) for shape in ((B, N, H), (B, N, H), (P, k, PANEL), (H,), (P, H, PANEL)))
+        dW2, ds = torch.empty(H, H), torch.empty(s.shape if ctx.needs_input_grad[2] else (0, 1, 1, 1))
+        scratch = workspace.arrays(
+            (rows, ld), (rows, ld), (rows, ld), (N, panels(k) * PANEL), (P, k, PANEL), (panels(k), H, PANEL), (P, H, PANEL), (H, H), (H, H)
+        )
+        weights = any(ctx.needs_input_grad[3:5])
+        _backward(*map(numpy, (g, recv, send, s, Fm, W1, W2, arg, x2)), *map(numpy, (drecv, dsend, ds, dFm, dW1, db1, dW2)), weights, *scratch)
+        dW1, dFm = unpacked(dW1), unpacked(dFm)
+        db2 = torch.where(arg < 0, 0.0, g).sum((0, 1))
+        made = crop(drecv, h), crop(dsend, h), ds, crop(dFm, h), crop(dW1, h, h), crop(db1, h), crop(dW2, h, h), crop(db2, h)
+        return *(d if needed else None for d, needed in zip(made, ctx.needs_input_grad)), None
+
+
+def message_max(recv: Tensor, send: Tensor, s: Tensor, Fm: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, mask: Tensor | None = None) -> Tensor:
+    """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) + b1) + b2.
+
+    recv, send (B, N, h); s (B, N, N, k); Fm (k, h); W1, W2 (h, h) as x @ W; ``mask`` (B, N, N): only where it is not 0 does i send to j; a node to which none
+    sends receives -1e6.
+    """
+    return _MessageMax.apply(recv, send, s, Fm, W1, b1, W2, b2, mask)  # pyright: ignore[reportReturnType]

@@ -1,0 +1,93 @@
+"""A trained reasoner from where it lies: a run's directory, a folder of weights, or the name of weights that ship with the project."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import outrange
+from outrange.core.checkpoint import Checkpoint, read_weights, write_weights
+from outrange.core.config import from_json, to_json
+from outrange.core.errors import BadInput, unknown
+from outrange.core.run import Run
+from outrange.reasoning import clrs
+from outrange.reasoning.nar.config import TrainConfig
+from outrange.reasoning.nar.model import Reasoner
+from outrange.reasoning.nar.spec import task_spec
+
+
+def shipped() -> dict[str, Path]:
+    """The weights that come with the project, by name: beside the package in a checkout, inside it when installed."""
+    package = Path(outrange.__file__).parent
+    for folder in (package / "weights", package.parent / "weights"):
+        found = {path.parent.name: path.parent for path in sorted(folder.glob("*/manifest.json"))}
+        if found:
+            return found
+    return {}
+
+
+def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str, Any]]:
+    """A reasoner ready to predict, and what is told about it.
+
+    Args:
+        source: a run's directory (its best weights on validation, else its last), a folder of weights, or a shipped name such as ``generalist``.
+        layer: the kernels.
+
+    Raises:
+        BadInput: nothing of the kind is there, or it is damaged.
+    """
+    path = Path(source)
+    if (path / "run.json").exists():
+        config = Run.configuration(path, TrainConfig)
+        found = _newest(path)
+        tensors = found.tensors.get("best") or found.tensors["model"]
+        which = ("best", found.state["best_step"]) if "best" in found.tensors else ("last", found.step)
+        about: dict[str, Any] = {"run": str(path), "weights": which[0], "step": which[1], "validation": found.state["best_score"]}
+    else:
+        names = shipped()
+        if not (path / "manifest.json").exists():
+            if path.exists() or len(path.parts) > 1:
+                raise BadInput(f"source: {str(source)!r} holds neither a run (run.json) nor weights (manifest.json)")
+            if str(source) not in names:
+                raise unknown("source", str(source), names, "a run's directory, a folder of weights, or the name of shipped weights")
+            path = names[str(source)]
+        tensors, about = read_weights(path)
+        config = from_json(TrainConfig, about["config"], "weights config")
+    reasoner = reasoner_of(config, layer)
+    reasoner.load_state_dict({name: value.to(reasoner.state_dict()[name].dtype) for name, value in tensors.items()})
+    lengths = config.lengths or max((clrs.generalist(name)[0] for name in config.algorithms), key=max)
+    return reasoner.eval(), about | {"config": to_json(config), "trained_up_to": max(lengths)}
+
+
+def _newest(path: Path) -> Checkpoint:
+    found = Run.open(path).load()
+    if not found:
+        raise BadInput(f"source: {str(path)!r} holds no checkpoint yet; train it further")
+    return found
+
+
+def task_changes(about: dict[str, Any]) -> dict[str, bool]:
+    """How the reasoner's data must be prepared."""
+    return {name: about["config"][name] for name in ("pred_as_input", "permutations")}
+
+
+def reasoner_of(config: TrainConfig, layer: str = "auto") -> Reasoner:
+    """A fresh reasoner of a training's shape."""
+    specs = {name: task_spec(clrs.spec(name), pred_as_input=config.pred_as_input, permutations=config.permutations) for name in config.algorithms}
+    return Reasoner(specs, config.model, layer=layer)
+
+
+def export(run: Path, folder: Path, about: dict[str, Any], half: bool = True) -> None:
+    """Write a run's best weights as a folder of weights, in half precision unless told otherwise."""
+    config = Run.configuration(run, TrainConfig)
+    found = _newest(run)
+    tensors = found.tensors.get("best") or found.tensors["model"]
+    if half:
+        tensors = {name: value.half() for name, value in tensors.items()}
+    write_weights(folder, tensors, {"config": to_json(config), "step": found.state["best_step"], "validation": found.state["best_score"]} | about)
+
+
+def algorithms_of(reasoner: Reasoner, wanted: Sequence[str]) -> list[str]:
+    """The algorithms to evaluate: those wanted, else all that the reasoner knows."""
+    for name in wanted:
+        reasoner.task(name)
+    return list(wanted or reasoner.tasks)
