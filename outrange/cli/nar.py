@@ -103,7 +103,7 @@ def _run(config: Any, path: Path, as_json: bool) -> int:
     first = os.environ.get("RANK", "0") == "0"
     if first and not as_json:
         print(f"training {', '.join(config.algorithms[:4])}{', …' if len(config.algorithms) > 4 else ''} · {config.steps} steps · run: {path}")
-    with _shown(config.steps, first) as tell:
+    with shown(config.steps, first) as tell:
         result = teach(config, path, tell)
     if not first:
         return 0
@@ -117,10 +117,10 @@ def _run(config: Any, path: Path, as_json: bool) -> int:
     return 0
 
 
-class _shown:  # noqa: N801
+class shown:  # noqa: N801
     """Progress with loss, validation score, speed and time left on a terminal; elsewhere a line at each validation."""
 
-    def __init__(self, steps: int, on: bool) -> None:
+    def __init__(self, steps: int, on: bool = True) -> None:
         self._steps, self._on = steps, on
 
     def __enter__(self):

@@ -206,7 +206,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _held(folder: Path) -> set[str]:
     """The names in a folder, if all of them may be there."""
     names = set()
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
         if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
             kind = "a symbolic link" if entry.is_symlink() else "a folder" if entry.is_dir() else "not a regular file"
         elif entry.name.lower().endswith(_PICKLED):

@@ -57,4 +57,5 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, la
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(sys.argv[1], *map(int, sys.argv[2:5]), json.loads(sys.argv[5]), sys.argv[6])
+    name, length, batch, hidden, options, layer = sys.argv[1:7]
+    main(name, int(length), int(batch), int(hidden), json.loads(options), layer)

@@ -136,7 +136,7 @@ def _edge_map(code: Code, layer: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _given(edges: EdgeFeatures | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    return tuple(edges) if edges else (None, None, None)
+    return (edges.y, edges.weight, edges.bias) if edges else (None, None, None)
 
 
 def _ops(kernels: ModuleType, edges: EdgeFeatures | None) -> ModuleType:

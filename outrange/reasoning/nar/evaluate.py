@@ -71,7 +71,7 @@ class Board:
 
     def as_dict(self) -> dict[str, object]:
         above = {str(p): self.above(p) for p in (60, 80, 90)}
-        whole = {"mean": self.mean, "categories": self.categories, "above": above, "near_published": self.near_published}
+        whole: dict[str, object] = {"mean": self.mean, "categories": self.categories, "above": above, "near_published": self.near_published}
         if self.categories:
             whole["mean_of_categories"] = statistics.fmean(self.categories.values())
         return {"scores": dict(self.scores)} | whole

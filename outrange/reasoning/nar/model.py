@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from outrange.core.errors import unknown
+from outrange.core.errors import BadInput, brief
 from outrange.reasoning.nar import kernels
 from outrange.reasoning.nar.config import ModelConfig
 from outrange.reasoning.nar.data import Samples
@@ -83,7 +83,7 @@ class Reasoner(nn.Module):
 
     def task(self, algorithm: str) -> Task:
         if algorithm not in self.tasks:
-            raise unknown("algorithm", algorithm, self.tasks, "an algorithm that this reasoner knows")
+            raise BadInput(f"algorithm: {brief(algorithm)} is not one that this reasoner knows; it knows {', '.join(self.tasks)}")
         return self.tasks[algorithm]  # type: ignore[return-value]
 
     def forward(

@@ -51,6 +51,15 @@ KINDS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """More make tensors as small as these ones slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def toy_spec(without_hints=()):
     spec = {name: Probe("input", *kind) for name, kind in KINDS.items()}
     spec |= {f"{name}_h": Probe("hint", *kind) for name, kind in KINDS.items() if name not in without_hints}
@@ -191,7 +200,10 @@ class Naive:
 
     def decode(self, name, probe, node, hidden, after, edge, tri, graph):
         """The raw prediction; that of a permutation before Sinkhorn."""
-        D = lambda k, x: self.linear(f"tasks.{self.algorithm}.dec.maps.{slot(name)}.{k}", x)
+
+        def D(k, x):
+            return self.linear(f"tasks.{self.algorithm}.dec.maps.{slot(name)}.{k}", x)
+
         H = np.concatenate([node, hidden, after], -1)
         E = edge if tri is None else np.concatenate([edge, tri], -1)
         N, K = len(node), probe.classes if probe.type == "categorical" else 1
@@ -305,7 +317,9 @@ def test_the_eight_processors_are_known():
 
 
 def codes_and_state(rng, N, h, B=2, k=(2, 3, 1)):
-    draw = lambda *shape: torch.from_numpy(rng.normal(size=shape))
+    def draw(*shape):
+        return torch.from_numpy(rng.normal(size=shape))
+
     codes = Codes(*(Code(draw(n, h), draw(h)) for n in k))
     hidden = draw(B, N, h)
     links = torch.from_numpy(rng.random((B, N, N)) < 0.4)
@@ -321,7 +335,10 @@ def test_one_step_of_a_processor_is_its_equations(kind):
     after, edges = own(codes, torch_ops)(state)
     naive = Naive({f"processor.{n}": p for n, p in own.state_dict().items()}, kind, 8)
     for b in range(2):
-        features = [scalars @ code.weight.numpy() + code.bias.numpy() for scalars, code in zip((state.z[b, :, :2].numpy(), state.s[b].numpy(), state.g[b].numpy()), codes)]
+        features = [
+            scalars @ code.weight.numpy() + code.bias.numpy()
+            for scalars, code in zip((state.z[b, :, :2].numpy(), state.s[b].numpy(), state.g[b].numpy()), codes)
+        ]
         wanted, tri = naive.step(*features, state.hidden[b].numpy(), state.adjacency[b].numpy())
         np.testing.assert_allclose(after[b].detach(), wanted, rtol=1e-10, atol=1e-10)
         if tri is None:
@@ -408,7 +425,10 @@ def test_gradients_of_the_loss_are_its_slopes(kind):
     model = toy_model(SPARSE, processor=kind)
     samples = toy_samples(SPARSE, 4, [4, 1, 3])
     noise = torch.from_numpy(np.random.default_rng(2).gumbel(size=(3, 4, 4)))
-    total = lambda: sum(losses(samples, *model(samples, noise=noise)).values())
+
+    def total():
+        return sum(losses(samples, *model(samples, noise=noise)).values())
+
     total().backward()
     parameters = list(model.parameters())
     generator = torch.Generator().manual_seed(0)
@@ -438,13 +458,20 @@ def test_a_decoder_is_its_formula(name, edge_kind):
     rng = np.random.default_rng(3)
     own = randomise(Decoder(probe, h, width).double())
     codes, state = codes_and_state(rng, N, h, B)
-    draw = lambda *shape: torch.from_numpy(rng.normal(size=shape))
+
+    def draw(*shape):
+        return torch.from_numpy(rng.normal(size=shape))
+
     after = draw(B, N, h)
-    edges = {"none": None, "triplets": EdgeFeatures(draw(B, N, N, 3), draw(3, h), draw(h)), "of_ones_own": EdgeFeatures(draw(B, N, N, 5), None, None)}[edge_kind]
+    edges = {"none": None, "triplets": EdgeFeatures(draw(B, N, N, 3), draw(3, h), draw(h)), "of_ones_own": EdgeFeatures(draw(B, N, N, 5), None, None)}[
+        edge_kind
+    ]
     raw = own(codes, torch_ops)(Decoded(torch.cat((state.z, after), -1), state.s, state.g, edges)).detach()
     naive = Naive({f"tasks.toy.dec.maps.{slot(name)}.{n}": p for n, p in own.state_dict().items()}, "triplet_gmpnn", h)
     for b in range(B):
-        node, edge, graph = (x @ code.weight.numpy() + code.bias.numpy() for x, code in zip((state.z[b, :, :2].numpy(), state.s[b].numpy(), state.g[b].numpy()), codes))
+        node, edge, graph = (
+            x @ code.weight.numpy() + code.bias.numpy() for x, code in zip((state.z[b, :, :2].numpy(), state.s[b].numpy(), state.g[b].numpy()), codes)
+        )
         tri = None if edges is None else edges.y[b].numpy() if edges.weight is None else relu((edges.y[b] @ edges.weight + edges.bias).numpy())
         wanted = naive.decode(name, probe, node, state.hidden[b].numpy(), after[b].numpy(), edge, tri, graph)
         np.testing.assert_allclose(raw[b], wanted, rtol=1e-10, atol=1e-10)

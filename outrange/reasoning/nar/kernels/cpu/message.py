@@ -17,9 +17,10 @@ from outrange.reasoning.nar.kernels.cpu import workspace
 from outrange.reasoning.nar.kernels.cpu.compiling import kernel, part
 from outrange.reasoning.nar.kernels.cpu.gemm import LOWEST, PANEL, ZERO, address, affine, outer, pack, pack_transposed
 from outrange.reasoning.nar.kernels.cpu.shapes import crop, numpy, padded, panels, pitch, unpacked, wide
-from outrange.reasoning.nar.kernels.cpu.vectors import best_of, relu_backward, relu_backward_twice, winners
+from outrange.reasoning.nar.kernels.cpu.vectors import best_of, relu_backward, relu_backward_sums, winners
 
 ROWS_AT_ONCE = 64
+ONE = np.float32(1)
 NOBODY = np.float32(-1e6)  # what a node receives to which none sends
 
 
@@ -61,35 +62,32 @@ def _forward(recv, send, s, Fm, W1, b1, W2, b2, mask, agg, arg, x2, keep, x1, m,
 
 
 @kernel
-def _backward(g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, db1, dW2, weights, x1, dx, dx1, dsrow, packedF, packedFt, packed1, rows2, drows2):
+def _backward(g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, dW2, weights, x1, x, dx, dx1, dsrow, packedF, packedFt, packed1, packed2):
+    """dW1 (P, h + 1, PANEL), db1 its last row, and dW2.T (P, h, PANEL) are in column panels."""
     B, N, h = recv.shape
     k, ld, P = s.shape[3], x1.shape[1], h // PANEL
     pack(Fm, packedF)
     pack_transposed(Fm, packedFt)
     pack_transposed(W1, packed1)
-    for c in range(h):
-        for d in range(h):
-            rows2[c, d] = W2[d, c]
-            drows2[c, d] = ZERO
+    pack_transposed(W2, packed2)
+    x1[:, h] = ONE  # so that dW1 = [x1, 1]' d y1 has db1 in its last row
     receivers = x1.shape[0] // N
     for first in range(0, B * N, receivers):
         count = min(receivers, B * N - first)
         _build(first, count, N, k, h, recv, send, s, packedF, x1, ld)
         for r in range(count * N):
             for c in range(h):
+                x[r, c] = x2[first * N + r, c]
                 dx[r, c] = ZERO
-        kept = address(x2) + 4 * first * N * h
-        for c in range(h):
-            winners(P, count, N, h, address(arg) + 2 * (first * h + c), address(g) + 4 * (first * h + c), address(rows2) + 4 * c * h,
-                    address(drows2) + 4 * c * h, kept, address(dx), ld)  # fmt: skip
-        relu_backward(P, count * N, address(dx), ld, kept, h, address(db1))
+        winners(P, h, count, N, address(arg) + 2 * first * h, address(g) + 4 * first * h, address(packed2), address(dW2), address(x), address(dx), ld)
+        relu_backward(P, count * N, address(dx), ld, address(x), ld)
         if weights:
-            outer(h, P, count * N, address(x1), ld, address(dx), ld, address(dW1))
+            outer(h + 1, P, count * N, address(x1), ld, address(dx), ld, address(dW1))
         affine(count * N, P, h, address(dx), ld, address(packed1), 0, 0, 0, 0, address(dx1), ld, LOWEST)
         for q in range(count):
             b, j = divmod(first + q, N)
             rows = address(dx1) + 4 * q * N * ld
-            relu_backward_twice(P, N, rows, ld, address(x1) + 4 * q * N * ld, ld, address(drecv) + 4 * (first + q) * h, address(dsend) + 4 * b * N * h, h)
+            relu_backward_sums(P, N, rows, ld, address(x1) + 4 * q * N * ld, ld, address(drecv) + 4 * (first + q) * h, address(dsend) + 4 * b * N * h, h)
             if weights:
                 outer(k, P, N, address(s) + 4 * (b * N * N + j) * k, N * k, rows, ld, address(dFm))
             if ds.shape[0]:
@@ -97,9 +95,6 @@ def _backward(g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1,
                 for i in range(N):
                     for e in range(k):
                         ds[b, i, j, e] = dsrow[i, e]
-    for c in range(h):
-        for d in range(h):
-            dW2[d, c] = drows2[c, d]
 
 
 class _MessageMax(torch.autograd.Function):
@@ -119,7 +114,7 @@ class _MessageMax(torch.autograd.Function):
         _forward(*map(numpy, (recv, send, s, Fm, W1, b1, W2, b2)), allowed, *map(numpy, (agg, arg, x2)), keep, *scratch)
         if keep:
             ctx.save_for_backward(recv, send, s, Fm, W1, W2, arg, x2)
-            ctx.shape, ctx.receivers = (h, H, k), receivers
+            ctx.shape, ctx.receivers, ctx.masked = (h, H, k), receivers, mask is not None
         return crop(agg, h)
 
     @staticmethod
@@ -127,17 +122,16 @@ class _MessageMax(torch.autograd.Function):
         recv, send, s, Fm, W1, W2, arg, x2 = ctx.saved_tensors
         (B, N, _), (h, H, k) = recv.shape, ctx.shape
         g = padded(g, H)
-        rows, ld, P = ctx.receivers * N, pitch(H), H // PANEL
-        drecv, dsend, dFm, db1, dW1 = (torch.zeros(shape) for shape in ((B, N, H), (B, N, H), (P, k, PANEL), (H,), (P, H, PANEL)))
-        dW2, ds = torch.empty(H, H), torch.empty(s.shape if ctx.needs_input_grad[2] else (0, 1, 1, 1))
-        scratch = workspace.arrays(
-            (rows, ld), (rows, ld), (rows, ld), (N, panels(k) * PANEL), (P, k, PANEL), (panels(k), H, PANEL), (P, H, PANEL), (H, H), (H, H)
-        )
-        weights = any(ctx.needs_input_grad[3:5])
-        _backward(*map(numpy, (g, recv, send, s, Fm, W1, W2, arg, x2)), *map(numpy, (drecv, dsend, ds, dFm, dW1, db1, dW2)), weights, *scratch)
-        dW1, dFm = unpacked(dW1), unpacked(dFm)
-        db2 = torch.where(arg < 0, 0.0, g).sum((0, 1))
-        made = crop(drecv, h), crop(dsend, h), ds, crop(dFm, h), crop(dW1, h, h), crop(db1, h), crop(dW2, h, h), crop(db2, h)
+        if ctx.masked:  # nothing flows to nobody
+            g, arg = torch.where(arg < 0, 0.0, g), arg.clamp(min=0)
+        rows, ld, P = ctx.receivers * N, pitch(H + 1), H // PANEL
+        drecv, dsend, dFm, dW1, dW2 = (torch.zeros(shape) for shape in ((B, N, H), (B, N, H), (P, k, PANEL), (P, H + 1, PANEL), (P, H, PANEL)))
+        ds = torch.empty(s.shape if ctx.needs_input_grad[2] else (0, 1, 1, 1))
+        scratch = workspace.arrays(*4 * [(rows, ld)], (N, panels(k) * PANEL), (P, k, PANEL), (panels(k), H, PANEL), (P, H, PANEL), (P, H, PANEL))
+        weights = any(ctx.needs_input_grad[3:6])
+        _backward(*map(numpy, (g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, dW2)), weights, *scratch)
+        dW1, dFm, dW2 = unpacked(dW1), unpacked(dFm), unpacked(dW2).t()
+        made = crop(drecv, h), crop(dsend, h), ds, crop(dFm, h), crop(dW1[:H], h, h), crop(dW1[H], h), crop(dW2, h, h), crop(g.sum((0, 1)), h)
         return *(d if needed else None for d, needed in zip(made, ctx.needs_input_grad)), None
 
 

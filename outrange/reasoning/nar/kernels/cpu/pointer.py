@@ -28,6 +28,7 @@ from outrange.reasoning.nar.kernels.cpu.vectors import max_dot, max_dot_backward
 
 ROWS_AT_ONCE = 64
 VALUE, POINTER, EDGE_POINTER = 0, 1, 2
+ONE = np.float32(1)
 
 
 @part
@@ -69,8 +70,8 @@ def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, kept, keep, o
 
 
 @kernel
-def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3, db3, weights, X, D, dX, dyrow, packed3, packed3t, packedt):
-    """``dfar`` and ``dacross`` get the sums over one node of d' for the edge pointer's x and q; for the pointer, the latter is d v'."""
+def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3, weights, X, D, dX, y1, dyrow, packed3, packed3t, packedt):
+    """dW (P, T + k, PANEL) and dO3 (T / PANEL, F + 1, PANEL), db3 its last row, are in column panels; ``dfar`` and ``dacross`` get the sums over one node of d' for the edge pointer's x and q; for the pointer, the latter is d v'."""
     nodes, F, k, ld, lD = s.shape[0] // N, y.shape[1], s.shape[1], X.shape[1], D.shape[1]
     tri, P, width = packed3.shape[0], dW.shape[0], g.shape[1]
     T, h, depth = tri * PANEL, P * PANEL, packedt.shape[1]
@@ -91,7 +92,9 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross,
                     for c in range(h):
                         D[t * N + r, c] = g[edge, c] if c < width else ZERO
                 elif mode == POINTER:
-                    max_dot_backward(P, g[b * N + r, a], address(kept) + edge * (h // 8), row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h)
+                    max_dot_backward(
+                        P, g[b * N + r, a], address(kept) + edge * (h // 8), row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h
+                    )
                 else:
                     max_dots_backward(P, N, address(g) + 4 * edge * N, address(kept) + 4 * edge * h, address(far) + 4 * b * N * h, address(dfar) + 4 * b * N * h,
                                       row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h)  # fmt: skip
@@ -103,8 +106,12 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross,
                 for e in range(k):
                     ds[first * N + r, e] = dX[r, T + e]
         if dy.shape[0]:
-            relu_backward(tri, rows, address(dX), dX.shape[1], address(X), ld, address(db3))
-            outer(F, tri, rows, address(y) + 4 * first * N * F, F, address(dX), dX.shape[1], address(dO3))
+            relu_backward(tri, rows, address(dX), dX.shape[1], address(X), ld)
+            for r in range(rows):
+                y1[r, F] = ONE
+                for f in range(F):
+                    y1[r, f] = y[first * N + r, f]
+            outer(F + 1, tri, rows, address(y1), F + 1, address(dX), dX.shape[1], address(dO3))
             affine(rows, packed3t.shape[0], T, address(dX), dX.shape[1], address(packed3t), 0, 0, 0, 0, address(dyrow), dyrow.shape[1], LOWEST)
             for r in range(rows):
                 for f in range(F):
@@ -155,16 +162,16 @@ class _Edges(torch.autograd.Function):
         tri, weights = T > 0 and any(needs[6:9]), needs[5] or needs[9] or needs[10]
         Ww = W if mode == VALUE else W * w
         depth = c if mode == VALUE else H
-        dW, dO3, db3 = torch.zeros(P, T + k, PANEL), torch.zeros(T // PANEL, F, PANEL), torch.zeros(T)
+        dW, dO3 = torch.zeros(P, T + k, PANEL), torch.zeros(T // PANEL, F + 1, PANEL)
         dnear, dfar, dacross = (torch.zeros(B * N if has else 0, H) for has in (mode != VALUE, mode == EDGE_POINTER, mode != VALUE))
         dy, ds = torch.empty(B * N * N if tri else 0, F), torch.empty(B * N * N if needs[4] else 0, k)
         wanted = (T if tri else 0, T + k)[int(needs[4])]
         scratch = workspace.arrays(
-            (rows, pitch(T + k)), (rows, pitch(H)), (rows, pitch(wanted)), (rows, wide(F)),
+            (rows, pitch(T + k)), (rows, pitch(H)), (rows, pitch(wanted)), (rows, F + 1), (rows, wide(F)),
             (T // PANEL, F, PANEL), (panels(F) if T else 0, T, PANEL), (panels(wanted), depth, PANEL),
         )  # fmt: skip
         Ww = Ww[:wanted, :depth].contiguous()
-        _backward(mode, N, _flat(g), _flat(y), _flat(s), *map(numpy, (O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3, db3)), bool(weights), *scratch)
+        _backward(mode, N, _flat(g), _flat(y), _flat(s), *map(numpy, (O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3)), bool(weights), *scratch)
         dW, dO3 = unpacked(dW), unpacked(dO3)
         dw = dbw = None
         if mode != VALUE:
@@ -177,7 +184,7 @@ class _Edges(torch.autograd.Function):
             dw = crop(dw + (far * dfar).sum(0), c)
             dbw, dW = g.sum().view(1), dW * w
             dnear, dfar, dacross = (crop((d * w).view(B, N, H), c) for d in (dnear, dfar, dacross))
-        tri_made = (dy.view(y.shape), crop(dO3, t), crop(db3, t), crop(dW[:T], c, t)) if T and tri else (None, None, None, crop(dW[:T], c, t))
+        tri_made = (dy.view(y.shape), crop(dO3[:F], t), crop(dO3[F], t), crop(dW[:T], c, t)) if T and tri else (None, None, None, crop(dW[:T], c, t))
         made = None, dnear, dfar, dacross, ds.view(s.shape) if needs[4] else None, crop(dW[T:], c), *tri_made, dw, dbw
         return tuple(d if needed else None for d, needed in zip(made, needs))
 

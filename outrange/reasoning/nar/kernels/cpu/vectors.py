@@ -108,110 +108,85 @@ def best_of(typing, panels, senders, stride, y, agg, arg):
     return _signature("iiiiii"), _call("best_of", _types("iiiiii"), body)
 
 
-@intrinsic
-def relu_backward(typing, panels, rows, d, ld, x, lx, total):
-    """d = where(x > 0, d, 0) in ``rows`` rows, ``ld`` and ``lx`` floats apart; total += their sum."""
+def _relu_backward(b, panels, rows, d, ld, x, lx, *sums):
+    """``sums``: (address, row stride in bytes or None) pairs of where each value is added."""
+    ld, lx = b.mul(ld, _const(4)), b.mul(lx, _const(4))
 
-    def body(b, panels, rows, d, ld, x, lx, total):
-        dstep, xstep = b.mul(ld, _const(4)), b.mul(lx, _const(4))
+    def row(i, _):
+        drow, xrow = b.add(d, b.mul(i, ld)), b.add(x, b.mul(i, lx))
+        into = [at if step is None else b.add(at, b.mul(i, step)) for at, step in sums]
 
         def panel(p, _):
-            places = list(_pieces(b, p, (d, x, total)))
-
-            def row(i, sums):
-                out = []
-                for (dp, xp, _), s in zip(places, sums):
-                    dp, xp = b.add(dp, b.mul(i, dstep)), b.add(xp, b.mul(i, xstep))
-                    value = b.select(b.fcmp_ordered(">", vector_load(b, xp), _zeros()), vector_load(b, dp), _zeros())
-                    vector_store(b, value, dp)
-                    out.append(b.fadd(s, value))
-                return out
-
-            for value, (_, _, out) in zip(loop(b, rows, [vector_load(b, place[2]) for place in places], row), places):
-                vector_store(b, value, out)
+            for dp, xp, *totals in _pieces(b, p, (drow, xrow, *into)):
+                value = b.select(b.fcmp_ordered(">", vector_load(b, xp), _zeros()), vector_load(b, dp), _zeros())
+                vector_store(b, value, dp)
+                for at in totals:
+                    vector_store(b, b.fadd(vector_load(b, at), value), at)
             return []
 
         loop(b, panels, [], panel)
+        return []
 
-    return _signature("iiiiiii"), _call("relu_backward", _types("iiiiiii"), body)
+    loop(b, rows, [], row)
 
 
 @intrinsic
-def relu_backward_twice(typing, panels, rows, d, ld, x, lx, total, each, le):
-    """As ``relu_backward``, and each row is added to the row of ``each``."""
+def relu_backward(typing, panels, rows, d, ld, x, lx):
+    """d = where(x > 0, d, 0) in ``rows`` rows, ``ld`` and ``lx`` floats apart."""
+    return _signature("iiiiii"), _call("relu_backward", _types("iiiiii"), _relu_backward)
+
+
+@intrinsic
+def relu_backward_sums(typing, panels, rows, d, ld, x, lx, total, each, le):
+    """As ``relu_backward``; total += the sum of the rows, and each row of ``each`` += its row."""
 
     def body(b, panels, rows, d, ld, x, lx, total, each, le):
-        dstep, xstep, estep = (b.mul(stride, _const(4)) for stride in (ld, lx, le))
+        _relu_backward(b, panels, rows, d, ld, x, lx, (total, None), (each, b.mul(le, _const(4))))
 
-        def panel(p, _):
-            places = list(_pieces(b, p, (d, x, total, each)))
-
-            def row(i, sums):
-                out = []
-                for (dp, xp, _, ep), s in zip(places, sums):
-                    dp, xp, ep = b.add(dp, b.mul(i, dstep)), b.add(xp, b.mul(i, xstep)), b.add(ep, b.mul(i, estep))
-                    value = b.select(b.fcmp_ordered(">", vector_load(b, xp), _zeros()), vector_load(b, dp), _zeros())
-                    vector_store(b, value, dp)
-                    vector_store(b, b.fadd(vector_load(b, ep), value), ep)
-                    out.append(b.fadd(s, value))
-                return out
-
-            for value, place in zip(loop(b, rows, [vector_load(b, place[2]) for place in places], row), places):
-                vector_store(b, value, place[2])
-            return []
-
-        loop(b, panels, [], panel)
-
-    return _signature("iiiiiiiii"), _call("relu_backward_twice", _types("iiiiiiiii"), body)
+    return _signature("iiiiiiiii"), _call("relu_backward_sums", _types("iiiiiiiii"), body)
 
 
 @intrinsic
-def winners(typing, panels, receivers, nodes, h, arg, g, w, dw, x, dx, ld):
-    """One channel's maxima over senders, backward: of each receiver q the winner's row r = q * nodes + arg[q * h] gets dx_r += g_q w, and dw += g_q x_r.
+def winners(typing, panels, channels, receivers, nodes, arg, g, W, dW, x, dx, ld):
+    """Maxima over senders, backward: for receiver q and channel c the winner's row r = q * nodes + arg[q, c] gets dx_r += g_qc W_c, and dW_c += g_qc x_r.
 
-    arg (int16) and g are the channel's column, ``h`` apart; a negative arg has no winner. Rows of x are panels * PANEL apart, of dx ``ld``.
+    arg (int16) and g are (receivers, channels); W and dW are in column panels (panels, channels, PANEL); rows of x and dx are ``ld`` apart.
     """
 
-    def body(b, panels, receivers, nodes, h, arg, g, w, dw, x, dx, ld):
-        lx = b.mul(panels, _const(4 * PANEL))
-        ld = b.mul(ld, _const(4))
+    def body(b, panels, channels, receivers, nodes, arg, g, W, dW, x, dx, ld):
+        step, own = b.mul(ld, _const(4)), _const(4 * PANEL)
+        block = b.mul(nodes, step)
 
-        def chunk(first: ir.Value, width: int) -> None:
-            places = [place for q in range(width) for place in _pieces(b, b.add(first, _const(q)), (w, dw, x, dx))]
-            weights = [vector_load(b, place[0]) for place in places]
+        def panel(p, _):
+            skip = b.mul(p, own)
+            xpanel, dpanel, start = b.add(x, skip), b.add(dx, skip), b.mul(skip, channels)
+            Wpanel, dWpanel = b.add(W, start), b.add(dW, start)
 
-            def receiver(q, sums):
-                at = b.mul(q, h)
-                winner = b.sext(b.load(b.inttoptr(b.add(arg, b.mul(at, _const(2))), _H.as_pointer()), align=2), _I)
-                before, some, after = b.block, b.append_basic_block("some"), b.append_basic_block("next")
-                b.cbranch(b.icmp_signed("<", winner, _const(0)), after, some)
-                b.position_at_end(some)
-                value = splat(b, _float(b, b.add(g, b.mul(at, _const(4)))))
-                row = b.add(b.mul(q, nodes), winner)
-                xrow, drow = b.mul(row, lx), b.mul(row, ld)
-                new = []
-                for (_, _, xp, dp), weight, s in zip(places, weights, sums):
-                    dp = b.add(dp, drow)
-                    vector_store(b, fma(b, value, weight, vector_load(b, dp)), dp)
-                    new.append(fma(b, value, vector_load(b, b.add(xp, xrow)), s))
-                b.branch(after)
-                b.position_at_end(after)
-                out = []
-                for s, n in zip(sums, new):
-                    phi = b.phi(_V)
-                    phi.add_incoming(s, before)
-                    phi.add_incoming(n, some)
-                    out.append(phi)
-                return out
+            def channel(c, _):
+                at = b.mul(c, own)
+                w, dw = ([place for (place,) in _pieces(b, _const(0), (b.add(base, at),))] for base in (Wpanel, dWpanel))
+                weights = [vector_load(b, place) for place in w]
 
-            for value, place in zip(loop(b, receivers, [vector_load(b, place[1]) for place in places], receiver), places):
-                vector_store(b, value, place[1])
+                def receiver(q, carried):
+                    index, first, *sums = carried
+                    winner = b.sext(b.load(b.inttoptr(b.add(arg, b.mul(index, _const(2))), _H.as_pointer()), align=2), _I)
+                    value = splat(b, _float(b, b.add(g, b.mul(index, _const(4)))))
+                    row = b.add(first, b.mul(winner, step))
+                    made = []
+                    for (xp, dp), weight, s in zip(_pieces(b, _const(0), (b.add(xpanel, row), b.add(dpanel, row))), weights, sums):
+                        vector_store(b, fma(b, value, weight, vector_load(b, dp)), dp)
+                        made.append(fma(b, value, vector_load(b, xp), s))
+                    return [b.add(index, channels), b.add(first, block), *made]
 
-        pairs = b.lshr(panels, _const(1))
-        with b.if_then(b.icmp_signed(">", pairs, _const(0))):
-            loop(b, pairs, [], lambda p, _: chunk(b.mul(p, _const(2)), 2) or [])
-        with b.if_then(b.icmp_unsigned("!=", b.and_(panels, _const(1)), _const(0))):
-            chunk(b.sub(panels, _const(1)), 1)
+                _, _, *sums = loop(b, receivers, [c, _const(0), *(vector_load(b, place) for place in dw)], receiver)
+                for value, place in zip(sums, dw):
+                    vector_store(b, value, place)
+                return []
+
+            loop(b, channels, [], channel)
+            return []
+
+        loop(b, panels, [], panel)
 
     return _signature("iiiiiiiiiii"), _call("winners", _types("iiiiiiiiiii"), body)
 

@@ -74,6 +74,12 @@ def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     return made
 
 
+def free() -> list[np.ndarray]:
+    """The blocks now free."""
+    with _lock:
+        return list(_free.values())
+
+
 def clear() -> None:
     """Give all free blocks back to the system."""
     global _kept

@@ -1,0 +1,218 @@
+"""Training: exact resumption, stopping, refusals, several processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from outrange.core.errors import BadInput
+from outrange.core.run import NonFinite, Run
+from outrange.reasoning.nar.config import TrainConfig, preset
+from outrange.reasoning.nar.load import export, load
+from outrange.reasoning.nar.model import Reasoner
+from outrange.reasoning.nar.train import Trainer, resume, train
+
+SINGLE = preset("smoke", ("insertion_sort",), steps=12, checkpoint_every=6, evaluate_every=4, evaluate_count=8, log_every=1)
+CHUNKED = preset("smoke", ("bfs", "heapsort", "quickselect"), steps=18, checkpoint_every=7, evaluate_every=2, evaluate_count=8, log_every=1, chunk=5)
+
+
+def run_in_fresh_process(config, path, stop_after=None):
+    """Train in a new interpreter; with ``stop_after`` it ends, as after SIGTERM, when that step is done."""
+    code = """
+import json, os, signal, sys
+from pathlib import Path
+from outrange.core.config import from_json
+from outrange.reasoning.nar.config import TrainConfig
+from outrange.reasoning.nar.train import train
+stop = int(sys.argv[3])
+def tell(told):
+    if told["step"] == stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+print(json.dumps(train(from_json(TrainConfig, json.loads(sys.argv[1])), Path(sys.argv[2]), tell)))
+"""
+    from outrange.core.config import to_json
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(to_json(config)), str(path), str(stop_after or -1)], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def newest(path):
+    with torch.no_grad():
+        found = Run.open(path).load()
+    return found
+
+
+def same(a, b):
+    assert a.step == b.step and a.state == b.state and a.tensors.keys() == b.tensors.keys()
+    for part, tensors in a.tensors.items():
+        assert tensors.keys() == b.tensors[part].keys()
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, b.tensors[part][name]), f"{part}/{name}"
+
+
+@pytest.mark.parametrize(("config", "stop"), [(SINGLE, 5), (CHUNKED, 8)], ids=["single", "chunked multi-task"])
+def test_stopped_and_gone_on_in_a_fresh_process_is_the_same_tensor_for_tensor_and_byte_for_byte(tmp_path, config, stop):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert not run_in_fresh_process(config, whole)["stopped"]
+    first = run_in_fresh_process(config, parts, stop_after=stop)
+    assert first["stopped"] and first["steps"] == stop
+    second = run_in_fresh_process(config, parts)
+    assert second["steps"] == config.steps
+    same(newest(whole), newest(parts))
+    assert (whole / "metrics.jsonl").read_bytes() == (parts / "metrics.jsonl").read_bytes()
+
+
+def test_two_runs_of_one_configuration_are_bit_identical(tmp_path):
+    for name in "ab":
+        train(SINGLE, tmp_path / name)
+    same(newest(tmp_path / "a"), newest(tmp_path / "b"))
+    train(replace(SINGLE, seed=1), tmp_path / "c")
+    other = newest(tmp_path / "c").tensors["model"]
+    assert any(not torch.equal(t, other[n]) for n, t in newest(tmp_path / "a").tensors["model"].items())
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint_to_the_same_end(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(SINGLE, whole)
+
+    class Killed(BaseException):
+        pass
+
+    def tell(told):
+        if told["step"] == 8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(SINGLE, killed, tell)
+    assert newest(killed).step == 6
+    assert json.loads((killed / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 8
+    resume(killed)
+    same(newest(whole), newest(killed))
+    assert (whole / "metrics.jsonl").read_bytes() == (killed / "metrics.jsonl").read_bytes()
+
+
+def test_the_loss_falls_and_the_score_rises(tmp_path):
+    train(preset("smoke", ("bfs",), steps=150, log_every=1), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert np.mean([line["loss"] for line in lines[-10:]]) < 0.5 * np.mean([line["loss"] for line in lines[:10]])
+    scores = [line["val"] for line in lines if "val" in line]
+    assert scores[-1] > 0.85
+
+
+def test_another_configuration_is_refused_naming_what_differs(tmp_path):
+    train(replace(SINGLE, steps=1), tmp_path / "run")
+    with pytest.raises(BadInput, match=r"learning_rate 0\.001, now 0\.01"):
+        train(replace(SINGLE, steps=1, learning_rate=0.01), tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_is_stopped_before_the_update_naming_algorithm_and_probe():
+    trainer = Trainer(SINGLE)
+    batch = trainer.feeds[0][0]
+    batch.outputs["pred"][0, 0, 0] = np.nan
+    before = trainer.weights()
+    with pytest.raises(NonFinite, match=r"insertion_sort/pred is nan at step 0; nothing was updated"):
+        trainer.advance(batch)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.weights().items())
+    assert all(not moment.any() for moment in trainer.optimizer.state().values())
+
+
+def test_a_checkpoint_with_a_flipped_byte_is_passed_over_for_the_one_before(tmp_path, caplog):
+    train(SINGLE, tmp_path / "run")
+    damaged = tmp_path / "run/checkpoints/step_12/model.safetensors"
+    content = bytearray(damaged.read_bytes())
+    content[-5] ^= 1
+    damaged.write_bytes(content)
+    reasoner, about = load(tmp_path / "run")
+    assert newest(tmp_path / "run").step == 6
+    assert "model.safetensors" in caplog.text and about["step"] <= 6
+    assert isinstance(reasoner, Reasoner)
+    resume(tmp_path / "run")
+    assert newest(tmp_path / "run").step == 12
+
+
+def test_an_algorithm_that_the_reasoner_does_not_know_is_refused_saying_which_it_knows(tmp_path):
+    train(replace(SINGLE, steps=1), tmp_path / "run")
+    reasoner = Reasoner.load(str(tmp_path / "run"))
+    with pytest.raises(BadInput, match=r"'dfs' is not one that this reasoner knows; it knows insertion_sort"):
+        reasoner.task("dfs")
+
+
+def test_exported_weights_load_by_their_folder_and_score_as_the_run_s_best(tmp_path):
+    train(SINGLE, tmp_path / "run")
+    export(tmp_path / "run", tmp_path / "weights", {"how": "a test"}, half=False)
+    from_run, about = load(tmp_path / "run")
+    exported, told = load(tmp_path / "weights")
+    assert told["how"] == "a test" and told["step"] == about["step"]
+    assert all(torch.equal(value, exported.state_dict()[name]) for name, value in from_run.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (dict(algorithms=()), "train.algorithms"),
+        (dict(algorithms=("bfs", "bfs")), "listed twice"),
+        (dict(algorithms=("bsf",)), "did you mean 'bfs'"),
+        (dict(batch=0), "train.batch"),
+        (dict(teacher_forcing=2.0), "train.teacher_forcing"),
+        (dict(learning_rate=0.0), "train.learning_rate"),
+        (dict(chunk=1), "train.chunk"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused_in_one_sentence(changes, said):
+    with pytest.raises(BadInput, match=said):
+        replace(TrainConfig(algorithms=("bfs",)), **changes)
+
+
+@pytest.mark.parametrize("config", [replace(SINGLE, teacher_forcing=0.5, steps=4), replace(CHUNKED, steps=6)], ids=["single", "chunked multi-task"])
+def test_two_processes_make_the_steps_that_one_makes(tmp_path, config):
+    from outrange.core.config import to_json
+
+    (tmp_path / "config.json").write_text(json.dumps(to_json(config)))
+    train(config, tmp_path / "one")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "outrange", "nar", "train"]
+    done = subprocess.run(
+        [*command, "--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "two")],
+        capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    ones, twos = ([json.loads(line) for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines()] for n in ("one", "two"))
+    assert [line["step"] for line in ones] == [line["step"] for line in twos]
+    for one, two in zip(ones, twos, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=2e-3)
+    assert ones[0]["gradient_norm"] == pytest.approx(twos[0]["gradient_norm"], rel=1e-4)
+    a, b = newest(tmp_path / "one").tensors["model"], newest(tmp_path / "two").tensors["model"]
+    assert max((a[n] - b[n]).abs().max().item() for n in a) < 5e-3  # where a gradient is only rounding, Adam still moves by its rate
+
+
+def test_a_second_process_on_a_run_is_refused_and_sigterm_saves(tmp_path):
+    config = preset("smoke", ("bfs",), steps=100_000, evaluate_every=0, checkpoint_every=100_000)
+    code = "import sys; from pathlib import Path; from tests_config import config; from outrange.reasoning.nar.train import train; train(config, Path(sys.argv[1]))"
+    from outrange.core.config import to_json
+
+    (tmp_path / "tests_config.py").write_text(
+        f"from outrange.core.config import from_json\nfrom outrange.reasoning.nar.config import TrainConfig\nconfig = from_json(TrainConfig, {to_json(config)!r})\n"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], cwd=tmp_path, stderr=subprocess.PIPE)
+    try:
+        metrics = tmp_path / "run/metrics.jsonl"
+        until = time.monotonic() + 120
+        while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < until:
+            time.sleep(0.1)
+        with pytest.raises(BadInput, match="another process"):
+            train(config, tmp_path / "run")
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 0
+    finally:
+        first.kill()
+        first.communicate()
+    assert newest(tmp_path / "run").step > 0
