@@ -44,7 +44,8 @@ def _list(folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="F
     for column in ("run", "kind", "step", "last metrics"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        numbers = " · ".join(_shown(row["metrics"])[:6])
+        first = {name: row["metrics"][name] for name in ("loss", "val") if name in row["metrics"]}  # there may be dozens
+        numbers = " · ".join(_shown({**first, **{name: value for name, value in row["metrics"].items() if name != "step"}})[:5])
         table.add_row(row["run"], row["kind"] or "?", "–" if row["step"] is None else str(row["step"]), " · ".join([numbers, *row["problems"]]).strip(" ·"))
     Console(highlight=False, markup=False).print(table)
     return 0

@@ -202,9 +202,18 @@ class Run:
             found = checkpoint.load(self.checkpoints, digest=self.digest, step=step)
             for reason in found.skipped:
                 log.warning("run: %s: %s", self.path, reason)
+            if self._logs:
+                self._say_what_changed(found)
         for each in self._logs or ():
             each.rewind(found.step if found else -1)
         return found
+
+    def _say_what_changed(self, found: Checkpoint) -> None:
+        """Numbers repeat to the bit with the same threads and versions only."""
+        now = environment()
+        then, here = ({"threads": made["threads"], **(made["versions"] or {})} for made in (found.made, now))
+        if changed := config.differing(then, here):
+            log.warning("run: %s: checkpoint %s was written with %s; what follows may differ in the last digits", self.path, found.step, changed)
 
 
 def environment() -> dict[str, Any]:

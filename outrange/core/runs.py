@@ -38,8 +38,14 @@ def summary(path: Path) -> dict[str, Any]:
 
 def verify(path: Path) -> list[tuple[Path, str]]:
     """Everything that is damaged in a run, and a sentence for it. Reads and hashes every checkpoint."""
-    run = Run.open(path)
-    problems = checkpoint.verify(run.checkpoints, run.digest)
+    problems, digest = [], None
+    try:
+        digest = Run.open(path).digest
+    except BadInput as error:
+        if not (path / "run.json").exists():
+            raise
+        problems = [(path, str(error))]
+    problems += checkpoint.verify(path / "checkpoints", digest)
     for name in ("metrics.jsonl", "timing.jsonl"):
         said: list[str] = []
         if (path / name).is_file():

@@ -28,6 +28,7 @@ class Training:
     gate: bool = True
     note: str | None = None
     device: Literal["cpu"] | int = "cpu"
+    depth: Literal[1, 2] = 1
 
     def __post_init__(self) -> None:
         if self.rate <= 0:
@@ -80,6 +81,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys_but_on_every_value():
         ({"rate": 10**400}, "config.rate: "),
         ({"rate": -1}, "training.rate: -1.0 is not allowed; it must be above 0"),
         ({"gate": 1}, "config.gate: 1 is not allowed; it must be true or false"),
+        ({"depth": True}, "config.depth: True is not allowed; it must be one of 1, 2"),
         ({"note": 1}, "config.note: 1 is not allowed; it must be text"),
         ({"device": "gpu"}, "config.device: 'gpu' is not allowed; it must be one of 'cpu' or a whole number"),
     ],

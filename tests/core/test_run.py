@@ -98,6 +98,19 @@ def test_a_damaged_newest_checkpoint_is_passed_over_said_and_made_up_for(tmp_pat
     assert runs.verify(tmp_path / "r") == []
 
 
+def test_going_on_with_another_number_of_threads_is_said_and_with_the_same_is_not(tmp_path, caplog):
+    train(tmp_path / "r", 3)
+    train(tmp_path / "r", 3)
+    assert caplog.text == ""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        train(tmp_path / "r", 3)
+    finally:
+        torch.set_num_threads(threads)
+    assert f"checkpoint 3 was written with threads {threads}, now {threads + 1}; what follows may differ in the last digits" in caplog.text
+
+
 def test_other_settings_or_another_kind_are_refused_and_change_nothing(tmp_path):
     train(tmp_path / "r", 3)
     before = {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()}
@@ -188,6 +201,9 @@ def test_a_configuration_edited_by_hand_does_not_take_the_checkpoints_of_another
     with pytest.raises(BadInput, match="holds a checkpoint written by another configuration"):
         train(tmp_path / "r", 6, Toy(rate=0.1))
     assert "another configuration" in runs.verify(tmp_path / "r")[0][1]
+    (tmp_path / "r/config.json").write_text("{")
+    (tmp_path / "r/checkpoints/step_3/state.json").unlink()
+    assert [path for path, _ in runs.verify(tmp_path / "r")] == [tmp_path / "r", tmp_path / "r/checkpoints/step_3"]
 
 
 class full_disk:  # noqa: N801

@@ -12,6 +12,7 @@ from outrange.reasoning.clrs.load import load_modules
 from outrange.reasoning.clrs.registry import algorithm
 
 HINTS = ("encoded_decoded", "decoded_only", "none")
+FEEDBACK = ("soft", "hard", "hard_on_eval")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class ModelConfig:
                 raise BadInput(f"model.{name}: {getattr(self, name)} is not allowed; it must be at least 1")
         if self.hints not in HINTS:
             raise unknown("model.hints", self.hints, HINTS, "a hint policy")
+        if self.feedback not in FEEDBACK:
+            raise unknown("model.feedback", self.feedback, FEEDBACK, "a way to feed hints back")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +112,11 @@ def laptop(algorithms: tuple[str, ...]) -> TrainConfig:
 
 
 def paper(algorithms: tuple[str, ...]) -> TrainConfig:
-    """10,000 steps an algorithm of batches of 32; several algorithms in chunks of 16, without the gate.
+    """10,000 steps an algorithm of batches of 32, validation every 50; several algorithms in chunks of 16, without the gate.
 
-    Validation is every 100 steps on 128 samples, where the published code takes 64 times the multiplier every 50: up to 4,096, more work than the training.
+    Validation as published is up to 4,096 samples, more work than the training; ``evaluate_every`` and ``evaluate_count`` make it less.
     """
-    one = TrainConfig(algorithms=algorithms, evaluate_every=100, evaluate_count=128)
+    one = TrainConfig(algorithms=algorithms)
     if len(algorithms) == 1:
         return one
     return replace(one, steps=10_000 * len(algorithms), chunk=16, model=ModelConfig(processor="triplet_mpnn"))

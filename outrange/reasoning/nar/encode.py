@@ -16,6 +16,7 @@ instead of being applied to (B, N, N, h) features at every step. What goes where
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -35,8 +36,9 @@ def linear(fan_in: int, out: int, std: float | None = None) -> nn.Linear:
 
 
 def slot(name: str) -> str:
-    """A probe's name in a ``ModuleDict``; one that a module's own attributes take gets an underscore."""
-    return f"{name}_" if hasattr(nn.ModuleDict, name) or name == "training" else name
+    """A name in a ``ModuleDict``; one that a module's own attributes take gets an underscore, and so does one that would be mistaken for it."""
+    plain = name.rstrip("_")
+    return f"{name}_" if hasattr(nn.ModuleDict, plain) or plain == "training" else name
 
 
 def location(probe: Probe) -> str:
@@ -106,7 +108,7 @@ class Encoders(nn.Module):
         if not layers:
             like = next(self.parameters())
             return Code(like.new_zeros(0, self.hidden), like.new_zeros(self.hidden))
-        return Code(torch.cat([layer.weight.t() for layer in layers]), torch.stack([layer.bias for layer in layers]).sum(0))
+        return Code(torch.cat([layer.weight.t() for layer in layers]), reduce(torch.add, [layer.bias for layer in layers]))
 
     def scalars(self, where: str, stage: str, values: Mapping[str, Tensor]) -> list[Tensor]:
         """The scalars of the probes of a stage and location, in the order of ``code``."""

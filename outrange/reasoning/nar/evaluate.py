@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from outrange.reasoning import clrs
 from outrange.reasoning.clrs.specs import CLRS30
-from outrange.reasoning.nar.data import Samples, evaluation
+from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.nar.data import BATCH, Samples, evaluation, prepare
 from outrange.reasoning.nar.decode import hard
 from outrange.reasoning.nar.model import Reasoner
 from outrange.reasoning.nar.published import PUBLISHED
-from outrange.reasoning.nar.score import score
+from outrange.reasoning.nar.score import predecessors, score
 
 
 def predict(reasoner: Reasoner, samples: Samples) -> dict[str, np.ndarray]:
@@ -25,6 +27,31 @@ def predict(reasoner: Reasoner, samples: Samples) -> dict[str, np.ndarray]:
     finally:
         reasoner.train(training)
     return {name: value.cpu().numpy() for name, value in hard(samples.spec, outputs).items()}
+
+
+def execute(reasoner: Reasoner, traces: Sequence[Trace]) -> list[dict[str, np.ndarray]]:
+    """What the reasoner makes of the inputs of traces: a dict of outputs each, in the layout of ``Trace.outputs``. A trace's length is all else it is told.
+
+    Raises:
+        BadInput: the reasoner does not know one of the algorithms.
+    """
+    groups: dict[tuple[str, int], list[int]] = {}
+    for k, trace in enumerate(traces):
+        groups.setdefault((trace.name, trace.size), []).append(k)
+    results: list[dict[str, np.ndarray]] = [{} for _ in traces]
+    for (name, _), members in groups.items():
+        spec = reasoner.task(name).spec
+        moved = "always" if "pred" in spec and "pred_h" not in spec else False
+        matrices = any(probe.type == "permutation_pointer" for probe in spec.values())
+        for start in range(0, len(members), BATCH):
+            chosen = members[start : start + BATCH]
+            samples = prepare(clrs.batch([traces[k] for k in chosen]), random_pos=None, pred_as_input=moved, permutations=matrices)
+            found = predict(reasoner, samples)
+            for probe, value in clrs.spec(name).outputs.items():
+                array = predecessors(found[probe], found[f"{probe}_mask"]) if spec[probe].type == "permutation_pointer" else found[probe]
+                for place, k in enumerate(chosen):
+                    results[k][probe] = array[place].astype(value.dtype)
+    return results
 
 
 def evaluate(reasoner: Reasoner, batches: Iterable[Samples], progress: Callable[[int], None] | None = None) -> dict[str, float]:

@@ -90,4 +90,4 @@ def algorithms_of(reasoner: Reasoner, wanted: Sequence[str]) -> list[str]:
     """The algorithms to evaluate: those wanted, else all that the reasoner knows."""
     for name in wanted:
         reasoner.task(name)
-    return list(wanted or reasoner.tasks)
+    return list(wanted or reasoner.algorithms)

@@ -5,7 +5,7 @@ and predicts the hints of step t + 1; outputs are read at a sample's last step. 
 by length, so that each step runs on those not yet finished, and the outputs of all are decoded at once at the end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from outrange.core.errors import BadInput, brief
+from outrange.reasoning.clrs.trace import Trace
 from outrange.reasoning.nar import kernels
 from outrange.reasoning.nar.config import ModelConfig
 from outrange.reasoning.nar.data import Samples
 from outrange.reasoning.nar.decode import TRAIN_ITERATIONS, Decoded, Decoders, hard, log_sinkhorn, soft
-from outrange.reasoning.nar.encode import Encoders, adjacency, rows
+from outrange.reasoning.nar.encode import Encoders, adjacency, rows, slot
 from outrange.reasoning.nar.processor import Codes, EdgeFeatures, State, processor
 from outrange.reasoning.nar.spec import Probe
 
@@ -63,10 +64,10 @@ class Reasoner(nn.Module):
         tree = SeedTree(seed)
         with _initialised(tree.child("processor")):
             self.processor = processor(self.config.processor, self.config.hidden, self.config.triplet_features)
-        self.tasks = nn.ModuleDict()
+        self.algorithms, self.tasks = tuple(specs), nn.ModuleDict()
         for name, spec in specs.items():
             with _initialised(tree.child("task").child(name)):
-                self.tasks[name] = Task(spec, self.config, int(self.processor.edge_features))  # type: ignore[arg-type]
+                self.tasks[slot(name)] = Task(spec, self.config, int(self.processor.edge_features))  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, source: str, *, layer: str = "auto") -> "Reasoner":
@@ -75,6 +76,12 @@ class Reasoner(nn.Module):
 
         return load(source, layer=layer)[0]
 
+    def execute(self, traces: Sequence[Trace]) -> list[dict[str, np.ndarray]]:
+        """The outputs that this reasoner gives for the inputs of traces, see ``evaluate.execute``."""
+        from outrange.reasoning.nar.evaluate import execute
+
+        return execute(self, traces)
+
     @property
     def kernels(self) -> str:
         """The layer in use, by name."""
@@ -82,9 +89,9 @@ class Reasoner(nn.Module):
         return kernels.choose(self.layer, like.device, like.dtype)
 
     def task(self, algorithm: str) -> Task:
-        if algorithm not in self.tasks:
-            raise BadInput(f"algorithm: {brief(algorithm)} is not one that this reasoner knows; it knows {', '.join(self.tasks)}")
-        return self.tasks[algorithm]  # type: ignore[return-value]
+        if algorithm not in self.algorithms:
+            raise BadInput(f"algorithm: {brief(algorithm)} is not one that this reasoner knows; it knows {', '.join(self.algorithms)}")
+        return self.tasks[slot(algorithm)]  # type: ignore[return-value]
 
     def forward(
         self,

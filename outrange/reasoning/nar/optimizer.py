@@ -26,6 +26,7 @@ class Flat:
             starts.append(total)
             total += -(-p.numel() // ALIGNED) * ALIGNED
         like = parameters[0]
+        self.first = parameters[0]
         self.values = nn.Parameter(torch.zeros(total, dtype=like.dtype, device=like.device))
         self.grad = torch.zeros_like(self.values.data)
         for p, start in zip(parameters, starts, strict=True):
@@ -47,7 +48,7 @@ class Optimizer:
 
     def __init__(self, model: Reasoner, learning_rate: float = 1e-3, clip: float = 1.0) -> None:
         self.clip, self.steps = clip, 0
-        self.groups = {"processor": Flat(model.processor)} | {f"tasks.{name}": Flat(task) for name, task in model.tasks.items()}
+        self.groups = {"processor": Flat(model.processor)} | {f"tasks.{name}": Flat(task) for name in model.algorithms for task in (model.task(name),)}
         self._adam = torch.optim.Adam([flat.values for flat in self.groups.values()], lr=learning_rate, foreach=True)
         for flat in self.groups.values():
             zeros = torch.zeros_like(flat.values.data)
@@ -68,6 +69,9 @@ class Optimizer:
             ArithmeticError: the norm is not finite; nothing has moved.
         """
         active = self._active(algorithms)
+        for name in active:
+            if self.groups[name].first.grad is None:
+                raise RuntimeError("the model's gradients were set to None; use the optimizer's own zero_grad")
         grads = self.gradients(algorithms)
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads])).item()
         if not norm < float("inf"):

@@ -13,6 +13,7 @@ With z_i = [node features; hidden] and edge and graph features e_ij, g:
 
 import inspect
 from collections.abc import Callable
+from functools import reduce
 from types import ModuleType
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ class MessagePassing(nn.Module):
         edges = [codes.edge.into(layer) for layer in (self.tri_edge_ij, self.tri_edge_ik, self.tri_edge_jk)]
         G, bias = codes.graph.into(self.tri_graph)
         T = torch.cat([weight for weight, _ in nodes], 1)
-        bias = bias + torch.stack([b for _, b in nodes + edges]).sum(0)
+        bias = bias + reduce(torch.add, [b for _, b in nodes + edges])
         F1, F2, F3 = (weight for weight, _ in edges)
         O3 = self.tri_out.weight.t().contiguous()
 

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from outrange.core.config import digest
 from outrange.core.run import NonFinite, Run, Stopping
 from outrange.core.seeding import SeedTree
 from outrange.reasoning.nar.chunks import Chunk, ChunkedFeed, windows
@@ -229,6 +228,6 @@ def _restore(trainer: Trainer, run: Run | None) -> None:
     if place and not found:
         from outrange.core.checkpoint import load
 
-        found = load(Path(place).parent, digest=digest(trainer.config), step=int(Path(place).name.removeprefix("step_")))
+        found = load(Path(place).parent, step=int(Path(place).name.removeprefix("step_")))
     if found:
         trainer.restore(found.tensors, found.state)

@@ -21,6 +21,15 @@ from outrange.reasoning.nar.kernels.cpu import workspace
 NOBODY = -1e6
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for each other on busy cores take most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 # ---- the plain computation, written out from the equations
 
 
@@ -373,11 +382,11 @@ def test_packed_products_equal_numpy_at_every_number_of_rows_and_depth():
     rng = np.random.default_rng(0)
     for m in (*range(1, 2 * ROWS + 2), 48):
         for depth in (0, 1, 2, 7, 33):
-            A, W, I = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, depth), (depth, 2 * PANEL - 5), (2 * PANEL,)))
+            A, W, start = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, depth), (depth, 2 * PANEL - 5), (2 * PANEL,)))
             packed, packed_t = np.full((2, depth, PANEL), np.nan, np.float32), np.full((2, depth, PANEL), np.nan, np.float32)
             C, D = np.full((m, 2 * PANEL + 3), 7, np.float32), np.ones((2, depth, PANEL), np.float32)
-            both(A, W, packed, packed_t, I, C, D)
-            wanted = np.concatenate([A.astype(float) @ W, np.zeros((m, 5))], 1) + I
+            both(A, W, packed, packed_t, start, C, D)
+            wanted = np.concatenate([A.astype(float) @ W, np.zeros((m, 5))], 1) + start
             np.testing.assert_allclose(C[:, : 2 * PANEL], wanted, atol=1e-5)
             assert (C[:, 2 * PANEL :] == 7).all() and np.array_equal(packed, packed_t)
             np.testing.assert_allclose(D.transpose(1, 0, 2).reshape(depth, 2 * PANEL), 1 + A.T.astype(float) @ C[:, : 2 * PANEL], atol=1e-4)

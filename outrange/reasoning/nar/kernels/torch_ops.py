@@ -29,7 +29,7 @@ def triplet_max(t1: Tensor, t2: Tensor, t3: Tensor, s: Tensor, F1: Tensor, F2: T
 
 def triplet_features(y: Tensor, O3: Tensor | None, b3: Tensor | None) -> Tensor:
     """tri_jk = relu(O3 y_jk), (B, N, N, h); without O3, y are edge features already."""
-    return y if O3 is None else torch.relu(y @ O3 + b3)
+    return y if O3 is None or b3 is None else torch.relu(y @ O3 + b3)
 
 
 def pointer_logits(
@@ -37,7 +37,7 @@ def pointer_logits(
 ) -> Tensor:
     """Logits that row node r points to a, (B, N, N): w . max(v_r, u_a + s_ar Fa + tri_ar A) + bw. Without edge features y and A are None."""
     q = u[:, :, None] + s @ Fa
-    if y is not None:
+    if y is not None and A is not None:
         q = q + triplet_features(y, O3, b3) @ A
     return (torch.maximum(v[:, None, :, :], q) @ w + bw).mT
 
@@ -47,7 +47,7 @@ def edge_pointer_logits(
 ) -> Tensor:
     """Logits that edge (i, j) points to node l, (B, N, N, N): w . max(p_i + q_j + s_ij Fd + tri_ij D, x_l) + bw."""
     edge = p[:, :, None] + q[:, None, :] + s @ Fd
-    if y is not None:
+    if y is not None and D is not None:
         edge = edge + triplet_features(y, O3, b3) @ D
     # one receiver row at a time: all at once would be (B, N, N, N, h)
     return torch.stack([torch.maximum(row[:, :, None], x[:, None]) @ w for row in edge.unbind(1)], 1) + bw

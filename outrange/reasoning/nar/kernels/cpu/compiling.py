@@ -39,7 +39,7 @@ def kernel(function: Callable) -> Callable:
 
 def part(function: Callable) -> Callable:
     """A function that kernels call; compiled into them."""
-    return njit(function, nogil=True, fastmath=FLAGS, boundscheck=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return njit(function, nogil=True, fastmath=FLAGS, boundscheck=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # pyright: ignore[reportCallIssue]
 
 
 if JIT_OFF:

@@ -9,16 +9,20 @@ of rows up to ROWS. All operands are given by address and strides, so that the s
 Addresses are bytes, strides are float32 elements. Vectors are as wide as the processor's; on others LLVM splits them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
 
 from outrange.reasoning.nar.kernels.cpu.compiling import part
+
+Value = Any  # llvmlite states no types
+intrinsic: Any = numba_intrinsic  # and neither does Numba
 
 WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
 LANES = 16 if WIDE else 8  # floats in a vector
@@ -30,32 +34,32 @@ _V = ir.VectorType(_F, LANES)
 ZERO, LOWEST = np.float32(0), np.float32(-np.inf)
 
 
-def vector_load(b: ir.IRBuilder, address: ir.Value, kind: ir.Type = _V) -> ir.Value:
+def vector_load(b: Any, address: Value, kind: ir.Type = _V) -> Value:
     return b.load(b.inttoptr(address, kind.as_pointer()), align=4)
 
 
-def vector_store(b: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
+def vector_store(b: Any, value: Value, address: Value) -> None:
     b.store(value, b.inttoptr(address, value.type.as_pointer()), align=4)
 
 
-def splat(b: ir.IRBuilder, scalar: ir.Value, lanes: int = LANES) -> ir.Value:
+def splat(b: Any, scalar: Value, lanes: int = LANES) -> Value:
     kind = ir.VectorType(scalar.type, lanes)
     one = b.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
     return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
 
 
-def larger(b: ir.IRBuilder, value: ir.Value, floor: ir.Value) -> ir.Value:
+def larger(b: Any, value: Value, floor: Value) -> Value:
     """max(value, floor), one instruction; value where it is not a number."""
     return b.select(b.fcmp_ordered(">", floor, value), floor, value)
 
 
-def fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+def fma(b: Any, x: Value, y: Value, z: Value) -> Value:
     """x * y + z, in one instruction where there is one."""
     name = f"llvm.fmuladd.v{x.type.count}f32"
     return b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(x.type, [x.type] * 3), name), [x, y, z])
 
 
-def emitted(module: ir.Module, name: str, arguments: list[ir.Type], result: ir.Type | None = None) -> tuple[ir.Function, ir.IRBuilder | None]:
+def emitted(module: ir.Module, name: str, arguments: Sequence[ir.Type], result: ir.Type | None = None) -> tuple[ir.Function, Any]:
     """A function of the module, and a builder for its body unless it has one; never inlined, so that it keeps the registers to itself."""
     function = cgutils.get_or_insert_function(module, ir.FunctionType(result or ir.VoidType(), arguments), f"outrange.{name}")
     if not function.is_declaration:
@@ -65,11 +69,11 @@ def emitted(module: ir.Module, name: str, arguments: list[ir.Type], result: ir.T
     return function, ir.IRBuilder(function.append_basic_block())
 
 
-def _const(value: int) -> ir.Value:
+def _const(value: int) -> Value:
     return ir.Constant(_I, value)
 
 
-def loop(b: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
+def loop(b: Any, count: Value, carried: list[Value], body: Callable) -> list[Value]:
     """``carried = body(index, carried)`` for every index below count (>= 1), carried in registers."""
     entry, block = b.block, b.append_basic_block("loop")
     b.branch(block)
@@ -96,7 +100,7 @@ def _tile(module: ir.Module, rows: int) -> ir.Function:
     four, step = ir.Constant(_I, 4), ir.Constant(_I, 4 * LANES)
     sm, sd, sb, li, lj, ldc = (b.mul(x, four) for x in (sm, sd, sb, li, lj, ldc))
 
-    def at(base: ir.Value, stride: ir.Value, m: int) -> ir.Value:
+    def at(base: Value, stride: Value, m: int) -> Value:
         return b.add(base, b.mul(stride, ir.Constant(_I, m)))
 
     start = []
@@ -175,12 +179,12 @@ def _gemm(module: ir.Module) -> ir.Function:
     return function
 
 
-def _start(builder: ir.IRBuilder, at: ir.Value, rows: ir.Value) -> list[ir.Value]:
+def _start(builder: Any, at: Value, rows: Value) -> list[Value]:
     """Where a tile's start is read, and the steps from row to row and from panel to panel; address 0 stands for zeros."""
     none = builder.icmp_signed("==", at, _const(0))
     name = f"outrange.zeros{PANEL}"
     if name not in builder.module.globals:
-        made = ir.GlobalVariable(builder.module, ir.ArrayType(_F, PANEL), name)
+        made: Any = ir.GlobalVariable(builder.module, ir.ArrayType(_F, PANEL), name)
         made.initializer, made.linkage, made.global_constant = ir.Constant(made.value_type, [0.0] * PANEL), "linkonce_odr", True
     nothing = builder.ptrtoint(builder.module.globals[name], _I)
     return [builder.select(none, nothing, at), *(builder.select(none, _const(0), step) for step in (rows, _const(PANEL)))]

@@ -62,7 +62,9 @@ def _forward(recv, send, s, Fm, W1, b1, W2, b2, mask, agg, arg, x2, keep, x1, m,
 
 
 @kernel
-def _backward(g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, dW2, weights, x1, x, dx, dx1, dsrow, packedF, packedFt, packed1, packed2):
+def _backward(
+    g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, dW2, weights, won, x1, x, dx, gain, dsrow, packedF, packedFt, packed1, packed2
+):
     """dW1 (P, h + 1, PANEL), db1 its last row, and dW2.T (P, h, PANEL) are in column panels."""
     B, N, h = recv.shape
     k, ld, P = s.shape[3], x1.shape[1], h // PANEL
@@ -79,15 +81,19 @@ def _backward(g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1,
             for c in range(h):
                 x[r, c] = x2[first * N + r, c]
                 dx[r, c] = ZERO
-        winners(P, h, count, N, address(arg) + 2 * first * h, address(g) + 4 * first * h, address(packed2), address(dW2), address(x), address(dx), ld)
-        relu_backward(P, count * N, address(dx), ld, address(x), ld)
+        for q in range(count):
+            for c in range(h):
+                won[c * count + q] = 4 * ld * (q * N + arg[first + q, c])
+                gain[c * count + q] = g[first + q, c]
+        winners(P, h, count, address(won), address(gain), address(packed2), address(dW2), address(x), address(dx))
+        relu_backward(P, count * N, address(x), ld, address(dx), ld)  # x is d y1
         if weights:
-            outer(h + 1, P, count * N, address(x1), ld, address(dx), ld, address(dW1))
-        affine(count * N, P, h, address(dx), ld, address(packed1), 0, 0, 0, 0, address(dx1), ld, LOWEST)
+            outer(h + 1, P, count * N, address(x1), ld, address(x), ld, address(dW1))
+        affine(count * N, P, h, address(x), ld, address(packed1), 0, 0, 0, 0, address(dx), ld, LOWEST)
         for q in range(count):
             b, j = divmod(first + q, N)
-            rows = address(dx1) + 4 * q * N * ld
-            relu_backward_sums(P, N, rows, ld, address(x1) + 4 * q * N * ld, ld, address(drecv) + 4 * (first + q) * h, address(dsend) + 4 * b * N * h, h)
+            rows = address(x1) + 4 * q * N * ld  # x1 becomes d m
+            relu_backward_sums(P, N, rows, ld, address(dx) + 4 * q * N * ld, ld, address(drecv) + 4 * (first + q) * h, address(dsend) + 4 * b * N * h, h)
             if weights:
                 outer(k, P, N, address(s) + 4 * (b * N * N + j) * k, N * k, rows, ld, address(dFm))
             if ds.shape[0]:
@@ -127,9 +133,12 @@ class _MessageMax(torch.autograd.Function):
         rows, ld, P = ctx.receivers * N, pitch(H + 1), H // PANEL
         drecv, dsend, dFm, dW1, dW2 = (torch.zeros(shape) for shape in ((B, N, H), (B, N, H), (P, k, PANEL), (P, H + 1, PANEL), (P, H, PANEL)))
         ds = torch.empty(s.shape if ctx.needs_input_grad[2] else (0, 1, 1, 1))
-        scratch = workspace.arrays(*4 * [(rows, ld)], (N, panels(k) * PANEL), (P, k, PANEL), (panels(k), H, PANEL), (P, H, PANEL), (P, H, PANEL))
+        scratch = workspace.arrays(
+            *3 * [(rows, ld)], (ctx.receivers * H,), (N, panels(k) * PANEL), (P, k, PANEL), (panels(k), H, PANEL), (P, H, PANEL), (P, H, PANEL)
+        )
+        won = np.empty(ctx.receivers * H, np.int64)
         weights = any(ctx.needs_input_grad[3:6])
-        _backward(*map(numpy, (g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, dW2)), weights, *scratch)
+        _backward(*map(numpy, (g.view(B * N, H), recv, send, s, Fm, W1, W2, arg.view(B * N, H), x2, drecv, dsend, ds, dFm, dW1, dW2)), weights, won, *scratch)
         dW1, dFm, dW2 = unpacked(dW1), unpacked(dFm), unpacked(dW2).t()
         made = crop(drecv, h), crop(dsend, h), ds, crop(dFm, h), crop(dW1[:H], h, h), crop(dW1[H], h), crop(dW2, h, h), crop(g.sum((0, 1)), h)
         return *(d if needed else None for d, needed in zip(made, ctx.needs_input_grad)), None

@@ -71,7 +71,9 @@ def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, kept, keep, o
 
 @kernel
 def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3, weights, X, D, dX, y1, dyrow, packed3, packed3t, packedt):
-    """dW (P, T + k, PANEL) and dO3 (T / PANEL, F + 1, PANEL), db3 its last row, are in column panels; ``dfar`` and ``dacross`` get the sums over one node of d' for the edge pointer's x and q; for the pointer, the latter is d v'."""
+    """dW (P, T + k, PANEL) and dO3 (T / PANEL, F + 1, PANEL), db3 its last row, are in column panels.
+
+    ``dnear`` and ``dacross`` get the sums of d' over r and over a, ``dfar`` of an edge pointer those over (i, j) for each l; all are added to."""
     nodes, F, k, ld, lD = s.shape[0] // N, y.shape[1], s.shape[1], X.shape[1], D.shape[1]
     tri, P, width = packed3.shape[0], dW.shape[0], g.shape[1]
     T, h, depth = tri * PANEL, P * PANEL, packedt.shape[1]
@@ -96,8 +98,8 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross,
                         P, g[b * N + r, a], address(kept) + edge * (h // 8), row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h
                     )
                 else:
-                    max_dots_backward(P, N, address(g) + 4 * edge * N, address(kept) + 4 * edge * h, address(far) + 4 * b * N * h, address(dfar) + 4 * b * N * h,
-                                      row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h)  # fmt: skip
+                    max_dots_backward(P, N, address(g) + 4 * edge * N, address(kept) + 4 * edge * h, address(far) + 4 * b * N * h,
+                                      address(dfar) + 4 * b * N * h, row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h)  # fmt: skip
         if weights:
             outer(T + k, P, rows, address(X), ld, address(D), lD, address(dW))
         affine(rows, packedt.shape[0], depth, address(D), lD, address(packedt), 0, 0, 0, 0, address(dX), dX.shape[1], LOWEST)
@@ -106,13 +108,13 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross,
                 for e in range(k):
                     ds[first * N + r, e] = dX[r, T + e]
         if dy.shape[0]:
-            relu_backward(tri, rows, address(dX), dX.shape[1], address(X), ld)
+            relu_backward(tri, rows, address(X), ld, address(dX), dX.shape[1])  # X becomes d tri
             for r in range(rows):
                 y1[r, F] = ONE
                 for f in range(F):
                     y1[r, f] = y[first * N + r, f]
-            outer(F + 1, tri, rows, address(y1), F + 1, address(dX), dX.shape[1], address(dO3))
-            affine(rows, packed3t.shape[0], T, address(dX), dX.shape[1], address(packed3t), 0, 0, 0, 0, address(dyrow), dyrow.shape[1], LOWEST)
+            outer(F + 1, tri, rows, address(y1), F + 1, address(X), ld, address(dO3))
+            affine(rows, packed3t.shape[0], T, address(X), ld, address(packed3t), 0, 0, 0, 0, address(dyrow), dyrow.shape[1], LOWEST)
             for r in range(rows):
                 for f in range(F):
                     dy[first * N + r, f] = dyrow[r, f]

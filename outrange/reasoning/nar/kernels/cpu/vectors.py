@@ -1,12 +1,12 @@
 """Passes over rows of features as LLVM vector code, each one a loop over two vectors at a time; rows are whole panels (gemm.py) wide."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from outrange.reasoning.nar.kernels.cpu.gemm import LANES, PANEL, emitted, fma, loop, splat, vector_load, vector_store
+from outrange.reasoning.nar.kernels.cpu.gemm import LANES, PANEL, Value, emitted, fma, intrinsic, loop, splat, vector_load, vector_store
 
 _F, _I, _H = ir.FloatType(), ir.IntType(64), ir.IntType(16)
 _V = ir.VectorType(_F, LANES)
@@ -14,19 +14,19 @@ _BITS = ir.IntType(LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
 
 
-def _const(value: int) -> ir.Value:
+def _const(value: int) -> Value:
     return ir.Constant(_I, value)
 
 
-def _zeros() -> ir.Value:
+def _zeros() -> Value:
     return ir.Constant(_V, [0.0] * LANES)
 
 
-def _float(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
+def _float(b: Any, address: Value) -> Value:
     return b.load(b.inttoptr(address, _F.as_pointer()), align=4)
 
 
-def _sum(b: ir.IRBuilder, vector: ir.Value) -> ir.Value:
+def _sum(b: Any, vector: Value) -> Value:
     lanes = LANES
     while lanes > 1:
         lanes //= 2
@@ -36,7 +36,7 @@ def _sum(b: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     return b.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
-def _call(name: str, arguments: list[ir.Type], body: Callable, result: ir.Type | None = None) -> Callable:
+def _call(name: str, arguments: Sequence[ir.Type], body: Callable, result: ir.Type | None = None) -> Callable:
     def code(context, builder, signature, values):
         function, b = emitted(builder.module, f"{name}{LANES}", arguments, result)
         if b is not None:
@@ -48,7 +48,7 @@ def _call(name: str, arguments: list[ir.Type], body: Callable, result: ir.Type |
     return code
 
 
-def _signature(arguments: str, result=types.none):
+def _signature(arguments: str, result: Any = types.none) -> Any:
     return result(*[{"i": types.int64, "f": types.float32}[a] for a in arguments])
 
 
@@ -56,19 +56,19 @@ def _types(arguments: str) -> list[ir.Type]:
     return [{"i": _I, "f": _F}[a] for a in arguments]
 
 
-def _pieces(b: ir.IRBuilder, panel: ir.Value, bases: tuple[ir.Value, ...]):
+def _pieces(b: Any, panel: Value, bases: tuple[Value, ...]):
     """The addresses in each base of both vectors of a panel."""
     for v in range(2):
         offset = b.add(b.mul(panel, _const(4 * PANEL)), _const(4 * LANES * v))
         yield [b.add(base, offset) for base in bases]
 
 
-def _bits_at(b: ir.IRBuilder, bits: ir.Value, panel: ir.Value, v: int) -> ir.Value:
+def _bits_at(b: Any, bits: Value, panel: Value, v: int) -> Value:
     where = b.add(bits, b.add(b.mul(panel, _const(PANEL // 8)), _const(LANES // 8 * v)))
     return b.inttoptr(where, _BITS.as_pointer())
 
 
-def _greater(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+def _greater(b: Any, x: Value, y: Value) -> Value:
     """Where x is larger, or not a number: it must win so that it is seen."""
     return b.or_(b.fcmp_ordered(">", x, y), b.fcmp_unordered("uno", x, x))
 
@@ -108,18 +108,19 @@ def best_of(typing, panels, senders, stride, y, agg, arg):
     return _signature("iiiiii"), _call("best_of", _types("iiiiii"), body)
 
 
-def _relu_backward(b, panels, rows, d, ld, x, lx, *sums):
+def _relu_backward(b, panels, rows, x, lx, d, ld, *sums):
     """``sums``: (address, row stride in bytes or None) pairs of where each value is added."""
-    ld, lx = b.mul(ld, _const(4)), b.mul(lx, _const(4))
+    # in place of x: in place of d LLVM would make masked stores of it, ten times slower on AMD
+    lx, ld = b.mul(lx, _const(4)), b.mul(ld, _const(4))
 
     def row(i, _):
-        drow, xrow = b.add(d, b.mul(i, ld)), b.add(x, b.mul(i, lx))
+        xrow, drow = b.add(x, b.mul(i, lx)), b.add(d, b.mul(i, ld))
         into = [at if step is None else b.add(at, b.mul(i, step)) for at, step in sums]
 
         def panel(p, _):
-            for dp, xp, *totals in _pieces(b, p, (drow, xrow, *into)):
+            for xp, dp, *totals in _pieces(b, p, (xrow, drow, *into)):
                 value = b.select(b.fcmp_ordered(">", vector_load(b, xp), _zeros()), vector_load(b, dp), _zeros())
-                vector_store(b, value, dp)
+                vector_store(b, value, xp)
                 for at in totals:
                     vector_store(b, b.fadd(vector_load(b, at), value), at)
             return []
@@ -131,64 +132,70 @@ def _relu_backward(b, panels, rows, d, ld, x, lx, *sums):
 
 
 @intrinsic
-def relu_backward(typing, panels, rows, d, ld, x, lx):
-    """d = where(x > 0, d, 0) in ``rows`` rows, ``ld`` and ``lx`` floats apart."""
+def relu_backward(typing, panels, rows, x, lx, d, ld):
+    """x = where(x > 0, d, 0) in ``rows`` rows, ``lx`` and ``ld`` floats apart."""
     return _signature("iiiiii"), _call("relu_backward", _types("iiiiii"), _relu_backward)
 
 
 @intrinsic
-def relu_backward_sums(typing, panels, rows, d, ld, x, lx, total, each, le):
+def relu_backward_sums(typing, panels, rows, x, lx, d, ld, total, each, le):
     """As ``relu_backward``; total += the sum of the rows, and each row of ``each`` += its row."""
 
-    def body(b, panels, rows, d, ld, x, lx, total, each, le):
-        _relu_backward(b, panels, rows, d, ld, x, lx, (total, None), (each, b.mul(le, _const(4))))
+    def body(b, panels, rows, x, lx, d, ld, total, each, le):
+        _relu_backward(b, panels, rows, x, lx, d, ld, (total, None), (each, b.mul(le, _const(4))))
 
     return _signature("iiiiiiiii"), _call("relu_backward_sums", _types("iiiiiiiii"), body)
 
 
 @intrinsic
-def winners(typing, panels, channels, receivers, nodes, arg, g, W, dW, x, dx, ld):
-    """Maxima over senders, backward: for receiver q and channel c the winner's row r = q * nodes + arg[q, c] gets dx_r += g_qc W_c, and dW_c += g_qc x_r.
+def winners(typing, panels, channels, receivers, rows, g, W, dW, x, dx):
+    """Maxima over senders, backward: for channel c and receiver q the winner's row r gets dx_r += g_cq W_c, and dW_c += g_cq x_r.
 
-    arg (int16) and g are (receivers, channels); W and dW are in column panels (panels, channels, PANEL); rows of x and dx are ``ld`` apart.
+    ``rows`` (int64; bytes from the first row of x and of dx to r) and g are (channels, receivers); W and dW are in column panels (panels, channels, PANEL).
     """
+    at_once = 4
 
-    def body(b, panels, channels, receivers, nodes, arg, g, W, dW, x, dx, ld):
-        step, own = b.mul(ld, _const(4)), _const(4 * PANEL)
-        block = b.mul(nodes, step)
+    def body(b, panels, channels, receivers, rows, g, W, dW, x, dx):
+        own = _const(4 * PANEL)
 
-        def panel(p, _):
+        def panel(p, _, unrolled):
             skip = b.mul(p, own)
             xpanel, dpanel, start = b.add(x, skip), b.add(dx, skip), b.mul(skip, channels)
             Wpanel, dWpanel = b.add(W, start), b.add(dW, start)
 
             def channel(c, _):
-                at = b.mul(c, own)
+                at, first = b.mul(c, own), b.mul(c, receivers)
+                row, value = b.add(rows, b.mul(first, _const(8))), b.add(g, b.mul(first, _const(4)))
                 w, dw = ([place for (place,) in _pieces(b, _const(0), (b.add(base, at),))] for base in (Wpanel, dWpanel))
                 weights = [vector_load(b, place) for place in w]
 
-                def receiver(q, carried):
-                    index, first, *sums = carried
-                    winner = b.sext(b.load(b.inttoptr(b.add(arg, b.mul(index, _const(2))), _H.as_pointer()), align=2), _I)
-                    value = splat(b, _float(b, b.add(g, b.mul(index, _const(4)))))
-                    row = b.add(first, b.mul(winner, step))
-                    made = []
-                    for (xp, dp), weight, s in zip(_pieces(b, _const(0), (b.add(xpanel, row), b.add(dpanel, row))), weights, sums):
-                        vector_store(b, fma(b, value, weight, vector_load(b, dp)), dp)
-                        made.append(fma(b, value, vector_load(b, xp), s))
-                    return [b.add(index, channels), b.add(first, block), *made]
+                def some(q, sums):
+                    for i in range(at_once if unrolled else 1):
+                        index = b.add(b.mul(q, _const(at_once)), _const(i)) if unrolled else q
+                        offset = b.load(b.inttoptr(b.add(row, b.mul(index, _const(8))), _I.as_pointer()), align=8)
+                        factor = splat(b, _float(b, b.add(value, b.mul(index, _const(4)))))
+                        made = []
+                        for (xp, dp), weight, s in zip(_pieces(b, _const(0), (b.add(xpanel, offset), b.add(dpanel, offset))), weights, sums):
+                            vector_store(b, fma(b, factor, weight, vector_load(b, dp)), dp)
+                            made.append(fma(b, factor, vector_load(b, xp), s))
+                        sums = made
+                    return sums
 
-                _, _, *sums = loop(b, receivers, [c, _const(0), *(vector_load(b, place) for place in dw)], receiver)
-                for value, place in zip(sums, dw):
-                    vector_store(b, value, place)
+                sums = loop(b, b.sdiv(receivers, _const(at_once)) if unrolled else receivers, [vector_load(b, place) for place in dw], some)
+                for total, place in zip(sums, dw):
+                    vector_store(b, total, place)
                 return []
 
             loop(b, channels, [], channel)
             return []
 
-        loop(b, panels, [], panel)
+        with b.if_else(b.icmp_signed("==", b.srem(receivers, _const(at_once)), _const(0))) as (whole, rest):
+            with whole:
+                loop(b, panels, [], lambda p, none: panel(p, none, True))
+            with rest:
+                loop(b, panels, [], lambda p, none: panel(p, none, False))
 
-    return _signature("iiiiiiiiiii"), _call("winners", _types("iiiiiiiiiii"), body)
+    return _signature("iiiiiiiii"), _call("winners", _types("iiiiiiiii"), body)
 
 
 @intrinsic
