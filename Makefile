@@ -32,6 +32,8 @@ reference: setup
 
 bench: setup
 	$(BIN)/outrange clrs bench --against-reference
+	$(BIN)/outrange nar bench --against-reference
+	$(BIN)/outrange nar bench --against-reference --evaluation 64 --steps 1 --rounds 2
 
 docs: setup
 	$(BIN)/python docs/generate.py

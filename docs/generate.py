@@ -11,6 +11,8 @@ COMMANDS = [
     ("papers",),
     ("reproduce",),
     *(("clrs", command) for command in ("list", "show", "check", "export", "bench")),
+    *(("nar", command) for command in ("train", "eval", "curve", "export", "bench")),
+    *(("run", command) for command in ("list", "show", "resume", "verify")),
     *(("text", command) for command in ("show", "export", "score")),
 ]
 PAGE = Path(__file__).with_name("cli.md")

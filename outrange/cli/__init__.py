@@ -10,7 +10,7 @@ GROUPS = {
     "papers": "the papers, and the claims of each that run here",
     "reproduce": "run a paper's claims: our number beside theirs",
     "clrs": "CLRS-30 execution traces: list, show, check, export, bench",
-    "nar": "the neural algorithmic reasoner: train, eval, curve, bench",
+    "nar": "the neural algorithmic reasoner: train, eval, curve, export, bench",
     "text": "CLRS-Text questions and answers: show, export, score",
     "run": "runs: list, show, resume, verify",
 }

@@ -32,6 +32,7 @@ def train(
     evaluate_every: int | None = None,
     evaluate_count: int | None = None,
     checkpoint_every: int | None = None,
+    start: str | None = None,
     layer: Literal["auto", "torch", "cpu"] | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
     threads: int | None = None,
@@ -60,6 +61,7 @@ def train(
         evaluate_every: updates of an algorithm between validations; 0 for none.
         evaluate_count: validation samples at most; 0 for all.
         checkpoint_every: updates between checkpoints.
+        start: weights to start from: a run, a folder of weights, or a shipped name.
         layer: kernels; auto takes the fastest.
         device: where to compute.
         threads: of each process.
@@ -83,7 +85,8 @@ def train(
         chosen = named(preset, algorithms)
     changes: dict[str, Any] = dict(
         load=load or None, steps=steps, batch=batch, lengths=lengths, chunk=chunk, seed=seed, teacher_forcing=teacher_forcing, learning_rate=learning_rate,
-        evaluate_every=evaluate_every, evaluate_count=evaluate_count, checkpoint_every=checkpoint_every, layer=layer, device=device, threads=threads,
+        evaluate_every=evaluate_every, evaluate_count=evaluate_count, checkpoint_every=checkpoint_every, start=start,
+        layer=layer, device=device, threads=threads,
     )  # fmt: skip
     model = dict(processor=processor, hidden=hidden, hints=hints, feedback=feedback)
     chosen = replace(chosen, **_given(changes), model=replace(chosen.model, **_given(model)))
@@ -282,6 +285,28 @@ def curve(
     return 0
 
 
+def export(
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")],
+    note: str = "",
+    full: bool = False,
+) -> int:
+    """Write a run's best weights, with its configuration and hashes, as a folder to keep or give away.
+
+    Args:
+        run: the run's directory.
+        folder: a new folder.
+        note: a sentence on how they were made, kept with them.
+        full: single precision, not half.
+    """
+    from outrange.reasoning.nar.load import export as write
+
+    write(run, folder, {"note": note} if note else {}, half=not full)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{folder}: {size / 1e6:.1f} MB · next: outrange nar eval {folder}")
+    return 0
+
+
 def bench(
     algorithms: Algorithms = (),
     against_reference: bool = False,
@@ -323,4 +348,4 @@ def bench(
 
 
 def run(arguments: list[str]) -> int:
-    return app.run_group("nar", {"train": train, "eval": evaluate, "curve": curve, "bench": bench}, arguments)
+    return app.run_group("nar", {"train": train, "eval": evaluate, "curve": curve, "export": export, "bench": bench}, arguments)

@@ -75,6 +75,8 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 1
     """of each process"""
+    start: str = ""
+    """weights to start from instead of fresh ones: a run, a folder of weights, or a shipped name"""
     load: tuple[str, ...] = ()
     """Python files that register algorithms or processors"""
 

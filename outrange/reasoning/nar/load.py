@@ -86,6 +86,24 @@ def export(run: Path, folder: Path, about: dict[str, Any], half: bool = True) ->
     write_weights(folder, tensors, {"config": to_json(config), "step": found.state["best_step"], "validation": found.state["best_score"]} | about)
 
 
+def start_from(reasoner: Reasoner, source: str) -> None:
+    """Give a reasoner the processor of another, and the encoders and decoders of the algorithms that both know.
+
+    Raises:
+        BadInput: the two are not of one shape.
+    """
+    given, own = load(source)[0].state_dict(), reasoner.state_dict()
+    for name, value in own.items():
+        if name in given and given[name].shape != value.shape:
+            raise BadInput(
+                f"train.start: {source!r} has {name} of shape {tuple(given[name].shape)}, this reasoner {tuple(value.shape)}; give it the same model"
+            )
+    missing = [name for name in own if name.startswith("processor.") and name not in given]
+    if missing:
+        raise BadInput(f"train.start: {source!r} has no {missing[0]}; give this reasoner the same processor")
+    reasoner.load_state_dict(own | {name: value for name, value in given.items() if name in own})
+
+
 def algorithms_of(reasoner: Reasoner, wanted: Sequence[str]) -> list[str]:
     """The algorithms to evaluate: those wanted, else all that the reasoner knows."""
     for name in wanted:

@@ -24,6 +24,7 @@ from outrange.reasoning.nar.config import TrainConfig
 from outrange.reasoning.nar.data import Background, Feed, Samples, evaluation, shard
 from outrange.reasoning.nar.decode import gumbel
 from outrange.reasoning.nar.evaluate import evaluate
+from outrange.reasoning.nar.load import start_from
 from outrange.reasoning.nar.loss import counts, losses
 from outrange.reasoning.nar.model import Predictions, Reasoner
 from outrange.reasoning.nar.optimizer import Optimizer
@@ -54,6 +55,8 @@ class Trainer:
         self.feeds = [ChunkedFeed(name, chunk=config.chunk, **given) if config.chunk else Feed(name, **given) for name in config.algorithms]
         specs = {feed.algorithm: feed.spec for feed in self.feeds}
         self.model = Reasoner(specs, config.model, seed=self.seeds.child("weights").integer(63), layer=config.layer).to(self.group.device)
+        if config.start:
+            start_from(self.model, config.start)
         self.optimizer = Optimizer(self.model, config.learning_rate, config.clip)
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.best: dict[str, Tensor] = {}
