@@ -13,7 +13,9 @@ from outrange.core.errors import BadInput, brief
 
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(name="json", help="print the result as JSON")]
 Load = Annotated[
-    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FILE", help="a Python file that registers algorithms of your own; may be repeated")
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(metavar="FILE", help="a Python file that registers algorithms or processors of your own; may be repeated"),
 ]
 Flag = tyro.conf.FlagCreatePairsOff
 

@@ -84,9 +84,10 @@ def train(
     else:
         chosen = named(preset, algorithms)
     changes: dict[str, Any] = dict(
-        load=load or None, steps=steps, batch=batch, lengths=lengths, chunk=chunk, seed=seed, teacher_forcing=teacher_forcing, learning_rate=learning_rate,
-        evaluate_every=evaluate_every, evaluate_count=evaluate_count, checkpoint_every=checkpoint_every, start=start,
-        layer=layer, device=device, threads=threads,
+        load=tuple(str(Path(file).resolve()) for file in load) or None,  # a run finds them from anywhere
+        steps=steps, batch=batch, lengths=lengths, chunk=chunk, seed=seed, teacher_forcing=teacher_forcing, learning_rate=learning_rate,
+        evaluate_every=evaluate_every, evaluate_count=evaluate_count, checkpoint_every=checkpoint_every,
+        start=start, layer=layer, device=device, threads=threads,
     )  # fmt: skip
     model = dict(processor=processor, hidden=hidden, hints=hints, feedback=feedback)
     chosen = replace(chosen, **_given(changes), model=replace(chosen.model, **_given(model)))
@@ -104,9 +105,8 @@ def _run(config: Any, path: Path, as_json: bool) -> int:
     from outrange.reasoning.nar.train import train as teach
 
     first = os.environ.get("RANK", "0") == "0"
-    if first and not as_json:
-        print(f"training {', '.join(config.algorithms[:4])}{', …' if len(config.algorithms) > 4 else ''} · {config.steps} steps · run: {path}")
-    with shown(config.steps, first) as tell:
+    title = f"training {', '.join(config.algorithms[:4])}{', …' if len(config.algorithms) > 4 else ''} · {config.steps} steps · run: {path}"
+    with shown(config.steps, first, "" if as_json else title) as tell:
         result = teach(config, path, tell)
     if not first:
         return 0
@@ -123,8 +123,8 @@ def _run(config: Any, path: Path, as_json: bool) -> int:
 class shown:  # noqa: N801
     """Progress with loss, validation score, speed and time left on a terminal; elsewhere a line at each validation."""
 
-    def __init__(self, steps: int, on: bool = True) -> None:
-        self._steps, self._on = steps, on
+    def __init__(self, steps: int, on: bool = True, title: str = "") -> None:
+        self._steps, self._on, self._title = steps, on, title
 
     def __enter__(self):
         if not (self._on and sys.stderr.isatty()):
@@ -138,7 +138,14 @@ class shown:  # noqa: N801
         self._bar.start()
         return self._update
 
+    def _announce(self) -> None:
+        """The title, once the first step is done: nothing was wrong with what was given."""
+        if self._title:
+            print(self._title, flush=True)
+            self._title = ""
+
     def _update(self, told: dict[str, Any]) -> None:
+        self._announce()
         if "val" in told:
             self._val = f" · val {told['val']:.3f} (best {told['best']:.3f})"
         speed = self._bar.tasks[0].speed
@@ -146,6 +153,7 @@ class shown:  # noqa: N801
         self._bar.update(self._task, completed=told["step"], told=f"loss {told['loss']:.3f}{self._val}{rate}")
 
     def _line(self, told: dict[str, Any]) -> None:
+        self._announce()
         if "val" in told:
             print(
                 f"step {told['step']}/{told['steps']} · loss {told['loss']:.3f} · val {told['val']:.3f} · {told['seconds']:.0f} s",
@@ -289,19 +297,21 @@ def export(
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")],
     note: str = "",
+    last: bool = False,
     full: bool = False,
 ) -> int:
-    """Write a run's best weights, with its configuration and hashes, as a folder to keep or give away.
+    """Write a run's weights, the best on validation, with its configuration and hashes, as a folder to keep or give away.
 
     Args:
         run: the run's directory.
         folder: a new folder.
         note: a sentence on how they were made, kept with them.
+        last: the last weights, not the best.
         full: single precision, not half.
     """
     from outrange.reasoning.nar.load import export as write
 
-    write(run, folder, {"note": note} if note else {}, half=not full)
+    write(run, folder, {"note": note} if note else {}, half=not full, last=last)
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"{folder}: {size / 1e6:.1f} MB · next: outrange nar eval {folder}")
     return 0

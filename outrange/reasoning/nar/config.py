@@ -94,8 +94,10 @@ class TrainConfig:
                 raise BadInput(f"train.{name}: {getattr(self, name)} is not allowed; it must be at least {bound}")
         if not 0 <= self.teacher_forcing <= 1:
             raise BadInput(f"train.teacher_forcing: {self.teacher_forcing} is not allowed; a probability from 0 to 1")
-        if not (self.learning_rate > 0 and self.clip >= 0):
-            raise BadInput("train.learning_rate and train.clip: must be above 0, and at least 0 (which cuts nothing)")
+        if not 0 < self.learning_rate < float("inf"):
+            raise BadInput(f"train.learning_rate: {self.learning_rate} is not allowed; it must be above 0")
+        if not 0 <= self.clip < float("inf"):
+            raise BadInput(f"train.clip: {self.clip} is not allowed; it must be at least 0, which cuts nothing")
         if self.chunk == 1:
             raise BadInput("train.chunk: 1 is not allowed; a stretch of one step predicts nothing; 0 trains on whole traces, 16 is published")
 

@@ -339,6 +339,7 @@ def evaluation(
     size: int | None = None,
     count: int | None = None,
     seed: int | None = None,
+    random_pos: bool | None = None,
     pred_as_input: bool | str = True,
     permutations: bool = True,
 ) -> Evaluation:
@@ -353,6 +354,7 @@ def evaluation(
         size: another sampler length; then test draws as many samples from ``seed``, too.
         count: another number of samples, of the same sequence.
         seed: of the sampler; by default 2 for val and 3 for test, as in the published splits.
+        random_pos: whether positions are random; by default in val, not in test.
         pred_as_input, permutations: as in ``spec.task_spec``.
     """
     known_algorithm(algorithm)
@@ -367,4 +369,5 @@ def evaluation(
         length, usual, options = 64, 32 * multiplier, {}
     wanted = usual if count is None else whole("count", count, 1)
     traces = clrs.sample(algorithm, length if size is None else size, wanted, drawn_seed, **options)
-    return Evaluation(traces, drawn_seed if split == "val" else None, dict(pred_as_input=pred_as_input, permutations=permutations))
+    random = split == "val" if random_pos is None else random_pos
+    return Evaluation(traces, drawn_seed if random else None, dict(pred_as_input=pred_as_input, permutations=permutations))

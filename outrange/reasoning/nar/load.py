@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import outrange
-from outrange.core.checkpoint import Checkpoint, read_weights, write_weights
+from outrange.core.checkpoint import read_weights, write_weights
 from outrange.core.config import from_json, to_json
 from outrange.core.errors import BadInput, unknown
 from outrange.core.run import Run
@@ -38,10 +40,7 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
     path = Path(source)
     if (path / "run.json").exists():
         config = Run.configuration(path, TrainConfig)
-        found = _newest(path)
-        tensors = found.tensors.get("best") or found.tensors["model"]
-        which = ("best", found.state["best_step"]) if "best" in found.tensors else ("last", found.step)
-        about: dict[str, Any] = {"run": str(path), "weights": which[0], "step": which[1], "validation": found.state["best_score"]}
+        tensors, about = _weights(path, last=False)
     else:
         names = shipped()
         if not (path / "manifest.json").exists():
@@ -58,11 +57,14 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
     return reasoner.eval(), about | {"config": to_json(config), "trained_up_to": max(lengths)}
 
 
-def _newest(path: Path) -> Checkpoint:
-    found = Run.open(path).load()
+def _weights(run: Path, last: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A run's weights, and of which step they are: the best on validation if there was any, else the last."""
+    found = Run.open(run).load()
     if not found:
-        raise BadInput(f"source: {str(path)!r} holds no checkpoint yet; train it further")
-    return found
+        raise BadInput(f"source: {str(run)!r} holds no checkpoint yet; train it further")
+    if last or "best" not in found.tensors:
+        return found.tensors["model"], {"run": str(run), "weights": "last", "step": found.step}
+    return found.tensors["best"], {"run": str(run), "weights": "best", "step": found.state["best_step"], "validation": found.state["best_score"]}
 
 
 def task_changes(about: dict[str, Any]) -> dict[str, bool]:
@@ -76,14 +78,12 @@ def reasoner_of(config: TrainConfig, layer: str = "auto") -> Reasoner:
     return Reasoner(specs, config.model, layer=layer)
 
 
-def export(run: Path, folder: Path, about: dict[str, Any], half: bool = True) -> None:
-    """Write a run's best weights as a folder of weights, in half precision unless told otherwise."""
-    config = Run.configuration(run, TrainConfig)
-    found = _newest(run)
-    tensors = found.tensors.get("best") or found.tensors["model"]
+def export(run: Path, folder: Path, about: dict[str, Any], half: bool = True, last: bool = False) -> None:
+    """Write a run's weights, the best on validation or the last, as a folder of weights, in half precision unless told otherwise."""
+    tensors, told = _weights(run, last)
     if half:
         tensors = {name: value.half() for name, value in tensors.items()}
-    write_weights(folder, tensors, {"config": to_json(config), "step": found.state["best_step"], "validation": found.state["best_score"]} | about)
+    write_weights(folder, tensors, {"config": to_json(Run.configuration(run, TrainConfig))} | {k: v for k, v in told.items() if k != "run"} | about)
 
 
 def start_from(reasoner: Reasoner, source: str) -> None:

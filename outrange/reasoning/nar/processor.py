@@ -121,9 +121,9 @@ class Dense(nn.Module):
 
     masked = True
 
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, inner: nn.Module, name: str = "") -> None:
         super().__init__()
-        self.inner = inner
+        self.inner, self.name = inner, name or type(inner).__name__
         self.edge_features = int(getattr(inner, "edge_features", 0))
 
     def forward(self, codes: Codes, kernels: ModuleType) -> Step:
@@ -131,10 +131,23 @@ class Dense(nn.Module):
 
         def step(state: State) -> tuple[Tensor, EdgeFeatures | None]:
             features = codes.node.features(state.z[..., : codes.node.weight.shape[0]]), codes.edge.features(state.s), codes.graph.features(state.g)
-            hidden, edges = self.inner(*features, state.hidden, state.adjacency)
+            given = self.inner(*features, state.hidden, state.adjacency)
+            hidden, edges = self._checked(given, state.hidden.shape)
             return hidden, None if edges is None else EdgeFeatures(edges, None, None)
 
         return step
+
+    def _checked(self, given: object, shape: torch.Size) -> tuple[Tensor, Tensor | None]:
+        """What a user's module returned, if it is what ``register_processor`` asks for."""
+        wanted = f"(hidden' {tuple(shape)}, edge features {(*shape[:2], shape[1], self.edge_features) if self.edge_features else None})"
+        hidden, edges = given if isinstance(given, tuple) and len(given) == 2 else (None, None)
+        fits = isinstance(hidden, Tensor) and hidden.shape == shape and (edges is not None) == (self.edge_features > 0)
+        if not fits or (edges is not None and tuple(edges.shape) != (*shape[:2], shape[1], self.edge_features)):
+            got = [tuple(part.shape) if isinstance(part, Tensor) else part for part in (given if isinstance(given, tuple) else (given,))]
+            raise BadInput(
+                f"processor {self.name}: forward returned {brief(got)}, not {wanted}; its attribute edge_features says whether it makes edge features"
+            )
+        return hidden, edges  # type: ignore[return-value]
 
 
 Factory = Callable[[int, int], nn.Module]
@@ -173,9 +186,14 @@ def register_processor(name: str, factory: Callable[[int], nn.Module]) -> None:
     """
     if not isinstance(name, str) or not name.isidentifier() or name in _OURS:
         raise BadInput(f"register_processor name: {brief(name)} is not a free identifier; ours are {', '.join(sorted(_OURS))}")
-    if not callable(factory) or len(inspect.signature(factory).parameters) != 1:
+    required = (
+        [p for p in inspect.signature(factory).parameters.values() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if callable(factory)
+        else []
+    )
+    if len(required) != 1:
         raise BadInput(f"register_processor factory: {brief(factory)} is not a function of the width h")
-    _processors[name] = lambda hidden, features: Dense(factory(hidden))
+    _processors[name] = lambda hidden, features: Dense(factory(hidden), name)
 
 
 def processor(name: str, hidden: int, triplet_features: int = 8) -> nn.Module:

@@ -4,7 +4,7 @@ A run is a directory (core/run.py). Batches depend on (seed, algorithm, step) al
 checkpoint holds, weights, moments, the best weights so far and where chunked lanes stand, is all that the next step reads.
 
 Deviations: the best weights on validation are the newest among equals (a score of 1 is often reached early); chunks are stretches of whole traces, see
-data.py; with several algorithms the best weights are chosen by the mean of their scores.
+chunks.py; with several algorithms the best weights are chosen by the mean of their scores.
 """
 
 import math
@@ -108,7 +108,7 @@ class Trainer:
             culprit = next((name for name in wrong if name != "loss"), "loss")
             raise NonFinite(
                 f"loss of {algorithm}/{culprit} is {values[culprit]} at step {self.step}; nothing was updated; "
-                "go on from the last checkpoint with a lower learning_rate, in a new run directory"
+                "lower learning_rate, in a new run directory; --start takes the weights of this one's last checkpoint"
             )
 
     def validate(self) -> dict[str, float]:
@@ -119,7 +119,7 @@ class Trainer:
             name = feed.algorithm
             if name not in self._validation:
                 size = None if self.config.lengths is None else max(self.config.lengths)
-                self._validation[name] = evaluation(name, "val", size=size, count=count or None, **feed.changes)
+                self._validation[name] = evaluation(name, "val", size=size, count=count or None, random_pos=self.config.random_positions, **feed.changes)
             scores[name] = evaluate(self.model, self._validation[name])["score"]
         mean = statistics.fmean(scores.values())
         if mean >= self.best_score:
