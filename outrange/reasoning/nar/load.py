@@ -52,7 +52,11 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
         tensors, about = read_weights(path)
         config = from_json(TrainConfig, about["config"], "weights config")
     reasoner = reasoner_of(config, layer)
-    reasoner.load_state_dict({name: value.to(reasoner.state_dict()[name].dtype) for name, value in tensors.items()})
+    own = reasoner.state_dict()
+    if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
+        wrong = sorted(name for name in own.keys() | tensors.keys() if name not in own or name not in tensors or own[name].shape != tensors[name].shape)
+        raise BadInput(f"source: {str(source)!r} does not fit its own configuration: {wrong[0]} is of another shape, or on one side only")
+    reasoner.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     lengths = config.lengths or max((clrs.generalist(name)[0] for name in config.algorithms), key=max)
     return reasoner.eval(), about | {"config": to_json(config), "trained_up_to": max(lengths)}
 
