@@ -6,7 +6,7 @@ import os
 import sys
 
 GROUPS = {
-    "demo": "a first look in one command: samples, their rate, and a page to open",
+    "demo": "a first look in one command: samples, a page to open, a network that learns",
     "papers": "the papers, and the claims of each that run here",
     "reproduce": "run a paper's claims: our number beside theirs",
     "clrs": "CLRS-30 execution traces: list, show, check, export, bench",

@@ -53,6 +53,8 @@ def _learn(run: Path, quiet: bool) -> dict:
     config = preset("laptop", ("bfs",), steps=300, evaluate_every=100, checkpoint_every=300)
     with shown(config.steps, on=not quiet) as tell:
         came = train(config, run, tell)
+    if came["stopped"]:
+        raise KeyboardInterrupt
     reasoner, _ = load(run)
     return {"steps": came["steps"], "seconds": came["seconds"], "scores": curve(reasoner, "bfs", (16, 32, 64))}
 

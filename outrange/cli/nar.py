@@ -75,7 +75,9 @@ def train(
     from outrange.reasoning.nar.config import preset as named
 
     load_modules(load)
+    name = preset
     if config is not None:
+        name = config.stem
         if algorithms:
             raise BadInput(f"config: {str(config)!r} names its algorithms itself; give either it or algorithms")
         chosen = read(TrainConfig, config)
@@ -91,8 +93,8 @@ def train(
     )  # fmt: skip
     model = dict(processor=processor, hidden=hidden, hints=hints, feedback=feedback)
     chosen = replace(chosen, **_given(changes), model=replace(chosen.model, **_given(model)))
-    name = "all" if len(chosen.algorithms) == 30 else "+".join(chosen.algorithms)[:60]
-    return _run(chosen, out or Path("runs") / f"nar-{name}-{preset}-{chosen.seed}", json)
+    what = "all" if len(chosen.algorithms) == 30 else "+".join(chosen.algorithms)[:60]
+    return _run(chosen, out or Path("runs") / f"nar-{what}-{name}-{chosen.seed}", json)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -112,12 +114,14 @@ def _run(config: Any, path: Path, as_json: bool) -> int:
         return 0
     if as_json:
         app.print_json(result | {"run": str(path)})
-        return 0
+        return int(result["stopped"])
     state = f"stopped at step {result['steps']}" if result["stopped"] else f"trained {result['steps']} steps"
+    if not result["new_steps"]:
+        state = f"already trained: {state.removeprefix('trained ')}"
     best = f" · best validation score {result['best_score']:.3f} at step {result['best_step']}" if result["best_score"] >= 0 else ""
     print(f"{state} in {result['seconds']:.0f} s{best} · kernels: {result['layer']}")
     print(f"next: outrange run resume {path}" if result["stopped"] else f"next: outrange nar eval {path} --split test")
-    return 0
+    return int(result["stopped"])
 
 
 class shown:  # noqa: N801
@@ -181,7 +185,7 @@ def evaluate(
 
     Args:
         algorithms: some of those it knows; all if none is named.
-        split: test is CLRS-30's; val has the longest training length and random positions.
+        split: test is CLRS-30's; val has the training's longest length and positions.
         size: another length; the sampler then draws from the seed.
         count: samples of each; the split's own number if not given.
         seed: of the sampler.
@@ -198,20 +202,26 @@ def evaluate(
     reasoner, about = read(source, layer=layer)
     names = algorithms_of(reasoner, algorithms)
     scores = {}
+    config = about["config"]
+    given: dict[str, Any] = dict(size=size, count=count, seed=seed) | task_changes(about)
+    if split == "val":
+        given |= dict(random_pos=config["random_positions"], size=size or (max(config["lengths"]) if config["lengths"] else None))
     with app.progress("scoring", "algorithms") as update:
         for k, name in enumerate(names):
             update(k, len(names))
-            scores[name] = score(reasoner, evaluation(name, split, size=size, count=count, seed=seed, **task_changes(about)))["score"]
+            scores[name] = score(reasoner, evaluation(name, split, **given))["score"]
         update(len(names), len(names))
     board = Board(scores)
+    published = split == "test" and size is None and seed is None
     if json:
-        app.print_json({"source": source, "split": split, "size": size, **board.as_dict()})
+        app.print_json({"source": source, "split": split, "size": size, "count": count, "seed": seed, **board.as_dict(published)})
         return 0
-    _print_board(board, f"{source} · {split}" + (f" · length {size}" if size else "") + (f" · {count} samples" if count else ""))
+    parts = [source, split, *(f"{name} {value}" for name, value in (("length", size), ("samples", count), ("seed", seed)) if value is not None)]
+    _print_board(board, " · ".join(parts), published)
     return 0
 
 
-def _print_board(board, title: str) -> None:
+def _print_board(board, title: str, published: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -225,20 +235,23 @@ def _print_board(board, title: str) -> None:
         p = PUBLISHED.get(name)
         theirs = (f"{p.triplet_gmpnn:.2f} ± {p.std:.2f}", f"{p.pgn:.2f}", f"{p.mpnn:.2f}", f"{p.memnet:.2f}") if p else ("",) * 4
         table.add_row(name, f"{100 * value:.2f}", *theirs)
+    mine = [value for name, value in board.scores.items() if name in PUBLISHED]
     known = [PUBLISHED[n] for n in board.scores if n in PUBLISHED]
     if len(known) > 1:
         table.add_section()
         means = [sum(getattr(p, c) for p in known) / len(known) for c in ("triplet_gmpnn", "pgn", "mpnn", "memnet")]
-        table.add_row(f"mean of these {len(known)}", f"{100 * board.mean:.2f}", *(f"{m:.2f}" for m in means))
+        table.add_row(f"mean of these {len(known)}", f"{100 * sum(mine) / len(mine):.2f}", *(f"{m:.2f}" for m in means))
         if len(known) == 30:
             categories = board.categories.values()
             table.add_row("mean of categories", f"{100 * sum(categories) / len(categories):.2f}", f"{OVERALL:.2f}")
         above = " / ".join(str(board.above(p)) for p in (60, 80, 90))
         table.add_row("above 60 / 80 / 90", above, " / ".join(map(str, ABOVE)) if len(known) == 30 else "")
-        table.add_row("at published − 2 std", f"{board.near_published} of {len(known)}")
+        if published:
+            table.add_row("at published − 2 std", f"{board.near_published} of {len(known)}")
     console = Console()
     console.print(table)
-    console.print("published: n = 64, single-task, arXiv 2209.11142; docs/papers/generalist.md", style="dim")
+    note = "" if published else "; ours here is not that split"
+    console.print(f"published: n = 64, single-task, arXiv 2209.11142{note}; docs/papers/generalist.md", style="dim")
 
 
 def curve(
@@ -260,12 +273,16 @@ def curve(
         seed: of the sampler.
         out: the figure, PNG or SVG.
     """
+    from outrange.core.errors import BadInput
     from outrange.reasoning.clrs.load import load_modules
     from outrange.reasoning.nar.evaluate import curve as measure
-    from outrange.reasoning.nar.figure import draw
+    from outrange.reasoning.nar.figure import check, draw
     from outrange.reasoning.nar.load import algorithms_of, task_changes
     from outrange.reasoning.nar.load import load as read
 
+    check(out)
+    if not sizes:
+        raise BadInput("sizes: none given; name one or more lengths, e.g. --sizes 8 16 32")
     load_modules(load)
     reasoner, about = read(source)
     names = algorithms_of(reasoner, algorithms)

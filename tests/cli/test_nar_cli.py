@@ -54,6 +54,34 @@ def test_curve_prints_a_table_and_draws_a_figure(trained, tmp_path, capsys):
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
+def test_export_writes_weights_that_eval_reads_and_that_cannot_be_damaged_unnoticed(trained, tmp_path, capsys):
+    folder = tmp_path / "weights"
+    assert main(["nar", "export", str(trained), str(folder), "--note", "a test"]) == 0
+    assert main(["nar", "eval", str(folder), "bfs", "--size", "5", "--count", "4"]) == 0
+    capsys.readouterr()
+    file = folder / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert main(["nar", "eval", str(folder), "bfs"]) == 2
+    assert "weights.safetensors" in capsys.readouterr().err
+
+
+def test_only_the_published_split_is_held_against_the_published_table(trained, capsys):
+    capsys.readouterr()
+    for arguments, held in ((["--count", "2"], True), (["--count", "2", "--seed", "9"], False), (["--size", "5", "--count", "2"], False)):
+        assert main(["nar", "eval", str(trained), "bfs", *arguments, "--json"]) == 0
+        assert ("near_published" in said(capsys)) == held
+
+
+def test_eval_on_val_is_the_training_s_own_validation(trained, capsys):
+    capsys.readouterr()
+    last = json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])
+    assert main(["nar", "eval", str(trained), "--split", "val", "--count", "16", "--json"]) == 0
+    board = said(capsys)["scores"]
+    assert board == pytest.approx({name: last[f"val/{name}"] for name in board})
+
+
 def test_run_resume_goes_on_by_kind(trained, capsys):
     capsys.readouterr()
     assert main(["run", "resume", str(trained)]) == 0
@@ -71,6 +99,7 @@ def test_run_resume_goes_on_by_kind(trained, capsys):
         (["eval", "no_such_weights"], "no_such_weights"),
         (["eval", "no/such/run"], "no/such/run"),
         (["train", "--config", "no.json"], "no.json"),
+        (["train", "bfs", "--learning-rate", "nan"], "train.learning_rate: nan"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, capsys, tmp_path, monkeypatch):

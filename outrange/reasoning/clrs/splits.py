@@ -95,7 +95,7 @@ def generalist(name: str) -> tuple[tuple[int, ...], dict[str, Any]]:
     sampler = algorithm(name).sampler
     if name in _STRINGS:
         return (GENERALIST_STRING_LENGTH,), {"length_needle": -8}
-    if "p" in sampler.options:
+    if name in ALGORITHMS and "p" in sampler.options:  # a registered sampler's p may mean anything
         return GENERALIST_LENGTHS, {"p": tuple(p / 2 for p in _PROBABILITIES) if name in _SPARSE else _PROBABILITIES}
     return GENERALIST_LENGTHS, {}
 

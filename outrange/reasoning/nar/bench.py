@@ -16,6 +16,7 @@ from typing import Any
 from outrange.core.errors import BadInput
 from outrange.reasoning.clrs import generalist
 from outrange.reasoning.clrs.registry import algorithm as known
+from outrange.reasoning.nar.spec import CONSTANT_PRED
 
 ALGORITHMS = ("bfs", "insertion_sort", "dijkstra", "floyd_warshall")
 LAYERS = ("cpu", "torch")
@@ -86,7 +87,7 @@ def bench(
         try:
             sides += [_Side(layer, [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, layer]) for layer in LAYERS]
             if reference:
-                sides.append(_Side("reference", [reference, "-I", here / "bench_reference.py", *shape]))
+                sides.append(_Side("reference", [reference, "-I", here / "bench_reference.py", *shape, "pred_as_input" if name in CONSTANT_PRED else ""]))
             told: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
             for _ in range(rounds):
                 for side in sides:

@@ -16,7 +16,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 
-def main(algorithm: str, length: int, batch: int, hidden: int, options: dict) -> None:
+def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, pred_as_input: bool) -> None:
     import clrs
     import jax
     import numpy as np
@@ -31,7 +31,8 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict) ->
                 yield sampler.next()
 
         stream = clrs.process_random_pos(drawn(), rng)
-        spec, stream = clrs.process_pred_as_input(spec, stream)
+        if pred_as_input:
+            spec, stream = clrs.process_pred_as_input(spec, stream)
         spec, stream = clrs.process_permutations(spec, stream, enforce_permutations=True)
         return spec, next(stream)
 
@@ -79,4 +80,4 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict) ->
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:5]), json.loads(sys.argv[5]))
+    main(sys.argv[1], *map(int, sys.argv[2:5]), json.loads(sys.argv[5]), sys.argv[6] == "pred_as_input")

@@ -168,7 +168,10 @@ class ChunkedFeed(Feed):
 
 
 def windows(chunk: Chunk) -> Samples:
-    """The stretches of a chunk as samples; those of one step that do not end a sample say nothing and are left out."""
+    """The stretches of a chunk as samples.
+
+    Of the stretches of one step, only whole samples stay: others have nothing to predict but the outputs, from the true last hints, which no rollout is given.
+    """
     L = len(chunk.is_first)
     starts = chunk.is_first.copy()
     starts[0] = True
@@ -176,7 +179,8 @@ def windows(chunk: Chunk) -> Samples:
     following = np.append(np.where(lane[1:] == lane[:-1], start[1:], L), L)
     lengths = following - start
     ended = chunk.is_last[following - 1, lane]
-    kept = (lengths > 1) | ended
+    kept = (lengths > 1) | (ended & chunk.is_first[start, lane])
+    kept |= not kept.any()  # a batch is never empty
     lane, start, lengths, ended = lane[kept], start[kept], lengths[kept], ended[kept]
     times = start + np.arange(lengths.max())[:, None]
     inside = np.arange(lengths.max())[:, None] < lengths

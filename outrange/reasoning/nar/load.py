@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import outrange
@@ -39,7 +40,7 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
     """
     path = Path(source)
     if (path / "run.json").exists():
-        config = Run.configuration(path, TrainConfig)
+        config = _known(Run.open(path).config)
         tensors, about = _weights(path, last=False)
     else:
         names = shipped()
@@ -50,7 +51,7 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
                 raise unknown("source", str(source), names, "a run's directory, a folder of weights, or the name of shipped weights")
             path = names[str(source)]
         tensors, about = read_weights(path)
-        config = from_json(TrainConfig, about["config"], "weights config")
+        config = _known(about["config"])
     reasoner = reasoner_of(config, layer)
     own = reasoner.state_dict()
     if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
@@ -58,7 +59,18 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
         raise BadInput(f"source: {str(source)!r} does not fit its own configuration: {wrong[0]} is of another shape, or on one side only")
     reasoner.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     lengths = config.lengths or max((clrs.generalist(name)[0] for name in config.algorithms), key=max)
+    reasoner.to("cuda" if torch.cuda.is_available() else "cpu")
     return reasoner.eval(), about | {"config": to_json(config), "trained_up_to": max(lengths)}
+
+
+def _known(stored: dict[str, Any]) -> TrainConfig:
+    """A stored configuration, without running the files that it names: whoever reads weights says which code to run."""
+    try:
+        return from_json(TrainConfig, stored | {"load": []}, "config")
+    except BadInput as error:
+        if stored.get("load"):
+            raise BadInput(f"{error}; it was trained with --load {' --load '.join(map(str, stored['load']))}") from None
+        raise
 
 
 def _weights(run: Path, last: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -87,7 +99,9 @@ def export(run: Path, folder: Path, about: dict[str, Any], half: bool = True, la
     tensors, told = _weights(run, last)
     if half:
         tensors = {name: value.half() for name, value in tensors.items()}
-    write_weights(folder, tensors, {"config": to_json(Run.configuration(run, TrainConfig))} | {k: v for k, v in told.items() if k != "run"} | about)
+    told = {"config": Run.open(run).config | {"load": [], "start": ""}} | told | about  # no paths of the machine it was made on
+    del told["run"]
+    write_weights(folder.resolve(), tensors, told)
 
 
 def start_from(reasoner: Reasoner, source: str) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, distributed
 
+from outrange.core.errors import BadInput
+
 
 @dataclass(frozen=True)
 class Group:
@@ -49,6 +51,8 @@ def group(device: str = "auto") -> Iterator[Group]:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if kind == "cuda" and local >= torch.cuda.device_count():
+        raise BadInput(f"train.device: 'cuda' needs {local + 1} GPUs here, there are {torch.cuda.device_count()}; take 'cpu', or fewer processes")
     chosen = torch.device("cuda", local) if kind == "cuda" else torch.device(kind)
     if world == 1:
         yield Group(0, 1, chosen)

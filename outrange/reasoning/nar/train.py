@@ -17,6 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from outrange.core import metrics
+from outrange.core.checkpoint import load as load_checkpoint
+from outrange.core.checkpoint import steps
+from outrange.core.errors import BadInput
 from outrange.core.run import NonFinite, Run, Stopping
 from outrange.core.seeding import SeedTree
 from outrange.reasoning.nar.chunks import Chunk, ChunkedFeed, windows
@@ -46,8 +50,11 @@ class Turns:
 class Trainer:
     """The state of a training and how it moves."""
 
-    def __init__(self, config: TrainConfig, mine: Group | None = None) -> None:
+    def __init__(self, config: TrainConfig, mine: Group | None = None, fresh: bool = True) -> None:
+        """``fresh``: nothing is going to be restored, so weights start where the configuration says."""
         self.config, self.group = config, mine or Group()
+        if config.batch < self.group.world:
+            raise BadInput(f"train.batch: {config.batch} is fewer than the {self.group.world} processes; each needs a sample")
         torch.set_num_threads(config.threads)
         self.seeds = SeedTree(config.seed)
         given: dict[str, Any] = dict(batch_size=config.batch, seed=self.seeds.child("data").integer(63), lengths=config.lengths)
@@ -55,7 +62,7 @@ class Trainer:
         self.feeds = [ChunkedFeed(name, chunk=config.chunk, **given) if config.chunk else Feed(name, **given) for name in config.algorithms]
         specs = {feed.algorithm: feed.spec for feed in self.feeds}
         self.model = Reasoner(specs, config.model, seed=self.seeds.child("weights").integer(63), layer=config.layer).to(self.group.device)
-        if config.start:
+        if config.start and fresh:
             start_from(self.model, config.start)
         self.optimizer = Optimizer(self.model, config.learning_rate, config.clip)
         self.step, self.best_score, self.best_step = 0, -1.0, 0
@@ -71,7 +78,7 @@ class Trainer:
         else:
             samples = batch
         counted = counts(samples)
-        share = shard(samples, self.group.rank, self.group.world)
+        share = shard(samples, self.group.rank, self.group.world) if self.group.world > 1 else samples
         noise, forced = self._draws(samples, share)
         self.model.train()
         predicted: Predictions = self.model(share, noise=noise, forced=forced)
@@ -81,7 +88,7 @@ class Trainer:
         total.backward()
         told = torch.stack([total.detach(), *(value.detach() for value in found.values())])
         self.group.add([told, *self.optimizer.gradients([samples.algorithm])])
-        values: dict[str, float] = dict(zip(("loss", *found), told.tolist(), strict=True))
+        values: dict[str, float] = dict(zip(("loss", *(f"loss/{name}" for name in found)), told.tolist(), strict=True))
         self._refuse_non_finite(samples.algorithm, values)
         try:
             values["gradient_norm"] = self.optimizer.step(samples.algorithm)
@@ -107,8 +114,8 @@ class Trainer:
         if wrong:
             culprit = next((name for name in wrong if name != "loss"), "loss")
             raise NonFinite(
-                f"loss of {algorithm}/{culprit} is {values[culprit]} at step {self.step}; nothing was updated; "
-                "lower learning_rate, in a new run directory; --start takes the weights of this one's last checkpoint"
+                f"loss of {algorithm}{culprit.removeprefix('loss')} is {values[culprit]} at step {self.step}; nothing was updated; "
+                "train in a new run directory with a lower learning_rate"
             )
 
     def validate(self) -> dict[str, float]:
@@ -162,10 +169,10 @@ def train(config: TrainConfig, path: Path, tell: Told | None = None) -> dict[str
 
     Raises:
         BadInput: the directory holds something else, or another process writes to it.
-        NonFinite: a loss or gradient is not finite; the run can be resumed from its last checkpoint.
+        NonFinite: a loss or gradient is not finite; nothing was updated.
     """
     with group(config.device) as mine:
-        trainer = Trainer(config, mine)
+        trainer = Trainer(config, mine, fresh=not steps(path / "checkpoints"))
         if mine.rank:
             return _loop(trainer, None, tell)
         with Run.create(path, "nar", config) as run:
@@ -180,6 +187,7 @@ def resume(path: Path, tell: Told | None = None) -> dict[str, Any]:
 def _loop(trainer: Trainer, run: Run | None, tell: Told | None) -> dict[str, Any]:
     config, world = trainer.config, trainer.group.world
     _restore(trainer, run)
+    before = _seconds_before(run)
     begun, start, per_sweep = time.perf_counter(), trainer.step, len(trainer.feeds)
     stopped = False
     saved = trainer.step if trainer.step else -1
@@ -205,7 +213,7 @@ def _loop(trainer: Trainer, run: Run | None, tell: Told | None) -> dict[str, Any
                 run.metrics.write(step=done, **line)
             seconds = time.perf_counter() - begun
             if run and line:
-                run.timing.write(step=done, seconds=round(seconds, 3), steps_per_second=round((done - start) / seconds, 3))
+                run.timing.write(step=done, seconds=round(before + seconds, 3), steps_per_second=round((done - start) / seconds, 3))
             if tell:
                 tell({"step": done, "steps": config.steps, "loss": values["loss"], "best": trainer.best_score, "seconds": seconds} | line)
             stopped = stopping.requested if world == 1 else trainer.group.agreed(stopping.requested)
@@ -218,10 +226,17 @@ def _loop(trainer: Trainer, run: Run | None, tell: Told | None) -> dict[str, Any
         "steps": trainer.step,
         "best_score": trainer.best_score,
         "best_step": trainer.best_step,
-        "seconds": time.perf_counter() - begun,
+        "seconds": before + time.perf_counter() - begun,
+        "new_steps": trainer.step - start,
         "layer": trainer.model.kernels,
         "stopped": stopped and trainer.step < config.steps,
     }
+
+
+def _seconds_before(run: Run | None) -> float:
+    """How long earlier processes trained up to the checkpoint that is gone on from."""
+    lines = metrics.read(run.path / "timing.jsonl") if run else []
+    return float(lines[-1]["seconds"]) if lines else 0.0
 
 
 def _restore(trainer: Trainer, run: Run | None) -> None:
@@ -229,8 +244,6 @@ def _restore(trainer: Trainer, run: Run | None) -> None:
     found = run.load() if run else None
     place = trainer.group.from_first(str(found.path) if found else "")
     if place and not found:
-        from outrange.core.checkpoint import load
-
-        found = load(Path(place).parent, step=int(Path(place).name.removeprefix("step_")))
+        found = load_checkpoint(Path(place).parent, step=int(Path(place).name.removeprefix("step_")))
     if found:
         trainer.restore(found.tensors, found.state)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from outrange.core.checkpoint import read_weights, write_weights
 from outrange.core.errors import BadInput
 from outrange.core.run import NonFinite, Run
+from outrange.reasoning.clrs.load import load_modules
 from outrange.reasoning.nar.config import TrainConfig, preset
 from outrange.reasoning.nar.load import export, load
 from outrange.reasoning.nar.model import Reasoner
@@ -154,6 +156,86 @@ def test_exported_weights_load_by_their_folder_and_score_as_the_run_s_best(tmp_p
     exported, told = load(tmp_path / "weights")
     assert told["how"] == "a test" and told["step"] == about["step"]
     assert all(torch.equal(value, exported.state_dict()[name]) for name, value in from_run.state_dict().items())
+
+
+def test_a_training_starts_from_the_weights_that_it_is_given_where_both_know_an_algorithm(tmp_path):
+    train(SINGLE, tmp_path / "run")
+    given = Reasoner.load(str(tmp_path / "run")).state_dict()
+    more = replace(SINGLE, algorithms=("insertion_sort", "bfs"), start=str(tmp_path / "run"))
+    started, fresh = Trainer(more).weights(), Trainer(replace(more, start="")).weights()
+    assert all(torch.equal(started[name], value) for name, value in given.items())
+    assert all(torch.equal(value, fresh[name]) for name, value in started.items() if name.startswith("tasks.bfs"))
+
+
+def test_weights_of_another_shape_are_no_start(tmp_path):
+    train(replace(SINGLE, steps=1), tmp_path / "run")
+    with pytest.raises(BadInput, match=r"train.start: .* has \S+ of shape"):
+        Trainer(replace(SINGLE, model=replace(SINGLE.model, hidden=16), start=str(tmp_path / "run")))
+    train(replace(SINGLE, steps=1, model=replace(SINGLE.model, processor="triplet_mpnn")), tmp_path / "ungated")
+    with pytest.raises(BadInput, match=r"train.start: .* has no processor.gate_node"):
+        Trainer(replace(SINGLE, start=str(tmp_path / "ungated")))
+
+
+def test_a_run_goes_on_when_the_weights_that_it_started_from_are_gone(tmp_path):
+    train(SINGLE, tmp_path / "run")
+    config = replace(SINGLE, start=str(tmp_path / "run"), steps=8)
+
+    def stop_at_five(told):
+        if told["step"] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert train(config, tmp_path / "second", stop_at_five)["stopped"]
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    assert resume(tmp_path / "second")["steps"] == 8
+
+
+OWN = """
+import numpy as np
+from outrange.reasoning import clrs
+
+SPEC = clrs.Spec("own", inputs="x node scalar", outputs="loss node mask", hints="step node mask, val node mask_one")
+Hints = clrs.hints(SPEC)
+
+def marking(x, loss):
+    for i in range(x.size):
+        loss[i] = x[i] > 0.5
+        yield Hints(step=loss, val=i)
+
+def sampler(rng, length, p=0.5):
+    return {"x": rng.random(length) * (rng.random() < p) + 0.0 * np.arange(length)}
+
+clrs.register("marking", SPEC, marking, sampler, replace=True)
+"""
+
+
+def test_an_algorithm_of_one_s_own_trains_whatever_its_probes_and_its_sampler_s_options_are_called(tmp_path):
+    file = tmp_path / "own_marking.py"
+    file.write_text(OWN)
+    load_modules([str(file)])
+    train(preset("smoke", ("marking",), load=(str(file),), steps=10), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "loss/loss", "loss/step", "loss/val", "val"} <= lines[-1].keys()
+    assert lines[-1]["loss"] == pytest.approx(lines[-1]["loss/loss"] + lines[-1]["loss/step"] + lines[-1]["loss/val"], rel=1e-5)
+
+
+def test_reading_weights_runs_no_file_that_they_name(tmp_path):
+    train(replace(SINGLE, steps=1), tmp_path / "run")
+    export(tmp_path / "run", tmp_path / "weights", {})
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    about = read_weights(tmp_path / "weights")[1]
+    assert about["config"]["load"] == []
+    about["config"]["load"] = [str(evil)]
+    write_weights(tmp_path / "other", read_weights(tmp_path / "weights")[0], about)
+    load(tmp_path / "other")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(BadInput, match=r"train.device: 'cuda' needs 1 GPUs here, there are 0"):
+        train(replace(SINGLE, device="cuda"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

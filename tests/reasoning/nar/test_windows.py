@@ -67,17 +67,21 @@ def test_a_chunk_in_the_middle_of_one_sample_is_one_stretch_whose_outputs_do_not
 
 
 def test_samples_are_taken_apart_where_they_begin():
-    """Ends of one, whole ones, the beginning of one; a step that ends a sample is kept, also alone."""
+    """Ends of one, whole ones, the beginning of one; a lone last step, whose hints are the answer, is left out."""
     first = [(1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1)]
     second = [(4, 5), (5, 0), (6, 0), (6, 1), (7, 0), (7, 1), (7, 2)]
     chunk = chunk_of(first, second, lengths={1: 4, 2: 3, 3: 8, 4: 6, 5: 1, 6: 2, 7: 3})
-    wanted = {(1, 2): (2, True), (2, 0): (3, True), (3, 0): (2, False), (4, 5): (1, True), (5, 0): (1, True), (6, 0): (2, True), (7, 0): (3, True)}
+    wanted = {(1, 2): (2, True), (2, 0): (3, True), (3, 0): (2, False), (5, 0): (1, True), (6, 0): (2, True), (7, 0): (3, True)}
     assert told(windows(chunk)) == wanted
 
 
 def test_one_step_that_begins_a_sample_at_the_end_of_a_chunk_is_left_out():
     chunk = chunk_of([(1, 0), (1, 1), (1, 2)], [(2, 3), (2, 4), (3, 0)], lengths={1: 3, 2: 5, 3: 4})
     assert told(windows(chunk)) == {(1, 0): (3, True), (2, 3): (2, True)}
+
+
+def test_a_chunk_of_nothing_but_left_overs_is_still_a_batch():
+    assert told(windows(chunk_of([(1, 3)], lengths={1: 4}))) == {(1, 3): (1, True)}
 
 
 def test_one_step_that_begins_a_sample_of_one_step_at_the_end_of_a_chunk_is_kept():
@@ -96,7 +100,7 @@ def test_padding_is_zero_and_the_chunk_stays_as_it_was():
     chunk = chunk_of([(1, 0), (1, 1), (1, 2), (1, 3)], [(2, 8), (3, 0), (3, 1), (4, 0)], lengths={1: 9, 2: 9, 3: 2, 4: 7})
     before = {name: array.copy() for name, array in (chunk.hints | chunk.inputs | chunk.outputs).items()}
     samples = windows(chunk)
-    assert samples.steps == 4 and told(samples) == {(1, 0): (4, False), (2, 8): (1, True), (3, 0): (2, True)}
+    assert samples.steps == 4 and told(samples) == {(1, 0): (4, False), (3, 0): (2, True)}
     assert samples.hints["to"].dtype == np.int64 and samples.hints["step"].dtype == np.float32
     for name, array in (chunk.hints | chunk.inputs | chunk.outputs).items():
         assert np.array_equal(array, before[name]), name
@@ -183,11 +187,12 @@ def test_windows_of_a_feed_cover_every_step_once_and_every_end(algorithm):
     for k in range(6):
         chunk = feed[k]
         samples = windows(chunk)
-        assert samples.ended.sum() == chunk.is_last.sum() and samples.steps <= 6
         starts = chunk.is_first.copy()
         starts[0] = True
-        lonely = starts[-1] & ~chunk.is_last[-1]
-        assert samples.lengths.sum() == chunk.is_first.size - lonely.sum() and len(samples) == starts.sum() - lonely.sum()
+        begun = (starts[-1] & ~chunk.is_last[-1]).sum()  # one step of a sample that has just begun
+        over = (chunk.is_last[0] & ~chunk.is_first[0]).sum()  # one step of a sample that ends
+        assert samples.ended.sum() == chunk.is_last.sum() - over and samples.steps <= 6
+        assert samples.lengths.sum() == chunk.is_first.size - begun - over and len(samples) == starts.sum() - begun - over
         loss = losses(samples, *reasoner(samples)(samples))
         assert all(value.isfinite() for value in loss.values())
 
