@@ -26,7 +26,7 @@ def unknown(field: str, value: object, allowed: Iterable[str], what: str) -> Bad
     if near:
         advice = f"did you mean {near[0]!r}?"
     elif len(allowed) <= 12:
-        advice = f"allowed: {', '.join(sorted(allowed)) or 'none'}"
+        advice = f"allowed: {', '.join(sorted(allowed))}" if allowed else "there is none"
     else:
         advice = f"there are {len(allowed)}, e.g. {', '.join(sorted(allowed)[:3])}"
     return BadInput(f"{field}: {brief(value)} is not {what}; {advice}")

@@ -19,13 +19,8 @@ from outrange.reasoning.nar.spec import task_spec
 
 
 def shipped() -> dict[str, Path]:
-    """The weights that come with the project, by name: beside the package in a checkout, inside it when installed."""
-    package = Path(outrange.__file__).parent
-    for folder in (package / "weights", package.parent / "weights"):
-        found = {path.parent.name: path.parent for path in sorted(folder.glob("*/manifest.json"))}
-        if found:
-            return found
-    return {}
+    """The weights that come with the package, by name."""
+    return {path.parent.name: path.parent for path in sorted((Path(outrange.__file__).parent / "weights").glob("*/manifest.json"))}
 
 
 def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str, Any]]:
@@ -40,7 +35,7 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
     """
     path = Path(source)
     if (path / "run.json").exists():
-        config = _known(Run.open(path).config)
+        stored = Run.open(path).config
         tensors, about = _weights(path, last=False)
     else:
         names = shipped()
@@ -51,8 +46,8 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
                 raise unknown("source", str(source), names, "a run's directory, a folder of weights, or the name of shipped weights")
             path = names[str(source)]
         tensors, about = read_weights(path)
-        config = _known(about["config"])
-    reasoner = reasoner_of(config, layer)
+        stored = about["config"]
+    config, reasoner = _known(stored, layer)
     own = reasoner.state_dict()
     if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
         wrong = sorted(name for name in own.keys() | tensors.keys() if name not in own or name not in tensors or own[name].shape != tensors[name].shape)
@@ -63,10 +58,11 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
     return reasoner.eval(), about | {"config": to_json(config), "trained_up_to": max(lengths)}
 
 
-def _known(stored: dict[str, Any]) -> TrainConfig:
-    """A stored configuration, without running the files that it names: whoever reads weights says which code to run."""
+def _known(stored: dict[str, Any], layer: str) -> tuple[TrainConfig, Reasoner]:
+    """A stored configuration and its reasoner, without running the files that it names: whoever reads weights says which code to run."""
     try:
-        return from_json(TrainConfig, stored | {"load": []}, "config")
+        config = from_json(TrainConfig, stored | {"load": []}, "config")
+        return config, reasoner_of(config, layer)
     except BadInput as error:
         if stored.get("load"):
             raise BadInput(f"{error}; it was trained with --load {' --load '.join(map(str, stored['load']))}") from None
