@@ -15,15 +15,6 @@ from outrange.reasoning.nar.model import Reasoner
 from outrange.reasoning.nar.spec import Probe
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More make tensors as small as these ones slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def softplus(x):
     return log(1 + exp(x))
 

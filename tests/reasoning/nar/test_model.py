@@ -26,15 +26,6 @@ FOLDER = Path(os.environ.get("OUTRANGE_ORACLE", Path(__file__).parents[2] / "ora
 OPTIONS = {"naive_string_matcher": {"length_needle": 2}, "kmp_matcher": {"length_needle": 2}}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More make tensors as small as these ones slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def data(algorithm, size=5, count=4, seed=0, **changes):
     batch = clrs.batch(clrs.sample(algorithm, length=size, count=count, seed=seed, **OPTIONS.get(algorithm, {})))
     return prepare(batch, random_pos=np.random.default_rng(seed), **changes)

@@ -15,15 +15,6 @@ ALGORITHMS = ("bfs", "insertion_sort")
 BATCHES = {name: prepare(clrs.batch(clrs.sample(name, length=4, count=3, seed=1)), random_pos=np.random.default_rng(0)) for name in ALGORITHMS}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More make tensors as small as these ones slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def reasoner(seed=0, dtype=torch.float64):
     return Reasoner({name: samples.spec for name, samples in BATCHES.items()}, ModelConfig(hidden=8), seed=seed, layer="torch").to(dtype)
 

@@ -51,15 +51,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More make tensors as small as these ones slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def toy_spec(without_hints=()):
     spec = {name: Probe("input", *kind) for name, kind in KINDS.items()}
     spec |= {f"{name}_h": Probe("hint", *kind) for name, kind in KINDS.items() if name not in without_hints}

@@ -22,15 +22,6 @@ SPEC = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """More make tensors as small as these ones slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def chunk_of(*lanes, lengths):
     """A chunk from lanes of (sample, step) pairs; ``lengths`` says where samples end. Two nodes; numbers tell sample and step."""
     who, step = np.array(lanes).transpose(2, 1, 0)
