@@ -1,0 +1,1 @@
+"""Small language models, as Hugging Face models: configurations, tokenizers, training."""
