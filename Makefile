@@ -11,6 +11,7 @@ setup: .venv/complete
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	$(BIN)/pyright --version >/dev/null # fetches its program once, so that the tests need no network
+	-$(BIN)/outrange lm fetch # a small pretrained model; tests that look into it are skipped without it
 	touch $@
 
 demo: setup

@@ -1,5 +1,6 @@
 """``outrange demo``: a first look in one command."""
 
+import textwrap
 import time
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from outrange.cli import app
 
 
 def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
-    """Sample traces, read one as text, measure the rate, write a page to open; teach a network bfs in a minute, and score the generalist that ships.
+    """Sample traces, write a page to open; teach a network bfs in a minute, score the generalist that ships; look into a language model's use of positions.
 
     Args:
         out: where to write the page and the run; a run that is there already is not trained again.
@@ -25,9 +26,12 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
         write_text(target, page(clrs.sample("bfs", 8, seed=2)[0]))
     learned = _learn(out / "bfs", quiet=json)
     scores = _generalist(quiet=json)
+    scanned = _scan(out / "scan.html", quiet=json)
     if json:
         questions = {n: {"question": i.question, "answer": i.answer} for n, i in items.items()}
-        app.print_json({"items": questions, "traces_per_second": rates, "page": str(target.resolve()), "learned": learned, "generalist": scores})
+        app.print_json(
+            {"items": questions, "traces_per_second": rates, "page": str(target.resolve()), "learned": learned, "generalist": scores, "scan": scanned}
+        )
         return 0
     for item in items.values():
         print(item.question + item.answer.rstrip("\n") + "\n")
@@ -38,7 +42,8 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
     if scores:
         print("the shipped generalist, one network for all thirty, micro-F1 at 16 / 64 nodes")
         print("  " + " · ".join(f"{name} {by_size[16]:.2f} / {by_size[64]:.2f}" for name, by_size in scores.items()))
-    print("\nnext: outrange nar train dijkstra · outrange nar eval generalist · outrange clrs show dijkstra · outrange papers")
+    print(f"\nwhich rotary frequencies a language model uses\n{scanned}")
+    print("\nnext: outrange nar train dijkstra · outrange nar eval generalist · outrange attention ablate · outrange papers")
     return 0
 
 
@@ -75,6 +80,27 @@ def _generalist(quiet: bool) -> dict[str, dict[int, float]]:
             if not quiet:
                 update(k + 1, len(names))
     return found
+
+
+def _scan(page: Path, quiet: bool) -> str:
+    """What a scan of the small pretrained model says, and where its page is; or why there is none."""
+    from outrange.attention import models
+    from outrange.attention.scan import SHAKESPEARE, scan
+    from outrange.core.atomic import write_text
+    from outrange.core.errors import BadInput
+    from outrange.report import scan as report
+
+    try:
+        opened = models.open_model("smollm2-135m", tell=(lambda said: None) if quiet else print)
+    except BadInput as error:
+        return f"  left out: {error}"
+    with app.progress("scanning", "passes") as update:
+        side = scan(
+            opened, SHAKESPEARE.read_text(encoding="utf-8"), "ten quotations of Shakespeare", limit=256, tell=lambda what, done, total: update(done, total)
+        )
+    story = {"title": opened.name, "subtitle": "how it uses rotary position frequencies", "notes": [], "command": "outrange attention scan", "sides": [side]}
+    write_text(page, report.page(story))
+    return textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ") + f"\nopen: {page.resolve()}"
 
 
 def _rate(name: str, seconds: float = 0.3) -> float:

@@ -1,0 +1,1 @@
+"""How attention uses position: which rotary frequencies a model uses, which heads are positional, and what the theory says."""

@@ -1,0 +1,73 @@
+"""What looking costs: a plain pass over a text beside one with usage, and one with head scores as well.
+
+Time is taken side by side in one process, memory in processes of their own.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import torch
+
+from outrange.attention import models
+from outrange.attention.heads import HeadScores
+from outrange.attention.layout import layout
+from outrange.attention.rope_usage import Usage
+from outrange.attention.tap import tapped
+
+WAYS = ("plain", "usage", "usage and heads")
+
+
+def bench(model: str, tokens: int, rounds: int) -> dict[str, dict[str, float]]:
+    """By way: median ``seconds`` of a pass, ``ratio`` to the plain one of the same round (median), and ``peak_mb`` of a process that makes one pass.
+
+    Args:
+        model: as in ``models.open_model``.
+        tokens: in one window; drawn, since only their number matters.
+        rounds: of all ways in turn, after one that does not count.
+    """
+    opened = models.open_model(model)
+    ids = _ids(opened.model, tokens)
+    times: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(rounds + 1):
+        for way in WAYS:
+            began = time.perf_counter()
+            _pass(opened.model, ids, way)
+            times[way].append(time.perf_counter() - began)
+    found = {}
+    for way in WAYS:
+        ratios = [one / plain for one, plain in zip(times[way][1:], times["plain"][1:], strict=True)]
+        found[way] = {"seconds": statistics.median(times[way][1:]), "ratio": statistics.median(ratios), "peak_mb": _peak(model, tokens, way)}
+    return found
+
+
+def _ids(model: Any, tokens: int) -> torch.Tensor:
+    return torch.randint(10, model.config.get_text_config(decoder=True).vocab_size, (1, tokens), generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def _pass(model: Any, ids: torch.Tensor, way: str) -> None:
+    if way == "plain":
+        model(ids, use_cache=False, logits_to_keep=1)
+        return
+    watchers = [Usage(layout(model))] + ([HeadScores()] if way == WAYS[2] else [])
+    with tapped(model, lambda seen: [watch(seen) for watch in watchers]):  # type: ignore[arg-type, return-value]
+        model(ids, use_cache=False, logits_to_keep=1)
+
+
+def _peak(model: str, tokens: int, way: str) -> float:
+    code = f"from outrange.attention.bench import once; once({model!r}, {tokens}, {way!r}, {torch.get_num_threads()})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def once(model: str, tokens: int, way: str, threads: int) -> None:
+    """One pass in this process; prints its peak memory in MB."""
+    torch.set_num_threads(threads)
+    opened = models.open_model(model)
+    _pass(opened.model, _ids(opened.model, tokens), way)
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))

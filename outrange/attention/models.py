@@ -1,0 +1,183 @@
+"""Opening a language model safely: by a built-in name, from a Hugging Face folder, a GGUF file, or the hub.
+
+Nothing that was stored runs: no pickle, no code that comes with a model, and a GGUF header is bounded before any other reader sees the file. What a model needs
+is estimated before it is loaded, and refused if it does not fit.
+"""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from outrange.core.errors import BadInput, brief
+from outrange.lm import pretrained
+
+BUILT_IN = (pretrained.NAME,)
+Dtype = Literal["float32", "bfloat16", "float16", "float64"]
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+_ROOM = 1.3  # of weights, for what a pass over a text needs beside them
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model ready to be looked at."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+    """None where none came with the model"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is, checked, nothing loaded yet."""
+
+    name: str
+    given: dict[str, Any]
+    """arguments of transformers' ``from_pretrained``"""
+    parameters: int | None
+    has_weights: bool
+
+
+def source(name: str, tell: Told = lambda said: None) -> Source:
+    """Find a model and check what can be checked without loading it.
+
+    Args:
+        name: "smollm2-135m", a folder, a ``.gguf`` file, or "owner/name" on the hub.
+        tell: called with what is being done, where it takes long.
+
+    Raises:
+        BadInput: there is none, or it is not safe to open.
+    """
+    from outrange.attention.gguf_header import read_header
+    from outrange.attention.safe_folder import check_folder
+
+    if name in BUILT_IN:
+        path = pretrained.fetch(tell)
+    else:
+        path = Path(name).expanduser()
+    if path.is_dir():
+        found = check_folder(path)
+        return Source(name, {"pretrained_model_name_or_path": str(path), "local_files_only": True}, found.parameters or None, found.has_weights)
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise BadInput(f"model: {name!r} is a file, but no .gguf file; give a Hugging Face folder, a .gguf file, a name on the hub or {BUILT_IN[0]!r}")
+        given = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name, "local_files_only": True}
+        return Source(name, given, read_header(path).parameters, True)
+    parts = name.split("/")
+    if len(parts) != 2 or not all(part and part.replace("-", "").replace("_", "").replace(".", "").isalnum() and part[0] not in ".-" for part in parts):
+        raise BadInput(f"model: {brief(name)} is neither a file nor a folder nor a name on the hub (owner/name); built in: {', '.join(BUILT_IN)}")
+    return Source(name, {"pretrained_model_name_or_path": name}, None, True)
+
+
+def open_config(name: str, tell: Told = lambda said: None) -> Any:
+    """A model's configuration alone; its weights need not be there."""
+    from transformers import AutoConfig
+
+    with _plainly(name):
+        return AutoConfig.from_pretrained(**source(name, tell).given, trust_remote_code=False)
+
+
+def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: None) -> Opened:
+    """A model with its tokenizer, in evaluation mode, on the CPU or the GPU if there is one.
+
+    Raises:
+        BadInput: there is none, it is not safe to open, or it does not fit into memory.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    at = source(name, tell)
+    if not at.has_weights:
+        raise BadInput(f"model: {name!r} holds a configuration but no weights; `outrange attention layout` needs no more than that")
+    with _plainly(name):
+        config = AutoConfig.from_pretrained(**at.given, trust_remote_code=False)
+        if config.__class__.__name__ != "PreTrainedConfig" and type(config) not in AutoModelForCausalLM._model_mapping:
+            raise BadInput(f"model: {name!r} is a {config.model_type!r} model, which is no decoder of text; allowed are models that predict the next token")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        _refuse_too_large(name, at.parameters or _counted(config), dtype, device)
+        tell("loading")
+        given: dict[str, Any] = at.given if "gguf_file" in at.given else at.given | {"use_safetensors": True}
+        model: Any = AutoModelForCausalLM.from_pretrained(**given, dtype=getattr(torch, dtype), trust_remote_code=False)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(**at.given, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, TypeError):
+            tokenizer = None
+    return Opened(name, model.eval().to(device), tokenizer)
+
+
+def tokens(tokenizer: Any, text: str, limit: int | None = None) -> list[int]:
+    """The token ids of a text behind the model's beginning-of-sequence token, if it has one, at most ``limit`` of them.
+
+    Many tokenizers do not add that token by themselves; without it the first word takes over its part as a sink.
+    """
+    if tokenizer is None:
+        raise BadInput("model: it came without a tokenizer; put tokenizer.json into its folder")
+    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    if not ids:
+        raise BadInput(f"text: {brief(text)} has no tokens; give some words")
+    first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return (first + ids)[:limit]
+
+
+def shown(tokenizer: Any, ids: list[int]) -> list[str]:
+    """Every token as one would read it."""
+    return [tokenizer.decode([one]) or tokenizer.convert_ids_to_tokens(one) for one in ids]
+
+
+def _counted(config: Any) -> int:
+    """How many parameters a configuration's model has; nothing of them is made."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+
+
+def _refuse_too_large(name: str, parameters: int, dtype: Dtype, device: Any) -> None:
+    import torch
+
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()
+    need = int(parameters * _BYTES[dtype] * _ROOM)
+    if need > free:
+        smaller = "; --dtype bfloat16 halves it" if _BYTES[dtype] > 2 else ""
+        raise BadInput(
+            f"model: {name!r} has {parameters / 1e9:.2f} billion parameters, in {dtype} about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free{smaller}"
+        )
+
+
+def _free_memory() -> int:
+    with contextlib.suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@contextlib.contextmanager
+def _plainly(name: str) -> Iterator[None]:
+    """transformers without its chatter, its errors as one sentence."""
+    from huggingface_hub.errors import HfHubHTTPError
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except BadInput:
+        raise
+    except (OSError, ValueError, KeyError, ImportError, TypeError, RuntimeError, HfHubHTTPError) as error:
+        said = " ".join(str(error).split())
+        raise BadInput(f"model: {brief(name)} could not be opened: {said[:240]}") from None
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,208 @@
+"""``outrange attention`` end to end on tiny models in folders, and what it says to bad input."""
+
+import json
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from outrange.cli import main
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "attention"))
+import families
+
+TEXT = "to be or not to be that is the question whether it is nobler in the mind to suffer the slings and arrows of outrageous fortune " * 3
+
+
+def tokenizer(folder, bos=True):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<s>", "</s>", "<unk>", *sorted(set(TEXT.split()))]
+    made = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = dict(pad_token="<pad>", unk_token="<unk>", eos_token="</s>") | ({"bos_token": "<s>"} if bos else {})
+    PreTrainedTokenizerFast(tokenizer_object=made, **special).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("models") / "llama"
+    families.model("llama").save_pretrained(place)
+    tokenizer(place)
+    return place
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def said(capsys, *arguments):
+    code = main(["attention", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_help_loads_no_torch():
+    code = "import sys\nfrom outrange.cli import main\ntry:\n    main(['attention', '--help'])\nexcept SystemExit:\n    pass\nprint('torch' in sys.modules, 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.endswith("False False\n")
+
+
+def test_a_layout_needs_a_configuration_alone(tmp_path, capsys):
+    families.config("smollm3").save_pretrained(tmp_path)
+    code, out, _ = said(capsys, "layout", tmp_path, "--json")
+    groups = json.loads(out)["layouts"]
+    assert code == 0
+    assert [(group["layers"], group["scheme"]) for group in groups] == [([0, 1, 2], "RoPE"), ([3], "NoPE")]
+    code, out, _ = said(capsys, "layout", tmp_path)
+    assert "layers 0-2: RoPE" in out
+    assert "layers 3: NoPE" in out
+
+
+def test_a_scan_writes_a_page_that_holds_what_it_prints(folder, text, tmp_path, capsys):
+    code, out, _ = said(capsys, "scan", folder, "--text", text, "--window", "32", "--out", tmp_path / "page.html", "--json")
+    assert code == 0
+    side = json.loads(out)["sides"][0]
+    page = (tmp_path / "page.html").read_text()
+    story = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, flags=re.S).group(1).replace("\\u003c", "<"))
+    assert side["tokens"] == 78 + 3  # three windows, each behind a first token
+    assert len(side["heads"]) == 16
+    assert story["sides"][0]["heads"][3]["first"] == pytest.approx(side["heads"][3]["first"], rel=1e-3)
+    assert [len(curve["x"]) for curve in side["ablations"]] == [6, 3, 3]
+    assert "https:" not in page.replace("https://www.w3.org", "")
+
+
+def test_two_models_and_two_texts_stand_side_by_side(folder, text, tmp_path, capsys):
+    common = ["--window", "32", "--no-experiments", "--out", tmp_path / "page.html"]
+    code, out, _ = said(capsys, "scan", folder, "--text", text, "--against-text", text, *common)
+    assert code == 0
+    assert out.count("layers 0-3: RoPE") == 2
+    other = tmp_path / "other"
+    families.model("gpt_neox").save_pretrained(other)
+    tokenizer(other)
+    code, out, _ = said(capsys, "scan", folder, "--text", text, "--against-model", other, *common)
+    assert code == 0
+    assert "partial rotary, 0.25 of the head" in out
+
+
+def test_a_model_without_rotation_still_shows_its_heads(text, tmp_path, capsys):
+    from transformers import GPT2Config
+
+    families.built(GPT2Config(vocab_size=96, n_positions=256, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)).save_pretrained(
+        tmp_path / "gpt2"
+    )
+    tokenizer(tmp_path / "gpt2")
+    code, out, _ = said(capsys, "scan", tmp_path / "gpt2", "--text", text, "--window", "32", "--out", tmp_path / "page.html")
+    assert code == 0
+    assert "positions are added, not rotated" in out
+    assert "previous  L" in out
+    code, _, err = said(capsys, "ablate", tmp_path / "gpt2", "--text", text, "--tokens", "32")
+    assert code == 2
+    assert "turns nothing by position" in err
+
+
+def test_a_tokenizer_without_a_first_token_is_read_as_it_is(text, tmp_path, capsys):
+    families.model("gpt_neox").save_pretrained(tmp_path / "neox")
+    tokenizer(tmp_path / "neox", bos=False)
+    code, out, _ = said(capsys, "scan", tmp_path / "neox", "--text", text, "--window", "32", "--no-experiments", "--out", tmp_path / "p.html", "--json")
+    assert code == 0
+    assert json.loads(out)["sides"][0]["tokens"] == 64  # what is left after two windows is too short
+
+
+def test_ablations_print_perplexity_and_the_scores_of_heads(folder, text, capsys):
+    code, out, _ = said(capsys, "ablate", folder, "--text", text, "--pairs", "lowest:2", "all", "--kind", "remove", "--heads", "L0H1", "--json")
+    rows = json.loads(out)["results"]
+    assert code == 0
+    assert [row["pairs"] for row in rows] == ["", "lowest:2", "all"]
+    assert rows[0]["L0H1"] != rows[2]["L0H1"]
+    code, out, _ = said(capsys, "ablate", folder, "--text", text)
+    assert "perplexity" in out
+
+
+def test_a_converted_model_is_a_folder_that_shows_its_new_layout(folder, tmp_path, capsys):
+    out = tmp_path / "converted"
+    assert said(capsys, "convert", folder, out, "--p", "0.5")[0] == 0
+    code, printed, _ = said(capsys, "layout", out)
+    assert code == 0
+    assert "0.5-p-RoPE" in printed
+    code, _, err = said(capsys, "convert", folder, out)
+    assert code == 2
+    assert "is there already" in err
+
+
+def test_theorems_print_claim_bound_and_measurement(capsys):
+    code, out, _ = said(capsys, "theorems", "--dtypes", "float64", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert all(one["holds"] and one["bound"] and one["measured"] for one in found)
+
+
+def with_code(folder):
+    held = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(held | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
+    (folder / "evil.py").write_text("raise SystemExit('ran')")
+
+
+def test_bad_models_are_refused_in_one_sentence(folder, text, tmp_path, capsys):
+    families.model("llama").save_pretrained(tmp_path / "code")
+    with_code(tmp_path / "code")
+    families.config("llama").save_pretrained(tmp_path / "bare")
+    (tmp_path / "crafted.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<IIQ", 9, 4, 1 << 62))
+    (tmp_path / "weights.bin").write_bytes(b"x")
+    families.model("llama").save_pretrained(tmp_path / "silent")
+    bad = {
+        tmp_path / "code": "auto_map",
+        tmp_path / "bare": "no weights",
+        tmp_path / "crafted.gguf": "not a usable GGUF file",
+        tmp_path / "weights.bin": "no .gguf file",
+        tmp_path / "silent": "without a tokenizer",
+        "nowhere": "neither a file nor a folder",
+        "../x/y": "neither a file nor a folder",
+    }
+    capsys.readouterr()
+    for model, words in bad.items():
+        code, out, err = said(capsys, "scan", model, "--text", text, "--out", tmp_path / "p.html")
+        assert (code, out) == (2, ""), model
+        assert err.replace("loading\n", "").count("\n") == 1, err
+        assert words in err
+    assert not (tmp_path / "p.html").exists()
+
+
+def test_a_model_larger_than_memory_is_refused_before_it_is_loaded(folder, text, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("outrange.attention.models._free_memory", lambda: 100_000)
+    code, _, err = said(capsys, "scan", folder, "--text", text, "--out", tmp_path / "p.html")
+    assert code == 2
+    assert "--dtype bfloat16 halves it" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["scan", "--window", "4"], "window: 4 is not allowed"),
+        (["scan", "--window", "999999"], "window: 999999"),
+        (["scan", "--tokens", "5"], "needs at least 16"),
+        (["scan", "--against-model", "x", "--against-text", "y"], "two models or two texts"),
+        (["ablate", "--pairs", "lowest:99"], "pairs: 'lowest:99'"),
+        (["ablate", "--kind", "remove", "--heads", "L9H9"], "head: 'L9H9'"),
+        (["ablate", "--heads", "L0H0"], "several may share".replace("several", "several heads")),
+        (["theorems", "--dtypes", "int8"], "int8"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_sentence(arguments, words, folder, text, tmp_path, capsys):
+    group, *rest = arguments
+    given = [] if group == "theorems" else [folder, "--text", text]
+    code, out, err = said(capsys, group, *given, *rest, *(["--out", tmp_path / "p.html"] if group == "scan" else []))
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_a_text_that_is_not_utf_8_or_not_there_is_named(folder, tmp_path, capsys):
+    (tmp_path / "latin").write_bytes(b"caf\xe9 au lait")
+    assert "not UTF-8 at byte 3" in said(capsys, "scan", folder, "--text", tmp_path / "latin")[2]
+    assert "cannot be read" in said(capsys, "scan", folder, "--text", tmp_path / "absent")[2]
