@@ -13,6 +13,8 @@ COMMANDS = [
     *(("clrs", command) for command in ("list", "show", "check", "export", "bench")),
     *(("nar", command) for command in ("train", "eval", "curve", "export", "bench")),
     *(("run", command) for command in ("list", "show", "resume", "verify")),
+    *(("lm", command) for command in ("fetch", "text", "train", "eval", "export", "compare")),
+    *(("attention", command) for command in ("scan", "layout", "ablate", "theorems", "convert", "bench")),
     *(("text", command) for command in ("show", "export", "score")),
 ]
 PAGE = Path(__file__).with_name("cli.md")

@@ -12,6 +12,7 @@ GROUPS = {
     "clrs": "CLRS-30 execution traces: list, show, check, export, bench",
     "nar": "the neural algorithmic reasoner: train, eval, curve, export, bench",
     "text": "CLRS-Text questions and answers: show, export, score",
+    "lm": "small language models: train, eval, compare rotary schemes, fetch a pretrained one",
     "attention": "how a language model uses position: scan, layout, ablate, theorems, convert",
     "run": "runs: list, show, resume, verify",
 }

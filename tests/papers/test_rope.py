@@ -1,0 +1,101 @@
+"""The claims of the RoPE paper: their judges on made-up measurements, their structure, and the statements run."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from outrange.papers import paper, reproduce
+from outrange.papers import rope as r
+from outrange.papers.claims import SCALES
+
+PAPER = paper("rope")
+STATEMENTS = ("any-distance", "no-decay", "nope-cannot", "rope-can", "slow-not-robust", "three-encodings")
+
+
+def test_importing_the_claims_loads_no_torch():
+    code = "import sys; from outrange.papers import paper; paper('rope'); print('torch' in sys.modules, 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False False\n"
+
+
+def test_claims_have_names_that_fit_the_list_and_run_at_every_scale():
+    names = [c.name for c in PAPER.claims]
+    assert len(set(names)) == len(names)
+    for claim in PAPER.claims:
+        assert re.fullmatch("[a-z-]{1,23}", claim.name)
+        assert set(claim.scales) == set(SCALES)
+        assert claim.statement and claim.place and claim.published
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_statements_are_shown_with_two_seeds(name):
+    assert reproduce(PAPER, PAPER.claim(name), "laptop", 2).verdict == "shown"
+
+
+def test_a_single_wrong_distance_contradicts():
+    assert r.judge_any_distance({"right": [1.0, 0.8], "runner-up": [0.9, 0.9]})[0] == "contradicted"
+
+
+def test_a_spread_that_shrinks_contradicts_no_decay():
+    fine = {"mean in standard errors": [2.0], "least deviation": [0.99], "largest deviation": [1.01]}
+    assert r.judge_no_decay(fine)[0] == "shown"
+    assert r.judge_no_decay(fine | {"least deviation": [0.5]})[0] == "contradicted"
+    assert r.judge_no_decay(fine | {"mean in standard errors": [4.5]})[0] == "contradicted"
+
+
+def test_unequal_weights_on_equal_tokens_contradict():
+    assert r.judge_one_nope({"difference": [0.1], "largest weight": [0.4]})[0] == "contradicted"
+
+
+def test_a_weight_that_does_not_grow_to_one_contradicts():
+    rows = {f"{name} at |psi|^2 = {norm}": [value] for name in ("diagonal", "previous") for norm, value in ((10, 0.2), (100, 0.9), (1000, 0.9999))}
+    assert r.judge_positional(rows)[0] == "shown"
+    assert r.judge_positional(rows | {"previous at |psi|^2 = 1000": [0.95]})[0] == "contradicted"
+    assert r.judge_positional(rows | {"diagonal at |psi|^2 = 100": [0.1]})[0] == "contradicted"
+
+
+def test_a_channel_that_outlives_its_prediction_contradicts():
+    rows = {"fails at, theta 10000": [100.0], "predicted, theta 10000": [100.0]}
+    assert r.judge_slow(rows)[0] == "shown"
+    assert r.judge_slow(rows | {"fails at, theta 10000": [float("inf")]})[0] == "contradicted"
+
+
+def test_table_one_needs_all_three_rows():
+    rows = {
+        f"{n} {what}": [v] for n, p, f in (("NoPE", 0.1, 0), ("RoPE", 1.0, 1), ("0.75-p-RoPE", 1.0, 0)) for what, v in (("previous", p), ("fails", float(f)))
+    }
+    assert r.judge_table(rows)[0] == "shown"
+    for name in rows:
+        assert r.judge_table(rows | {name: [1 - rows[name][0]]})[0] == "contradicted", name
+
+
+def preferred(q, k, v, layers=1.0):
+    quarters = {f"{name} quarter {m + 1}": [share] for name, shares in (("q", q), ("k", k), ("v", v)) for m, share in enumerate(shares)}
+    return quarters | {f"{name} layers": [layers] for name in "qkv"}
+
+
+def test_low_frequencies_are_preferred_only_if_values_have_none_and_layers_agree():
+    slow, even, fast = (0.18, 0.22, 0.29, 0.31), (0.25,) * 4, (0.4, 0.3, 0.2, 0.1)
+    assert r.judge_preferred(preferred(slow, slow, even))[0] == "shown"
+    assert r.judge_preferred(preferred(slow, slow, slow))[0] == "partly"
+    assert r.judge_preferred(preferred(slow, slow, even, layers=0.5))[0] == "partly"
+    assert r.judge_preferred(preferred(fast, slow, even))[0] == "not at this scale"
+
+
+def test_positional_heads_elsewhere_are_partly_what_the_paper_says():
+    rows = {"positional heads": [10.0], "in the first or last two layers": [0.8], "top quarter, positional": [0.2], "top quarter, others": [0.1]}
+    assert r.judge_where(rows)[0] == "shown"
+    assert r.judge_where(rows | {"in the first or last two layers": [0.2]})[0] == "partly"
+    assert r.judge_where(rows | {"top quarter, positional": [0.1]})[0] == "not at this scale"
+
+
+def test_heads_that_keep_their_score_without_fast_frequencies_are_not_what_the_paper_says():
+    assert r.judge_carries({"without the fastest quarter": [0.1], "without the slowest quarter": [1.0], "heads": [6.0]})[0] == "shown"
+    assert r.judge_carries({"without the fastest quarter": [0.9], "without the slowest quarter": [1.0], "heads": [6.0]})[0] == "partly"
+
+
+def test_conversion_is_shown_if_slow_rotation_costs_little_and_fast_much():
+    rows = {"RoPE": [20.0], "0.75-p-RoPE": [20.5], "0.75 reversed": [200.0]}
+    assert r.judge_converted(rows)[0] == "shown"
+    assert r.judge_converted(rows | {"0.75-p-RoPE": [30.0]})[0] == "partly"
