@@ -38,31 +38,32 @@ class Ablation:
 
     def chosen(self, layout: LayerLayout) -> Tensor:
         """Indices of the layer's pairs."""
-        return torch.tensor(choose(self.pairs, len(layout.pairs)), dtype=torch.long)
+        return torch.tensor(choose(self.pairs, layout.turning, len(layout.pairs)), dtype=torch.long)
 
 
-def choose(pairs: str, count: int) -> list[int]:
-    """The pairs that a text names, of ``count``.
+def choose(pairs: str, count: int, total: int | None = None) -> list[int]:
+    """The pairs that a text names, of ``count`` that turn; "all", and numbers, also reach those that do not, ``total`` with them.
 
     Raises:
         BadInput: it names none, or one that is not there.
     """
     found: list[int] = []
+    total = count if total is None else total
     for part in pairs.replace(" ", "").split(","):
         named = re.fullmatch(r"(lowest|highest|quarter):([0-9]{1,5})(%?)", part)
         numbers = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
         if part == "all":
-            chosen = range(count)
+            chosen = range(total)
         elif named and named[1] == "quarter" and 1 <= int(named[2]) <= 4 and not named[3]:
             chosen = range((int(named[2]) - 1) * count // 4, int(named[2]) * count // 4)
         elif named and named[1] != "quarter" and int(named[2]) <= (100 if named[3] else count):
             some = int(named[2]) * count // 100 if named[3] else int(named[2])
             chosen = range(some) if named[1] == "highest" else range(count - some, count)
-        elif numbers and int(numbers[1]) <= int(numbers[2] or numbers[1]) < count:
+        elif numbers and int(numbers[1]) <= int(numbers[2] or numbers[1]) < total:
             chosen = range(int(numbers[1]), int(numbers[2] or numbers[1]) + 1)
         else:
             raise BadInput(
-                f"pairs: {brief(part)} is not allowed; write lowest:N, highest:N (or N%), quarter:1..4, all, or numbers in 0..{count - 1} such as 22-25"
+                f"pairs: {brief(part)} is not allowed; write lowest:N, highest:N (or N%), quarter:1..4, all, or numbers in 0..{total - 1} such as 22-25"
             )
         found += [m for m in chosen if m not in found]
     return sorted(found)

@@ -3,12 +3,14 @@
 Time is taken side by side in one process, memory in processes of their own.
 """
 
+import contextlib
 import json
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,17 +48,24 @@ def bench(model: str, tokens: int, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def _ids(model: Any, tokens: int) -> torch.Tensor:
-    return torch.randint(10, model.config.get_text_config(decoder=True).vocab_size, (1, tokens), generator=torch.Generator().manual_seed(0))
+    return torch.randint(10, model.config.get_text_config(decoder=True).vocab_size, (1, tokens), generator=torch.Generator().manual_seed(0)).to(model.device)
 
 
 @torch.no_grad()
 def _pass(model: Any, ids: torch.Tensor, way: str) -> None:
     if way == "plain":
         model(ids, use_cache=False, logits_to_keep=1)
+        _wait(model)
         return
     watchers = [Usage(layout(model))] + ([HeadScores()] if way == WAYS[2] else [])
     with tapped(model, lambda seen: [watch(seen) for watch in watchers]):  # type: ignore[arg-type, return-value]
         model(ids, use_cache=False, logits_to_keep=1)
+    _wait(model)
+
+
+def _wait(model: Any) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def _peak(model: str, tokens: int, way: str) -> float:
@@ -69,5 +78,13 @@ def once(model: str, tokens: int, way: str, threads: int) -> None:
     """One pass in this process; prints its peak memory in MB."""
     torch.set_num_threads(threads)
     opened = models.open_model(model)
+    with contextlib.suppress(OSError):  # the pass's own peak, not that of loading, where the system can tell them apart
+        Path("/proc/self/clear_refs").write_text("5")
     _pass(opened.model, _ids(opened.model, tokens), way)
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    if opened.model.device.type == "cuda":
+        print(json.dumps(torch.cuda.max_memory_allocated() / 2**20))
+        return
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(OSError, StopIteration):
+        peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    print(json.dumps(peak / 1024))

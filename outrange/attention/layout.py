@@ -22,12 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from outrange.attention.tap import Seen, attention_modules, tapped
+import outrange.lm.rotary  # noqa: F401 - registers the rope types of our own
+from outrange.attention.tap import Seen, attention_modules, decoder, tapped
 from outrange.core.errors import BadInput
 
-_DISTANCES = (1, 32, 1023)  # fast pairs show at the first, slow ones at the last
+_DISTANCES = (1, 32, 1023, 131_071)  # fast pairs show at the first, slow ones at the last
 _FARTHEST = 1 << 17
-_STILL = 1e-5  # radians over the last of these distances below which a pair does not turn; the slowest pairs in use turn by 1e-4
+_STILL = 1e-5  # radians over the last of these distances below which a pair does not turn: 1e-10 a token, of a base of 1e10
+_BY_LENGTH = ("dynamic", "longrope")  # rope types whose frequencies are others beyond the trained length
 _FIRST_ID = 3  # below are padding, beginning and end
 
 
@@ -112,7 +114,10 @@ def layout(model_or_config: Any) -> Layout:
     if model is not None:
         _same_frequencies(standing, model)
     length = int(getattr(config, "max_position_embeddings", 0) or 0) or 2048
-    distances = tuple(n for n in _DISTANCES if n < length)
+    settings = [value for value in (getattr(config, "rope_parameters", None) or {}).values() if isinstance(value, dict)]
+    types = {str(one.get("rope_type")) for one in [*settings, getattr(config, "rope_parameters", None) or {}]}
+    bounded = not getattr(config, "rope_parameters", None) or types & {*_BY_LENGTH}  # a table of learned positions ends; angles do not
+    distances = tuple(n for n in _DISTANCES if n < length or not bounded)
     near, far = _queries(standing, ids, (0, *distances)), _queries(standing, ids, (0, min(length, _FARTHEST) - 1))
     attending = attention_modules(standing)
     return Layout(family, {index: _describe(config, attending[index], distances, near[index], far[index], min(length, _FARTHEST) - 1) for index in near})
@@ -163,7 +168,7 @@ def _stand_in(config: Any) -> tuple[nn.Module, Tensor]:
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
             model = AutoModelForCausalLM.from_config(small, attn_implementation="eager")
-    except (ValueError, KeyError, TypeError, RuntimeError, AttributeError, AssertionError, OSError) as error:
+    except Exception as error:  # whatever a configuration's own code raises
         raise BadInput(
             f"model: no stand-in of a {getattr(config, 'model_type', '?')!r} configuration can be built: {' '.join(str(error).split())[:200]}"
         ) from None
@@ -177,11 +182,10 @@ def _stand_in(config: Any) -> tuple[nn.Module, Tensor]:
 
 def _same_frequencies(standing: nn.Module, model: nn.Module) -> None:
     """Give the stand-in the frequencies that a model has now."""
-    found = {name.rsplit(".", 1)[-1]: buffer for name, buffer in model.named_buffers() if name.endswith("inv_freq") and buffer is not None}
-    for name, buffer in standing.named_buffers():
-        held = found.get(name.rsplit(".", 1)[-1])
-        if name.endswith("inv_freq") and held is not None and held.shape == buffer.shape and not held.is_meta:
-            buffer.copy_(held)
+    found = {name: buffer for name, buffer in decoder(model).named_buffers() if name.endswith("inv_freq") and not buffer.is_meta}
+    for name, buffer in decoder(standing).named_buffers():
+        if name in found and found[name].shape == buffer.shape:
+            buffer.copy_(found[name])
 
 
 def _queries(model: Any, ids: Tensor, positions: Sequence[int]) -> dict[int, tuple[Tensor, Tensor]]:
@@ -200,9 +204,12 @@ def _queries(model: Any, ids: Tensor, positions: Sequence[int]) -> dict[int, tup
             raise BadInput("model: its stand-in has too small a vocabulary; models of this kind cannot be described")
         given: dict[str, Any] = dict(position_ids=at, attention_mask=torch.ones_like(tokens), use_cache=False)
         try:
-            model(tokens, **given)
-        except RuntimeError:  # some kernels, of mixtures of experts for one, know no float64
-            model.float()(tokens, **given)
+            try:
+                model(tokens, **given)
+            except RuntimeError:  # some kernels, of mixtures of experts for one, know no float64
+                model.float()(tokens, **given)
+        except Exception as error:  # of a family's own code
+            raise BadInput(f"model: a stand-in of its kind does not run: {' '.join(str(error).split())[:200]}") from None
     if not found:
         raise BadInput("model: no attention was seen in its stand-in; models of this kind cannot be described")
     return found

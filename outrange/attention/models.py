@@ -15,6 +15,8 @@ from typing import Any, Literal
 from outrange.core.errors import BadInput, brief
 from outrange.lm import pretrained
 
+_CGROUP = Path("/sys/fs/cgroup")
+
 BUILT_IN = (pretrained.NAME,)
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -41,6 +43,7 @@ class Source:
     """arguments of transformers' ``from_pretrained``"""
     parameters: int | None
     has_weights: bool
+    has_tokenizer: bool = True
 
 
 def source(name: str, tell: Told = lambda said: None) -> Source:
@@ -62,7 +65,9 @@ def source(name: str, tell: Told = lambda said: None) -> Source:
         path = Path(name).expanduser()
     if path.is_dir():
         found = check_folder(path)
-        return Source(name, {"pretrained_model_name_or_path": str(path), "local_files_only": True}, found.parameters or None, found.has_weights)
+        return Source(
+            name, {"pretrained_model_name_or_path": str(path), "local_files_only": True}, found.parameters or None, found.has_weights, found.has_tokenizer
+        )
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise BadInput(f"model: {name!r} is a file, but no .gguf file; give a Hugging Face folder, a .gguf file, a name on the hub or {BUILT_IN[0]!r}")
@@ -102,11 +107,12 @@ def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: No
         _refuse_too_large(name, at.parameters or _counted(config), dtype, device)
         tell("loading")
         given: dict[str, Any] = at.given if "gguf_file" in at.given else at.given | {"use_safetensors": True}
-        model: Any = AutoModelForCausalLM.from_pretrained(**given, dtype=getattr(torch, dtype), trust_remote_code=False)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(**at.given, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError):
-            tokenizer = None
+        model: Any
+        model, came = AutoModelForCausalLM.from_pretrained(**given, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True)
+        if came["missing_keys"]:  # transformers would go on with random numbers in their place
+            names = sorted(came["missing_keys"])
+            raise BadInput(f"model: {brief(name)} lacks {len(names)} of the weights that its configuration names, e.g. {names[0]}; get the files again")
+        tokenizer = AutoTokenizer.from_pretrained(**at.given, trust_remote_code=False) if at.has_tokenizer else None
     return Opened(name, model.eval().to(device), tokenizer)
 
 
@@ -142,7 +148,9 @@ def _counted(config: Any) -> int:
 def _refuse_too_large(name: str, parameters: int, dtype: Dtype, device: Any) -> None:
     import torch
 
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()
+    free = _free_memory()
+    if device.type == "cuda":  # it passes through the one memory into the other
+        free = min(free, torch.cuda.mem_get_info(device)[0])
     need = int(parameters * _BYTES[dtype] * _ROOM)
     if need > free:
         smaller = "; --dtype bfloat16 halves it" if _BYTES[dtype] > 2 else ""
@@ -152,6 +160,14 @@ def _refuse_too_large(name: str, parameters: int, dtype: Dtype, device: Any) -> 
 
 
 def _free_memory() -> int:
+    """What the system has, or what a container may still take."""
+    free = _system_memory()
+    with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+        free = min(free, int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text()))
+    return free
+
+
+def _system_memory() -> int:
     with contextlib.suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
         for line in file:
             if line.startswith("MemAvailable:"):
@@ -162,7 +178,6 @@ def _free_memory() -> int:
 @contextlib.contextmanager
 def _plainly(name: str) -> Iterator[None]:
     """transformers without its chatter, its errors as one sentence."""
-    from huggingface_hub.errors import HfHubHTTPError
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -174,7 +189,9 @@ def _plainly(name: str) -> Iterator[None]:
             yield
     except BadInput:
         raise
-    except (OSError, ValueError, KeyError, ImportError, TypeError, RuntimeError, HfHubHTTPError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a file's contents make the libraries raise
         said = " ".join(str(error).split())
         raise BadInput(f"model: {brief(name)} could not be opened: {said[:240]}") from None
     finally:

@@ -78,6 +78,8 @@ def scan(
                 model(one.to(model.device), use_cache=False, logits_to_keep=1)
             tell("reading", k + 1, len(read))
         patterns = _patterns(opened, read[0][:, :_PATTERN])
+    if scores.layers.keys() != found.layers.keys():
+        raise BadInput(f"model: {len(scores.layers)} layers were seen to attend, and its layout has {len(found.layers)}; models of this kind cannot be scanned")
     heads = _heads(found, usage, scores)
     config = model.config.get_text_config(decoder=True)
     count, kv = config.num_attention_heads, getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -178,7 +180,7 @@ def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tenso
 
 def _curves(model: Any, found: Layout, read: list[Tensor], tell: Told) -> list[dict[str, Any]]:
     """Perplexity without the slowest or the fastest frequencies, as far as both can be told from each other."""
-    count = max(len(one.pairs) for one in found.layers.values())
+    count = max(one.turning for one in found.layers.values())
     plain = perplexity(model, read)
     curves, done = [], 0
     tries = [

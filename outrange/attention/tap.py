@@ -74,21 +74,37 @@ Watch = Callable[[Seen], None]
 Edit = Callable[[Seen], tuple[Tensor, Tensor]]
 
 
+#: What models outside transformers' attention interface do with positions, so that a refusal can say it.
+_OTHERS = {"bloom": "ALiBi: distances are added to logits", "mpt": "ALiBi: distances are added to logits", "falcon": "rotary or ALiBi, by code of its own"}
+_OTHERS |= {"gptj": "rotary, by code of its own", "codegen": "rotary, by code of its own"}
+
+
+def decoder(model: Any) -> nn.Module:
+    """The part of a model that reads text; of one that sees or hears as well, without the rest."""
+    found = model.get_decoder() if hasattr(model, "get_decoder") else None
+    return found if isinstance(found, nn.Module) else model
+
+
 def attention_modules(model: nn.Module) -> dict[int, nn.Module]:
-    """A model's self-attention layers by index.
+    """The self-attention layers of a model's decoder by index.
 
     Raises:
         BadInput: its attention does not go through transformers' interface.
     """
     found: dict[int, nn.Module] = {}
-    for module in model.modules():
+    for module in decoder(model).modules():
         source = sys.modules.get(type(module).__module__)
         index = getattr(module, "layer_idx", None)
         attends = "attention" in type(module).__name__.lower() and hasattr(source, "ALL_ATTENTION_FUNCTIONS")
         if attends and isinstance(index, int) and (hasattr(module, "scaling") or hasattr(module, "head_dim")):
             found.setdefault(index, module)
     if not found:
-        raise BadInput(f"model: the attention of {type(model).__name__} cannot be watched; it must go through transformers' attention interface")
+        family = getattr(getattr(model, "config", None), "model_type", "")
+        what = f" (it has {_OTHERS[family]})" if family in _OTHERS else ""
+        raise BadInput(
+            f"model: the attention of {type(model).__name__} cannot be watched{what}; it must go through transformers' attention interface; "
+            "its perplexity can be had from `outrange.attention.ablate.perplexity`"
+        )
     return dict(sorted(found.items()))
 
 

@@ -76,6 +76,7 @@ def scan(
     from outrange.core.atomic import writable, write_text
     from outrange.report.scan import page
 
+    _at_least(tokens, 16, zero=True)
     texts = [text] if not against_text else [text, against_text]
     named = [(model, one) for one in texts]
     if against_model:
@@ -88,6 +89,7 @@ def scan(
     sides, opened = [], None
     for name, one in named:
         if opened is None or opened.name != name:
+            opened = None  # the first need not fit beside the second
             opened = models.open_model(name, dtype, _said)
         title = "ten quotations of Shakespeare" if one is None else one.name
         with app.progress(f"{name}, {title}", "windows") as update:
@@ -97,7 +99,7 @@ def scan(
     story = {
         "title": title,
         "subtitle": "how it uses rotary position frequencies",
-        "notes": _notes(sides),
+        "notes": notes_of(sides),
         "command": app.command_line(app.typed("attention")),
         "sides": sides,
     }
@@ -141,6 +143,7 @@ def ablate(
     from outrange.attention.layout import layout as read
     from outrange.attention.scan import SHAKESPEARE, windows
 
+    _at_least(tokens, 16)
     opened = models.open_model(model, dtype, _said)
     found = read(opened.model)
     if not found.rotates:
@@ -210,20 +213,21 @@ def convert(
         kind: p-rope keeps the fastest; reversed the slowest; partial squeezes a whole spectrum into p of the pairs.
     """
     from outrange.attention import models
-    from outrange.core.atomic import rename, writable
+    from outrange.core.atomic import writable
     from outrange.lm.rotary import convert as change
+    from outrange.lm.text import beside
 
     if out.exists():
         raise BadInput(f"out: {str(out)!r} is there already; give a new folder")
     opened = models.open_model(model, "float32", _said)
     changed: Any = change(opened.model, p, kind)
-    partial = out.with_name(f".{out.name}.partial")
-    with writable("out", out):
+    with writable("out", out), beside(out) as partial:
         changed.save_pretrained(partial)
         if opened.tokenizer is not None:
             opened.tokenizer.save_pretrained(partial)
-        rename(partial, out)
     print(f"{out}: {changed.config.rope_parameters}")
+    if kind in ("reversed", "partial"):
+        print("its rope type is one of this package: `import outrange.lm.rotary` before from_pretrained opens it")
     return 0
 
 
@@ -248,6 +252,11 @@ def bench(model: Model = "smollm2-135m", tokens: tuple[int, ...] = (512, 2048), 
                 f"  {way:<16} {one['seconds']:8.2f} s  x {one['ratio']:.2f}   peak {one['peak_mb']:,.0f} MB  x {one['peak_mb'] / ways['plain']['peak_mb']:.2f}"
             )
     return 0
+
+
+def _at_least(tokens: int, least: int, zero: bool = False) -> None:
+    if tokens < least and not (zero and tokens == 0):
+        raise BadInput(f"tokens: {tokens} is not allowed; it must be at least {least}{', or 0 for all' if zero else ''}")
 
 
 def _said(what: str) -> None:
@@ -282,7 +291,7 @@ def _tokens(frequency: float) -> str:
     return f"{6.283185307179586 / frequency:,.0f}"
 
 
-def _notes(sides: list[dict[str, Any]]) -> list[str]:
+def notes_of(sides: list[dict[str, Any]]) -> list[str]:
     found = ["Means over keys take all earlier tokens but the first, also those that a sliding window hides."]
     if any(side["model"] == "smollm2-135m" for side in sides):
         found.append("smollm2-135m: SmolLM2-135M-Instruct from four-bit weights (Q4_1), so numbers differ a little from the original checkpoint's.")

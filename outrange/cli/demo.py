@@ -86,6 +86,7 @@ def _scan(page: Path, quiet: bool) -> str:
     """What a scan of the small pretrained model says, and where its page is; or why there is none."""
     from outrange.attention import models
     from outrange.attention.scan import SHAKESPEARE, scan
+    from outrange.cli.attention import notes_of
     from outrange.core.atomic import write_text
     from outrange.core.errors import BadInput
     from outrange.report import scan as report
@@ -98,7 +99,13 @@ def _scan(page: Path, quiet: bool) -> str:
         side = scan(
             opened, SHAKESPEARE.read_text(encoding="utf-8"), "ten quotations of Shakespeare", limit=256, tell=lambda what, done, total: update(done, total)
         )
-    story = {"title": opened.name, "subtitle": "how it uses rotary position frequencies", "notes": [], "command": "outrange attention scan", "sides": [side]}
+    story = {
+        "title": opened.name,
+        "subtitle": "how it uses rotary position frequencies",
+        "notes": notes_of([side]),
+        "command": "outrange attention scan",
+        "sides": [side],
+    }
     write_text(page, report.page(story))
     return textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ") + f"\nopen: {page.resolve()}"
 

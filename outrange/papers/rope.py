@@ -11,7 +11,7 @@ from typing import Any
 
 from outrange.papers.claims import Claim, Measurements, Paper
 
-SMALL, LARGE = dict(model="smollm2-135m", tokens=400), dict(model="google/gemma-7b", tokens=4_000)
+SMALL, LARGE = dict(model="smollm2-135m", tokens=400), dict(model="google/gemma-7b", tokens=500)
 
 
 def at_any_distance(seed: int, distances: tuple[int, ...], length: int) -> dict[str, float]:
@@ -67,7 +67,7 @@ def slow_channels(seed: int, thetas: tuple[float, ...]) -> dict[str, float]:
 
 
 def three_encodings(seed: int) -> dict[str, float]:
-    """Table 1: the weight of a positional head, and whether the slowest channel fails within 32k tokens (1) or not (0)."""
+    """Table 1: the weight of a positional head, and whether the slowest channel fails within 131,072 tokens (1) or not (0)."""
     from outrange.attention.theorems import encoding
 
     result = {}
@@ -116,6 +116,8 @@ def where_positional(seed: int, model: str, tokens: int) -> dict[str, float]:
 def what_carries(seed: int, model: str, tokens: int) -> dict[str, float]:
     """The clearest positional heads without their fastest and without their slowest quarter: what is left of their score, on average."""
     found = _looked(model, tokens, experiments=True)["head_ablations"]
+    if not found:
+        return {"without the fastest quarter": 1.0, "without the slowest quarter": 1.0, "heads": 0.0}
     left = [[quarter / h["untouched"] for quarter in h["quarters"]] for h in found]
     return {
         "without the fastest quarter": statistics.fmean(q[0] for q in left),
@@ -221,6 +223,8 @@ def judge_where(values: Measurements) -> tuple[str, str]:
 def judge_carries(values: Measurements) -> tuple[str, str]:
     m = _means(values)
     fast, slow = m["without the fastest quarter"], m["without the slowest quarter"]
+    if not m["heads"]:
+        return "not at this scale", "the model has no positional heads"
     return _judge(
         fast < 0.3 and slow > 0.8,
         f"{m['heads']:.0f} heads keep {fast:.0%} of their score without the fastest quarter, {slow:.0%} without the slowest",

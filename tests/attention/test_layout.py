@@ -5,7 +5,7 @@ import torch
 from families import FAMILIES, built, config, ids, model
 
 from outrange.attention.layout import layout
-from outrange.attention.tap import tapped
+from outrange.attention.tap import attention_modules, tapped
 from outrange.core.errors import BadInput
 from outrange.lm.config import Rotary
 from outrange.lm.rotary import convert, frequencies, parameters
@@ -139,3 +139,28 @@ def test_reading_a_layout_leaves_the_random_state_and_the_model_alone():
         layout(watched)
         assert torch.equal(watched(tokens).logits, logits)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("theta", "head_dim", "length"), [(2.8e9, 128, 1 << 20), (500_000.0, 32, 32), (1e7, 32, 32)])
+def test_rope_with_very_slow_pairs_is_still_rope(theta, head_dim, length):
+    settings = config("llama", hidden_size=4 * head_dim, max_position_embeddings=length, rope_parameters=parameters(Rotary(theta=theta)))
+    assert {one.scheme for one in layout(settings).layers.values()} == {"RoPE"}
+
+
+def test_frequencies_of_modules_apart_are_not_mixed_up():
+    """A second holder of frequencies, as of a part that sees pictures, changes nothing."""
+    watched = model("llama")
+    watched.vision = torch.nn.Module()
+    watched.vision.register_buffer("inv_freq", torch.full((8,), 0.5), persistent=False)
+    assert layout(watched).layers[0].frequencies == pytest.approx(layout(watched.config).layers[0].frequencies)
+
+
+def test_a_model_that_sees_as_well_is_watched_where_it_reads():
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    sizes = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        both = Gemma3ForConditionalGeneration(Gemma3Config(text_config=config("gemma3").to_dict(), vision_config=sizes, mm_tokens_per_image=4)).eval()
+    assert {type(module).__name__ for module in attention_modules(both).values()} == {"Gemma3Attention"}
+    assert len(layout(both).layers) == 6

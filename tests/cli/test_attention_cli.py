@@ -174,6 +174,36 @@ def test_bad_models_are_refused_in_one_sentence(folder, text, tmp_path, capsys):
     assert not (tmp_path / "p.html").exists()
 
 
+def test_weights_that_are_missing_are_not_made_up(folder, text, tmp_path, capsys):
+    families.model("llama").save_pretrained(tmp_path / "half")
+    tokenizer(tmp_path / "half")
+    path = tmp_path / "half" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 5}))
+    code, _, err = said(capsys, "scan", tmp_path / "half", "--text", text, "--out", tmp_path / "p.html")
+    assert code == 2
+    assert "lacks 9 of the weights" in err
+
+
+@pytest.mark.parametrize("broken", [{"hidden_size": "abc"}, {"num_attention_heads": 0}, {"rope_parameters": 3}])
+def test_configurations_that_make_no_sense_are_refused(broken, text, tmp_path, capsys):
+    families.model("llama").save_pretrained(tmp_path / "m")
+    tokenizer(tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | broken))
+    for command in ("layout", "scan"):
+        code, _, err = said(capsys, command, tmp_path / "m", *(["--text", text, "--out", tmp_path / "p.html"] if command == "scan" else []))
+        assert code == 2, command
+        assert "error: model" in err
+
+
+@pytest.mark.parametrize("kind", ["reversed", "partial"])
+def test_models_with_rope_types_of_our_own_open_in_a_fresh_process(kind, folder, tmp_path, capsys):
+    assert said(capsys, "convert", folder, tmp_path / "m", "--kind", kind, "--p", "0.5")[0] == 0
+    done = subprocess.run([sys.executable, "-m", "outrange", "attention", "layout", str(tmp_path / "m")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"reversed": "reversed 0.5-p-RoPE", "partial": "partial rotary, 0.5 of the head"}[kind] in done.stdout
+
+
 def test_a_model_larger_than_memory_is_refused_before_it_is_loaded(folder, text, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("outrange.attention.models._free_memory", lambda: 100_000)
     code, _, err = said(capsys, "scan", folder, "--text", text, "--out", tmp_path / "p.html")
@@ -186,7 +216,8 @@ def test_a_model_larger_than_memory_is_refused_before_it_is_loaded(folder, text,
     [
         (["scan", "--window", "4"], "window: 4 is not allowed"),
         (["scan", "--window", "999999"], "window: 999999"),
-        (["scan", "--tokens", "5"], "needs at least 16"),
+        (["scan", "--tokens", "5"], "tokens: 5 is not allowed"),
+        (["ablate", "--tokens", "-5"], "tokens: -5 is not allowed"),
         (["scan", "--against-model", "x", "--against-text", "y"], "two models or two texts"),
         (["ablate", "--pairs", "lowest:99"], "pairs: 'lowest:99'"),
         (["ablate", "--kind", "remove", "--heads", "L9H9"], "head: 'L9H9'"),
