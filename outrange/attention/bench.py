@@ -17,7 +17,7 @@ import torch
 
 from outrange.attention import models
 from outrange.attention.heads import HeadScores
-from outrange.attention.layout import layout
+from outrange.attention.layout import Layout, layout
 from outrange.attention.rope_usage import Usage
 from outrange.attention.tap import tapped
 
@@ -33,18 +33,18 @@ def bench(model: str, tokens: int, rounds: int) -> dict[str, dict[str, float]]:
         rounds: of all ways in turn, after one that does not count.
     """
     opened = models.open_model(model)
-    ids = _ids(opened.model, tokens)
+    found, ids = layout(opened.model), _ids(opened.model, tokens)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds + 1):
         for way in WAYS:
             began = time.perf_counter()
-            _pass(opened.model, ids, way)
+            _pass(opened.model, found, ids, way)
             times[way].append(time.perf_counter() - began)
-    found = {}
+    result = {}
     for way in WAYS:
         ratios = [one / plain for one, plain in zip(times[way][1:], times["plain"][1:], strict=True)]
-        found[way] = {"seconds": statistics.median(times[way][1:]), "ratio": statistics.median(ratios), "peak_mb": _peak(model, tokens, way)}
-    return found
+        result[way] = {"seconds": statistics.median(times[way][1:]), "ratio": statistics.median(ratios), "peak_mb": _peak(model, tokens, way)}
+    return result
 
 
 def _ids(model: Any, tokens: int) -> torch.Tensor:
@@ -52,12 +52,12 @@ def _ids(model: Any, tokens: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _pass(model: Any, ids: torch.Tensor, way: str) -> None:
+def _pass(model: Any, found: Layout, ids: torch.Tensor, way: str) -> None:
     if way == "plain":
         model(ids, use_cache=False, logits_to_keep=1)
         _wait(model)
         return
-    watchers = [Usage(layout(model))] + ([HeadScores()] if way == WAYS[2] else [])
+    watchers = [Usage(found)] + ([HeadScores()] if way == WAYS[2] else [])
     with tapped(model, lambda seen: [watch(seen) for watch in watchers]):  # type: ignore[arg-type, return-value]
         model(ids, use_cache=False, logits_to_keep=1)
     _wait(model)
@@ -78,9 +78,10 @@ def once(model: str, tokens: int, way: str, threads: int) -> None:
     """One pass in this process; prints its peak memory in MB."""
     torch.set_num_threads(threads)
     opened = models.open_model(model)
+    found = layout(opened.model)
     with contextlib.suppress(OSError):  # the pass's own peak, not that of loading, where the system can tell them apart
         Path("/proc/self/clear_refs").write_text("5")
-    _pass(opened.model, _ids(opened.model, tokens), way)
+    _pass(opened.model, found, _ids(opened.model, tokens), way)
     if opened.model.device.type == "cuda":
         print(json.dumps(torch.cuda.max_memory_allocated() / 2**20))
         return

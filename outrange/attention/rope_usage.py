@@ -81,50 +81,56 @@ def _means(sums: LayerUsage) -> LayerUsage:
 
 
 def _add(sums: LayerUsage, query: Tensor, key: Tensor, value: Tensor, pairs: Tensor, scaling: float) -> None:
-    """One text. query (H, N, d), key and value (K, N, d)."""
-    heads, length = query.shape[0], query.shape[1]
-    keys = key.shape[0]
-    control = pairs if value.shape[-1] == key.shape[-1] else torch.arange(2 * (value.shape[-1] // 2), device=pairs.device).view(2, -1).T
-    before = None
-    one, two = _running(key.new_zeros(keys, 0, len(pairs), 2).double())
-    first = key[:, 0][:, pairs].double()[:, None]  # (K, 1, P, 2)
+    """One text. query (H, N, d), key and value (K, N, d). A pair's two channels stay apart, as a and b: planes of two are slow to work on."""
+    heads, length, keys = query.shape[0], query.shape[1], key.shape[0]
+    a, b = _columns(pairs[:, 0]), _columns(pairs[:, 1])
+    half = value.shape[-1] // 2
+    va, vb = (a, b) if value.shape[-1] == key.shape[-1] else (slice(0, half), slice(half, 2 * half))
+    first_a, first_b = key[:, None, :1, a].double(), key[:, None, :1, b].double()
+    before_a = before_b = key.new_zeros(keys, 0, len(pairs)).double()
+    carried: list[Tensor | float] = [0.0] * 5  # sums over keys of a, b, aa, ab, bb
     for begin in range(0, length, _ROWS):
         rows = slice(begin, min(begin + _ROWS, length))
-        q = query[:, rows][..., pairs].double()  # (H, n, P, 2)
-        k = key[:, rows][..., pairs].double()
-        sums.q += q.norm(dim=-1).sum(1)
-        sums.k += k.norm(dim=-1).sum(1)
-        v = value[:, rows][..., control].double().norm(dim=-1).sum(1)
+        qa, qb = query[:, rows, a].double(), query[:, rows, b].double()  # (H, n, P)
+        ka, kb = key[:, rows, a].double(), key[:, rows, b].double()
+        sums.q += _lengths(qa, qb)
+        sums.k += _lengths(ka, kb)
+        v = _lengths(value[:, rows, va].double(), value[:, rows, vb].double())
         sums.v[:, : v.shape[1]] += v[:, : sums.v.shape[1]]
-        others = k.clone()
-        if begin == 0:
-            others[:, 0] = 0.0
-        ones, twos = _running(others, one, two)
-        one, two = ones[:, -1:], twos[:, -1:]
-        at = torch.arange(rows.start, rows.stop, device=q.device)
-        use = at >= 2
-        if use.any():
-            q, at = (q[:, use] * scaling).unflatten(0, (keys, heads // keys)), at[use]
-            count = at.double()[:, None]
-            mean = (q * ones[:, None, use]).sum(-1) / count
-            square = (
-                q[..., 0] ** 2 * twos[:, None, use, :, 0] + 2 * q[..., 0] * q[..., 1] * twos[:, None, use, :, 1] + q[..., 1] ** 2 * twos[:, None, use, :, 2]
-            ) / count
-            sums.spread += (square - mean**2).sum(2).flatten(0, 1)
-            shifted = torch.cat((k[:, :1] if before is None else before, k[:, :-1]), 1)
-            for name, target in (("diagonal", k[:, None, use]), ("previous", shifted[:, None, use]), ("first", first[:, None])):
-                getattr(sums, name).add_(((q * target).sum(-1) - mean).sum(2).flatten(0, 1))
-            sums.rows += int(use.sum())
-        before = k[:, -1:]
+        others_a, others_b = (ka, kb) if begin else (torch.cat((torch.zeros_like(k[:, :1]), k[:, 1:]), 1) for k in (ka, kb))
+        products = (others_a, others_b, others_a * others_a, others_a * others_b, others_b * others_b)
+        running = [product.cumsum(1) + held for product, held in zip(products, carried, strict=True)]
+        carried = [one[:, -1:] for one in running]
+        at = torch.arange(rows.start, rows.stop, device=query.device)
+        use = slice(int((at < 2).sum()), None)
+        if len(at[use]):
+            qa, qb = (q[:, use].mul(scaling).unflatten(0, (keys, heads // keys)) for q in (qa, qb))  # (K, H / K, n, P)
+            sa, sb, saa, sab, sbb = (one[:, None, use] for one in running)
+            count = at[use].double()[:, None]
+            mean = (qa * sa + qb * sb) / count
+            square = (qa * (qa * saa + 2 * qb * sab) + qb * qb * sbb) / count
+            sums.spread += (square - mean * mean).sum(2).flatten(0, 1)
+            average = mean.sum(2)
+            earlier_a, earlier_b = (torch.cat((before, k[:, :-1]), 1)[:, None, -len(at[use]) :] for before, k in ((before_a, ka), (before_b, kb)))
+            targets = {"diagonal": (ka[:, None, use], kb[:, None, use]), "previous": (earlier_a, earlier_b), "first": (first_a, first_b)}
+            for name, (ta, tb) in targets.items():
+                getattr(sums, name).add_(((qa * ta + qb * tb).sum(2) - average).flatten(0, 1))
+            sums.rows += len(at[use])
+        before_a, before_b = ka[:, -1:], kb[:, -1:]
     sums.tokens += length
 
 
-def _running(k: Tensor, one: Tensor | float = 0.0, two: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-    """Running sums over tokens of k and of its products with itself: (K, n, P, 2), (K, n, P, 3), on top of what came before."""
-    products = torch.stack((k[..., 0] ** 2, k[..., 0] * k[..., 1], k[..., 1] ** 2), -1)
-    if not k.shape[1]:
-        return k.new_zeros(k.shape[0], 1, *k.shape[2:]), products.new_zeros(k.shape[0], 1, *products.shape[2:])
-    return k.cumsum(1) + one, products.cumsum(1) + two
+def _lengths(a: Tensor, b: Tensor) -> Tensor:
+    """Sum over tokens of the 2-norms of pairs, (heads, P)."""
+    return (a * a + b * b).sqrt_().sum(1)
+
+
+def _columns(channels: Tensor) -> slice | Tensor:
+    """Channels as a slice where they are evenly spaced, which reads them in place."""
+    steps = channels.diff()
+    if len(steps) and int(steps[0]) > 0 and bool((steps == steps[0]).all()):
+        return slice(int(channels[0]), int(channels[-1]) + 1, int(steps[0]))
+    return channels
 
 
 def quarter_shares(norms: Tensor) -> list[float]:
