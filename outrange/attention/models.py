@@ -107,8 +107,8 @@ def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: No
         _refuse_too_large(name, at.parameters or _counted(config), dtype, device)
         tell("loading")
         given: dict[str, Any] = at.given if "gguf_file" in at.given else at.given | {"use_safetensors": True}
-        model: Any
-        model, came = AutoModelForCausalLM.from_pretrained(**given, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(**given, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True)
+        model, came = loaded
         if came["missing_keys"]:  # transformers would go on with random numbers in their place
             names = sorted(came["missing_keys"])
             raise BadInput(f"model: {brief(name)} lacks {len(names)} of the weights that its configuration names, e.g. {names[0]}; get the files again")
