@@ -17,6 +17,7 @@ from torch import Tensor
 from outrange.attention.layout import LayerLayout, Layout
 from outrange.attention.tap import Seen, Watch, tapped
 from outrange.core.errors import BadInput, brief
+from outrange.lm.evaluate import forward
 
 Kind = Literal["remove", "still"]
 Head = tuple[int, int]
@@ -118,9 +119,5 @@ def turned_back(vectors: Tensor, planes: Tensor, rates: Tensor) -> Tensor:
 @torch.no_grad()
 def perplexity(model: Any, windows: Sequence[Tensor]) -> float:
     """exp of the mean negative log-likelihood of every token but the first of each window (1, N)."""
-    total, count = 0.0, 0
-    for ids in windows:
-        logits = model(ids.to(model.device), use_cache=False).logits[0, :-1].float()
-        total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:].to(logits.device), reduction="sum"))
-        count += ids.shape[1] - 1
-    return math.exp(total / max(count, 1))
+    losses = torch.cat([forward(model, ids.to(model.device), "float32").flatten().double() for ids in windows])
+    return math.exp(float(losses.mean()))

@@ -54,11 +54,6 @@ class LayerLayout:
     def turning(self) -> int:
         return sum(g > 0 for g in self.frequencies)
 
-    @property
-    def share(self) -> float:
-        """Of the pairs that turn."""
-        return self.turning / max(len(self.frequencies), 1)
-
     def like(self, other: "LayerLayout") -> bool:
         """The same up to the rounding of float32."""
         words = ("scheme", "head_dim", "pairs", "pairing", "theta", "rope_type", "note")
@@ -114,13 +109,14 @@ def layout(model_or_config: Any) -> Layout:
     if model is not None:
         _same_frequencies(standing, model)
     length = int(getattr(config, "max_position_embeddings", 0) or 0) or 2048
-    settings = [value for value in (getattr(config, "rope_parameters", None) or {}).values() if isinstance(value, dict)]
-    types = {str(one.get("rope_type")) for one in [*settings, getattr(config, "rope_parameters", None) or {}]}
-    bounded = not getattr(config, "rope_parameters", None) or types & {*_BY_LENGTH}  # a table of learned positions ends; angles do not
+    farthest = min(length, _FARTHEST) - 1
+    held = getattr(config, "rope_parameters", None) or {}
+    types = {one.get("rope_type") for one in (held, *held.values()) if isinstance(one, dict)}
+    bounded = not held or types & {*_BY_LENGTH}  # a table of learned positions ends; angles do not
     distances = tuple(n for n in _DISTANCES if n < length or not bounded)
-    near, far = _queries(standing, ids, (0, *distances)), _queries(standing, ids, (0, min(length, _FARTHEST) - 1))
+    near, far = _queries(standing, ids, (0, *distances)), _queries(standing, ids, (0, farthest))
     attending = attention_modules(standing)
-    return Layout(family, {index: _describe(config, attending[index], distances, near[index], far[index], min(length, _FARTHEST) - 1) for index in near})
+    return Layout(family, {index: _describe(config, attending[index], distances, near[index], far[index], farthest) for index in near})
 
 
 def text_config(config: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def scan(
         patterns = _patterns(opened, read[0][:, :_PATTERN])
     if scores.layers.keys() != found.layers.keys():
         raise BadInput(f"model: {len(scores.layers)} layers were seen to attend, and its layout has {len(found.layers)}; models of this kind cannot be scanned")
-    heads = _heads(found, usage, scores)
+    heads = _heads(usage, scores)
     config = model.config.get_text_config(decoder=True)
     count, kv = config.num_attention_heads, getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     side: dict[str, Any] = {
@@ -98,7 +99,7 @@ def scan(
         side |= {"logits": _lists(usage, MEASURES), "channels": _channels(found, usage)}
         if experiments:
             short = [read[0][:, :_ABLATED]]
-            side |= {"head_ablations": _quarters(model, found, heads, short[0], scores), "ablations": _curves(model, found, short, tell)}
+            side |= {"head_ablations": _quarters(model, found, heads, short[0]), "ablations": _curves(model, found, short, tell)}
     return side
 
 
@@ -131,7 +132,7 @@ def _top_quarter(one: LayerUsage, head: int) -> float:
     return float(product[: len(product) // 4].sum() / product.sum())
 
 
-def _heads(found: Layout, usage: Usage, scores: HeadScores) -> list[dict[str, Any]]:
+def _heads(usage: Usage, scores: HeadScores) -> list[dict[str, Any]]:
     rows, layers = [], usage.layers
     for layer, by_name in scores.layers.items():
         for head in range(len(by_name["diagonal"])):
@@ -154,7 +155,7 @@ def _channels(found: Layout, usage: Usage) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -max(row["spread"], abs(row["first"])))[:_CHANNELS]
 
 
-def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tensor, scores: HeadScores) -> list[dict[str, Any]]:
+def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tensor) -> list[dict[str, Any]]:
     """The most positional heads without a quarter of their frequencies: the score that makes them so, on the first window."""
     best = sorted((h for h in heads if h["kind"] in ("diagonal", "previous token")), key=lambda h: -max(h["diagonal"], h["previous"]))[:_HEADS]
     rows: dict[tuple[int, int], dict[str, Any]] = {}
@@ -164,11 +165,11 @@ def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tenso
             score, one = "diagonal" if h["kind"] == "diagonal" else "previous", (h["layer"], h["head"])
             tried = []
             for pairs in (None, *(f"quarter:{k}" for k in range(1, 5))):
-                query, key = (seen.query, seen.key)
+                query, key = seen.query, seen.key
                 if pairs:
                     query, key = edited(seen, found.layers[seen.layer], Ablation(kind="remove", pairs=pairs, heads=[one]))
                 again = HeadScores()
-                again(Seen(**{**vars(seen), "query": query, "key": key}))
+                again(replace(seen, query=query, key=key))
                 tried.append(float(again.layers[seen.layer][score][h["head"]]))
             rows[one] = {"layer": one[0], "head": one[1], "score": score, "untouched": tried[0], "quarters": tried[1:]}
 

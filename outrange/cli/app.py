@@ -3,8 +3,9 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -98,3 +99,20 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total, rate=f"{speed:,.0f} {unit}/s" if speed else "")
 
         yield update
+
+
+def trained(result: Mapping[str, Any], found: str, path: Path, then: str) -> int:
+    """The last lines of a training, and its exit code: 1 if it was stopped before its end.
+
+    Args:
+        result: what the trainer returned.
+        found: what came of it.
+        path: of the run.
+        then: the command that one wants next.
+    """
+    state = f"stopped at step {result['steps']}" if result["stopped"] else f"trained {result['steps']} steps"
+    if not result["new_steps"]:
+        state = f"already trained: {state.removeprefix('trained ')}"
+    print(f"{state} in {result['seconds']:.0f} s{found}")
+    print(f"next: outrange run resume {path}" if result["stopped"] else f"next: {then}")
+    return int(result["stopped"])

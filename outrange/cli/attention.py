@@ -214,8 +214,8 @@ def convert(
     """
     from outrange.attention import models
     from outrange.core.atomic import writable
+    from outrange.lm.fetch import beside
     from outrange.lm.rotary import convert as change
-    from outrange.lm.text import beside
 
     if out.exists():
         raise BadInput(f"out: {str(out)!r} is there already; give a new folder")

@@ -22,7 +22,8 @@ def text(folder: Folder, json: app.Json = False) -> int:
     Args:
         folder: a new folder for it.
     """
-    from outrange.lm.text import ABOUT, Unavailable, fetch
+    from outrange.lm.fetch import Unavailable
+    from outrange.lm.text import ABOUT, fetch
 
     try:
         new = fetch(folder)
@@ -153,13 +154,8 @@ def _train(config: Any, path: Path, as_json: bool) -> int:
     if as_json:
         app.print_json(result | {"run": str(path)})
         return int(result["stopped"])
-    state = f"stopped at step {result['steps']}" if result["stopped"] else f"trained {result['steps']} steps"
-    if not result["new_steps"]:
-        state = f"already trained: {state.removeprefix('trained ')}"
     found = "" if result["perplexity"] is None else f" · held-out perplexity {result['perplexity']:.2f}"
-    print(f"{state} in {result['seconds']:.0f} s{found}")
-    print(f"next: outrange run resume {path}" if result["stopped"] else f"next: outrange lm eval {path}")
-    return int(result["stopped"])
+    return app.trained(result, found, path, f"outrange lm eval {path}")
 
 
 @contextmanager

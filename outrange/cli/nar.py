@@ -115,13 +115,8 @@ def _run(config: Any, path: Path, as_json: bool) -> int:
     if as_json:
         app.print_json(result | {"run": str(path)})
         return int(result["stopped"])
-    state = f"stopped at step {result['steps']}" if result["stopped"] else f"trained {result['steps']} steps"
-    if not result["new_steps"]:
-        state = f"already trained: {state.removeprefix('trained ')}"
     best = f" · best validation score {result['best_score']:.3f} at step {result['best_step']}" if result["best_score"] >= 0 else ""
-    print(f"{state} in {result['seconds']:.0f} s{best} · kernels: {result['layer']}")
-    print(f"next: outrange run resume {path}" if result["stopped"] else f"next: outrange nar eval {path} --split test")
-    return int(result["stopped"])
+    return app.trained(result, f"{best} · kernels: {result['layer']}", path, f"outrange nar eval {path} --split test")
 
 
 class shown:  # noqa: N801

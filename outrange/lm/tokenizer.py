@@ -1,13 +1,12 @@
 """Text as tokens: a byte-level BPE tokenizer trained here, or any Hugging Face tokenizer, and the tokens of a text on disk, made once.
 
 The tokens of all training documents are one stream, those of all validation documents another, each document followed by the end-of-text token. They lie in the
-user's cache folder (OUTRANGE_CACHE, else ~/.cache/outrange) under a hash of the files' content and of the tokenizer, as whole numbers of 16 or 32 bits, and are
+user's cache folder (fetch.py) under a hash of the files' content and of the tokenizer, as whole numbers of 16 or 32 bits, and are
 mapped into memory. A trained tokenizer has seen training documents only.
 """
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from outrange.core import atomic
 from outrange.core.errors import BadInput, brief
 from outrange.lm.config import TrainConfig
-from outrange.lm.text import beside, documents, fingerprint, held_out
+from outrange.lm.fetch import beside, cache
+from outrange.lm.text import documents, fingerprint, held_out
 
 SCHEMA = 1
 END = "<|endoftext|>"
@@ -47,12 +47,6 @@ class Corpus:
     @property
     def vocab(self) -> int:
         return len(self.tokenizer)
-
-
-def cache() -> Path:
-    """The folder that tokens are kept in."""
-    given = os.environ.get("OUTRANGE_CACHE")
-    return (Path(given) if given else Path.home() / ".cache" / "outrange") / "tokens"
 
 
 def train_bpe(texts: Iterator[str], vocab: int) -> PreTrainedTokenizerFast:
@@ -109,7 +103,7 @@ def prepare(config: TrainConfig, progress: Progress | None = None) -> Corpus:
     identity = ["bpe", config.vocab] if given is None else ["given", hashlib.sha256(given.backend_tokenizer.to_str().encode()).hexdigest(), end_of_text(given)]
     key = {"schema": SCHEMA, "files": fingerprint(config.text), "column": config.column, "separator": config.separator, "tokenizer": identity}
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    folder = cache() / digest[:32]
+    folder = cache() / "tokens" / digest[:32]
     if not _whole(folder):
         with atomic.writable("cache", folder), beside(folder) as partial:
             _write(partial, config, given, tell)

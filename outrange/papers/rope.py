@@ -99,7 +99,7 @@ def preferred(seed: int, model: str, tokens: int) -> dict[str, float]:
 
 
 def where_positional(seed: int, model: str, tokens: int) -> dict[str, float]:
-    """Of the positional heads, the share in the first or the last two layers; and their share of norm in the fastest quarter beside the other heads'."""
+    """Of the positional heads, the share in the first or the last two layers; and how norm in the fastest quarter goes with being positional."""
     heads = _looked(model, tokens)["heads"]
     last = max(h["layer"] for h in heads)
     chosen = [h for h in heads if h["kind"] in ("diagonal", "previous token")]
@@ -110,6 +110,7 @@ def where_positional(seed: int, model: str, tokens: int) -> dict[str, float]:
         "in the first or last two layers": len(ends) / max(len(chosen), 1),
         "top quarter, positional": statistics.fmean(h["top_quarter"] for h in chosen) if chosen else 0.0,
         "top quarter, others": statistics.fmean(others),
+        "correlation": statistics.correlation([h["top_quarter"] for h in heads], [max(h["diagonal"], h["previous"]) for h in heads]),
     }
 
 

@@ -1,5 +1,7 @@
 """Layouts are read from what a model does: families, schemes, and the mistakes people make between p-RoPE and partial rotary."""
 
+import copy
+
 import pytest
 import torch
 from families import FAMILIES, built, config, ids, model
@@ -164,3 +166,11 @@ def test_a_model_that_sees_as_well_is_watched_where_it_reads():
         both = Gemma3ForConditionalGeneration(Gemma3Config(text_config=config("gemma3").to_dict(), vision_config=sizes, mm_tokens_per_image=4)).eval()
     assert {type(module).__name__ for module in attention_modules(both).values()} == {"Gemma3Attention"}
     assert len(layout(both).layers) == 6
+
+
+def test_attention_outside_the_decoder_with_the_same_indices_is_passed_over():
+    """As of the part of Gemma 4 that sees, which stands before the decoder."""
+    watched = model("llama")
+    eyes = copy.deepcopy(watched.model.layers[0].self_attn)
+    watched._modules = {"eyes": eyes, **watched._modules}
+    assert attention_modules(watched)[0] is watched.model.layers[0].self_attn

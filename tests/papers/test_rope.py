@@ -99,3 +99,45 @@ def test_conversion_is_shown_if_slow_rotation_costs_little_and_fast_much():
     rows = {"RoPE": [20.0], "0.75-p-RoPE": [20.5], "0.75 reversed": [200.0]}
     assert r.judge_converted(rows)[0] == "shown"
     assert r.judge_converted(rows | {"0.75-p-RoPE": [30.0]})[0] == "partly"
+
+
+def looked(monkeypatch, **side):
+    monkeypatch.setattr(r, "_looked", lambda *_, **__: side)
+
+
+def made_head(layer, previous, top):
+    return {
+        "layer": layer,
+        "head": 0,
+        "diagonal": 0.0,
+        "previous": previous,
+        "first": 0.0,
+        "top_quarter": top,
+        "kind": "previous token" if previous > 0.3 else "",
+    }
+
+
+def test_where_positional_heads_stand_is_counted_from_both_ends(monkeypatch):
+    looked(monkeypatch, heads=[made_head(0, 0.9, 0.4), made_head(5, 0.8, 0.3), made_head(9, 0.7, 0.2), made_head(4, 0.1, 0.1), made_head(10, 0.0, 0.1)])
+    found = r.where_positional(0, "", 0)
+    assert found["positional heads"] == 3
+    assert found["in the first or last two layers"] == pytest.approx(2 / 3)
+    assert found["top quarter, positional"] == pytest.approx(0.3)
+    assert found["top quarter, others"] == pytest.approx(0.1)
+    assert found["correlation"] > 0.8
+
+
+def test_quarters_are_averaged_over_layers_and_the_strongest_is_looked_for_in_the_slower_half(monkeypatch):
+    layer = [[1.0, 1, 1, 5], [1.0, 1, 1, 5]]
+    looked(monkeypatch, usage={"q": [layer, [[5.0, 1, 1, 1]]], "k": [layer, layer], "v": [[[1.0] * 4]] * 2})
+    found = r.preferred(0, "", 0)
+    assert [found[f"q quarter {k}"] for k in (1, 4)] == pytest.approx([0.375, 0.375])
+    assert (found["q layers"], found["k layers"]) == (0.5, 1.0)
+
+
+def test_what_is_left_of_scores_is_relative_and_a_model_without_such_heads_says_nothing(monkeypatch):
+    looked(monkeypatch, head_ablations=[{"untouched": 0.5, "quarters": [0.1, 0.4, 0.5, 0.6]}])
+    found = r.what_carries(0, "", 0)
+    assert found == {"without the fastest quarter": pytest.approx(0.2), "without the slowest quarter": pytest.approx(1.2), "heads": 1.0}
+    looked(monkeypatch, head_ablations=[])
+    assert r.judge_carries({name: [value] for name, value in r.what_carries(0, "", 0).items()})[0] == "not at this scale"
