@@ -5,17 +5,15 @@ is estimated before it is loaded, and refused if it does not fit.
 """
 
 import contextlib
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from outrange.core import memory
 from outrange.core.errors import BadInput, brief
 from outrange.lm import pretrained
-
-_CGROUP = Path("/sys/fs/cgroup")
 
 BUILT_IN = (pretrained.NAME,)
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
@@ -148,7 +146,7 @@ def _counted(config: Any) -> int:
 def _refuse_too_large(name: str, parameters: int, dtype: Dtype, device: Any) -> None:
     import torch
 
-    free = _free_memory()
+    free = memory.free()
     if device.type == "cuda":  # it passes through the one memory into the other
         free = min(free, torch.cuda.mem_get_info(device)[0])
     need = int(parameters * _BYTES[dtype] * _ROOM)
@@ -157,22 +155,6 @@ def _refuse_too_large(name: str, parameters: int, dtype: Dtype, device: Any) -> 
         raise BadInput(
             f"model: {name!r} has {parameters / 1e9:.2f} billion parameters, in {dtype} about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free{smaller}"
         )
-
-
-def _free_memory() -> int:
-    """What the system has, or what a container may still take."""
-    free = _system_memory()
-    with contextlib.suppress(OSError, ValueError):  # "max" is no limit
-        free = min(free, int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text()))
-    return free
-
-
-def _system_memory() -> int:
-    with contextlib.suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @contextlib.contextmanager

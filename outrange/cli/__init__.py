@@ -14,6 +14,7 @@ GROUPS = {
     "text": "CLRS-Text questions and answers: show, export, score",
     "lm": "small language models: train, eval, compare rotary schemes, fetch a pretrained one",
     "attention": "how a language model uses position: scan, layout, ablate, theorems, convert",
+    "explore": "agents that explore: train, eval, watch",
     "run": "runs: list, show, resume, verify",
 }
 
@@ -59,9 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from outrange.core.run import NonFinite  # here, since most commands have nothing to do with runs
+        from outrange.core.run import Failed  # here, since most commands have nothing to do with runs
 
-        if not isinstance(error, NonFinite):
+        if not isinstance(error, Failed):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", hel
 
 #: Where to find, for each kind of run, the function that goes on with one. It takes the run's path and a function to be told of progress, a dict with
 #: ``step`` and ``steps``, and returns a dict with ``steps``, and with ``stopped`` if it was stopped before the end.
-KINDS = {"nar": "outrange.reasoning.nar.train:resume", "lm": "outrange.lm.train:resume"}
+KINDS = {"nar": "outrange.reasoning.nar.train:resume", "lm": "outrange.lm.train:resume", "explore": "outrange.exploration.train:resume"}
 
 
 def _list(folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"), json: app.Json = False) -> int:

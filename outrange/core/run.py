@@ -34,7 +34,11 @@ T = TypeVar("T")
 log = logging.getLogger("outrange")
 
 
-class NonFinite(RuntimeError):
+class Failed(RuntimeError):
+    """A run cannot go on; the message is one sentence, and its checkpoints are as they were."""
+
+
+class NonFinite(Failed):
     """A number that must be finite is not; the message is one sentence that names it."""
 
 

@@ -1,0 +1,169 @@
+"""``outrange explore``: train an agent that explores, score it, watch it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from outrange.cli import app
+
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's directory")]
+Agent = Literal["ngu", "ngu-episodic", "ngu-projection", "rnd", "r2d2"]
+Preset = Literal["smoke", "disco", "minigrid", "atari-laptop", "atari-paper"]
+Options = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE", help="an option of the environment, e.g. size=15; may be repeated")
+]
+Set = Annotated[
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(name="set", metavar="KEY=VALUE", help="any other setting of config.json, e.g. learner.gamma=0.97 or bonus.beta=0.5; may be repeated"),
+]
+
+
+def train(
+    agent: Agent = "ngu",
+    env: str | None = None,
+    preset: Preset | None = None,
+    out: Path | None = None,
+    config: Path | None = None,
+    option: Options = (),
+    change: Set = (),
+    envs: int | None = None,
+    engine: Literal["auto", "native", "gymnasium", "envpool", "ale"] | None = None,
+    steps: int | None = None,
+    mixtures: int | None = None,
+    beta: float | None = None,
+    seed: int | None = None,
+    log_every: int | None = None,
+    checkpoint_every: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    threads: int | None = None,
+    json: app.Json = False,
+) -> int:
+    """Train one agent. A run that was stopped goes on when the command is given again.
+
+    Whatever is not given is the preset's; `outrange run show RUN` prints the whole of it.
+
+    Args:
+        agent: ngu; without its life-long factor, without learning its embedding, with the life-long factor alone, or without a bonus.
+        env: outrange/RandomDiscoMaze-v0, RandomCoin-v0, TwoDoors-v0 or DeepSea-v0, a MiniGrid or ALE id, or any Gymnasium id with discrete actions.
+        preset: smoke takes seconds; disco and minigrid minutes; atari-laptop an hour; atari-paper is the paper's. The one made for the environment if not given.
+        out: the run's directory; runs/explore-<agent>-<env>-<seed> if not given.
+        config: a JSON file with the whole configuration, as in a run's config.json, instead of a preset.
+        option: of the environment.
+        change: of anything else.
+        envs: how many environments side by side.
+        engine: what runs the environments; auto takes the fastest installed.
+        steps: of the environments, in all.
+        mixtures: N, how many mixtures r^e + beta_j r^i one network learns.
+        beta: the largest weight of the bonus.
+        seed: of everything.
+        log_every: steps between lines of metrics.
+        checkpoint_every: steps between checkpoints.
+        device: where to compute.
+        threads: of the process.
+    """
+    from dataclasses import replace
+
+    from outrange.core.config import load as read
+    from outrange.exploration.config import TrainConfig, changed, fitting
+    from outrange.exploration.config import preset as named
+    from outrange.exploration.train import train as run
+
+    if config is not None:
+        chosen = read(TrainConfig, config)
+    else:
+        chosen = named(preset or (fitting(env) if env else "disco"), agent)
+    pairs = {
+        "env.name": env, "env.count": envs, "env.engine": engine, "steps": steps, "bonus.mixtures": mixtures, "bonus.beta": beta, "seed": seed,
+        "log_every": log_every, "checkpoint_every": checkpoint_every, "device": device, "threads": threads,
+    }  # fmt: skip
+    chosen = changed(chosen, {name: value for name, value in pairs.items() if value is not None} | app.settings(change))
+    if option:
+        chosen = replace(chosen, env=replace(chosen.env, options=option))
+    path = out or _default(chosen)
+    print(f"{chosen.agent} in {chosen.env.name} · {chosen.env.count} side by side · {chosen.steps:,} steps · run: {path}", file=sys.stderr)
+    with app.progress(f"{chosen.agent}", "steps") as update:
+        result = run(chosen, path, lambda told: _tell(told, update))
+    if json:
+        app.print_json({"run": str(path), **result})
+        return int(result["stopped"])
+    return app.trained(result, _found(result["last"]), path, f"outrange explore eval {path}")
+
+
+def _default(config: Any) -> Path:
+    from outrange.core.run import default
+
+    return default("explore", f"{config.agent}-{config.env.name.split('/')[-1]}-{config.seed}")
+
+
+def _tell(told: dict[str, Any], update: Any) -> None:
+    update(told["step"], told["steps"])
+    if told.get("logged") and not sys.stderr.isatty():
+        print(f"step {told['step']:,}/{told['steps']:,} · {told['steps_per_second']:,.0f} steps/s{_found(told)}", file=sys.stderr)
+
+
+def _found(values: dict[str, Any]) -> str:
+    """The numbers one watches, of the greedy actors where there are such."""
+    shown = []
+    for name, form in (("return", ".3g"), ("coverage", ".1%"), ("places", ".1f"), ("length", ".0f")):
+        key = f"greedy_{name}" if f"greedy_{name}" in values else name
+        if values.get(key):
+            shown.append(f"{key.replace('_', ' ')} {values[key]:{form}}")
+    for name in ("bonus", "loss", "embedding_accuracy"):
+        if name in values:
+            shown.append(f"{name.replace('_', ' ')} {values[name]:.3g}")
+    return "".join(f" · {part}" for part in shown)
+
+
+def evaluate(
+    run: RunPath,
+    episodes: int = 128,
+    mixture: tuple[int, ...] = (),
+    epsilon: float = 0.0,
+    seed: int = 0,
+    json: app.Json = False,
+) -> int:
+    """Let a trained agent act, and print what its episodes come to: mean and standard error over episodes.
+
+    Args:
+        episodes: how many, for each mixture.
+        mixture: whose policy; 0 exploits, the last explores most. All of them if not given, up to four.
+        epsilon: share of random actions.
+        seed: of the environments; none of them is one of training's.
+    """
+    from outrange.core.run import Run
+    from outrange.exploration.config import TrainConfig
+    from outrange.exploration.evaluate import evaluate as score
+
+    count = Run.configuration(run, TrainConfig).bonus.mixtures
+    chosen = mixture or tuple(sorted({0, count // 3, 2 * count // 3, count - 1}))
+    rows = []
+    for each in chosen:
+        with app.progress(f"mixture {each}", "episodes") as update:
+            rows.append(score(run, episodes, seed, each, epsilon, update))
+    if json:
+        app.print_json(rows)
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", title=f"{rows[0]['agent']} in {rows[0]['env']} · {rows[0]['episodes']} episodes each", title_justify="left")
+    columns = [name for name in ("return", "success", "coverage", "places", "length", "bonus") if any(row[name] for row in rows)]
+    for column in ("mixture", *columns):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(str(row["mixture"]), *(_shown(name, row[name], row[f"{name}_error"]) for name in columns))
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _shown(name: str, value: float, error: float) -> str:
+    if name in ("success", "coverage"):
+        return f"{value:.1%} ± {error:.1%}"
+    return f"{value:.3g} ± {error:.2g}"
+
+
+def run(arguments: list[str]) -> int:
+    return app.run_group("explore", {"train": train, "eval": evaluate}, arguments)

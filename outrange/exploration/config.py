@@ -1,0 +1,387 @@
+"""Everything an exploration run is told, and the presets.
+
+Names and values of ``atari_paper`` are those of tables 6 and 8 of Never Give Up (arXiv 2002.06038); ``disco`` starts from table 7 and says where it leaves
+it: two cores see a thousandth of the paper's frames. Agents differ in their bonus alone, so that a comparison changes one thing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from outrange.core.config import from_json, to_json
+from outrange.core.errors import BadInput, brief, unknown
+
+EncoderName = Literal["crop", "cells", "cells-paper", "pixels", "objects", "vector"]
+
+
+def _within(name: str, value: float, low: float, high: float, said: str) -> None:
+    if not low <= value <= high:
+        raise BadInput(f"{name}: {value} is not allowed; it must be {said}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvConfig:
+    """Which environments, how many side by side."""
+
+    name: str = "outrange/RandomDiscoMaze-v0"
+    count: int = 64
+    engine: str = "auto"
+    """auto takes the fastest installed: own, envpool, ale or gymnasium"""
+    options: tuple[str, ...] = ()
+    """NAME=VALUE pairs for the environment"""
+
+    def __post_init__(self) -> None:
+        _within("env.count", self.count, 1, 4096, "between 1 and 4,096")
+        for pair in self.options:
+            if "=" not in pair:
+                raise BadInput(f"env.options: {brief(pair)} is not allowed; write NAME=VALUE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """The recurrent Q network."""
+
+    encoder: EncoderName = "crop"
+    width: int = 128
+    """features of an observation"""
+    hidden: int = 128
+    """of the LSTM"""
+    head: int = 128
+    """of the dueling heads"""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "hidden", "head"):
+            _within(f"network.{name}", getattr(self, name), 1, 8192, "between 1 and 8,192")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActingConfig:
+    """How actions are chosen while learning: epsilon_i = base^(1 + alpha i / (A - 1)) over the actors of a mixture (Ape-X), the first few greedy."""
+
+    base: float = 0.4
+    alpha: float = 7.0
+    greedy: int = 0
+    """actors of each mixture that act with epsilon_greedy all the time; their episodes are what coverage and return are read off while learning"""
+    epsilon_greedy: float = 0.0
+    assign: Literal["fixed", "uniform"] = "fixed"
+    """one mixture for each actor, j mod N; or drawn anew each episode, as the Agent57 paper describes NGU"""
+
+    def __post_init__(self) -> None:
+        _within("acting.base", self.base, 0, 1, "between 0 and 1")
+        _within("acting.epsilon_greedy", self.epsilon_greedy, 0, 1, "between 0 and 1")
+        _within("acting.greedy", self.greedy, 0, 4096, "not negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayConfig:
+    """Prioritized sequences with stored recurrent state."""
+
+    rows: int = 300_000
+    """environment steps kept, over all environments"""
+    trace: int = 50
+    """steps of a sequence"""
+    period: int = 50
+    """steps between the beginnings of two sequences; less than trace for overlap"""
+    crossing: bool = True
+    """whether a sequence may span the end of an episode, with the state reset inside; the paper's do not, at the price of padding"""
+    start: int = 128
+    """sequences there must be before learning"""
+    exponent: float = 0.9
+    eta: float = 0.9
+    """priority = eta max + (1 - eta) mean of |error|"""
+
+    def __post_init__(self) -> None:
+        _within("replay.trace", self.trace, 2, 10_000, "between 2 and 10,000")
+        _within("replay.period", self.period, 1, self.trace, "between 1 and replay.trace")
+        _within("replay.exponent", self.exponent, 0, 10, "between 0 and 10")
+        _within("replay.eta", self.eta, 0, 1, "between 0 and 1")
+        _within("replay.start", self.start, 1, 1 << 40, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerConfig:
+    """How Q is learned."""
+
+    target: Literal["retrace", "n-step"] = "retrace"
+    lam: float = 0.95
+    n: int = 5
+    transform: Literal["rescale", "identity"] = "rescale"
+    transform_epsilon: float = 1e-3
+    target_epsilon: float = 0.01
+    """epsilon of the target policy; 0 is greedy"""
+    gamma: float = 0.997
+    """discount of mixture 0, which exploits"""
+    gamma_explore: float = 0.99
+    """discount of the last mixture"""
+    batch: int = 64
+    burn_in: int = 0
+    """first steps of a sequence that only warm the state up"""
+    ratio: float = 1.0
+    """how often a step is learned from, on average: updates = ratio x steps / (batch x trace)"""
+    rate: float = 1e-4
+    adam_epsilon: float = 1e-4
+    clip: float = 40.0
+    copy_every: int = 1500
+    """updates between copies to the target network"""
+    foreign: float = 0.0
+    """share of a batch that is learned from under another mixture than it was collected under (CMR)"""
+
+    def __post_init__(self) -> None:
+        for name in ("lam", "target_epsilon", "foreign"):
+            _within(f"learner.{name}", getattr(self, name), 0, 1, "between 0 and 1")
+        for name in ("gamma", "gamma_explore"):
+            _within(f"learner.{name}", getattr(self, name), 0, 0.999999, "at least 0 and below 1")
+        _within("learner.batch", self.batch, 1, 1 << 16, "at least 1")
+        _within("learner.n", self.n, 1, 1000, "between 1 and 1,000")
+        _within("learner.ratio", self.ratio, 1e-9, 1000, "above 0")
+        _within("learner.rate", self.rate, 0, 1, "between 0 and 1")
+        _within("learner.burn_in", self.burn_in, 0, 10_000, "not negative")
+        _within("learner.copy_every", self.copy_every, 1, 1 << 40, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BonusConfig:
+    """The intrinsic reward r^i and the family of mixtures r^e + beta_j r^i."""
+
+    kind: Literal["none", "ngu", "episodic", "projection", "rnd"] = "ngu"
+    """ngu: episodic x life-long factor; episodic: without the factor; projection: episodic with an embedding that is never trained; rnd: the factor alone"""
+    mixtures: int = 1
+    beta: float = 0.3
+    at: Literal["arrival", "departure"] = "arrival"
+    """whether a step earns the novelty of the observation it leads to, or of the one it leaves (the paper's r_t of x_t)"""
+    dimension: int = 32
+    encoder: EncoderName = "cells"
+    capacity: int = 5000
+    """points of an episode that are remembered; the oldest goes first"""
+    k: int = 10
+    epsilon: float = 1e-4
+    xi: float = 0.008
+    c: float = 1e-3
+    maximum: float = 8.0
+    missing: Literal["zero", "unit"] = "zero"
+    """while fewer than k points are held: no bonus, or the missing neighbours stand at normalised distance 1"""
+    mean: Literal["cumulative", "momentum"] = "cumulative"
+    mean_rate: float = 0.01
+    mean_scope: Literal["global", "episode"] = "global"
+    mean_of: Literal["all", "kth"] = "all"
+    ceiling: float = 5.0
+    """L, at most which the life-long factor multiplies"""
+    frames: int = 5
+    """last steps of a sequence that embedding and RND are trained on"""
+    rate: float = 5e-4
+    adam_epsilon: float = 1e-4
+    decay: float = 1e-5
+    rnd_width: int = 128
+    rnd_rate: float = 5e-4
+    warmup: int = 0
+    """updates of the embedding, at most, on uniformly random actions before anything else; the replay is emptied after"""
+    warmup_accuracy: float = 1.0
+    """the warm-up ends sooner once actions are told apart this well, over its last 20 updates"""
+    refresh: int = 200
+    """steps of the environments between copies of the embedding to the actors"""
+    wipe_every: int = 1
+    """episodes after which the memory is wiped"""
+
+    def __post_init__(self) -> None:
+        _within("bonus.mixtures", self.mixtures, 1, 256, "between 1 and 256")
+        _within("bonus.beta", self.beta, 0, 1e6, "not negative")
+        _within("bonus.dimension", self.dimension, 1, 4096, "between 1 and 4,096")
+        _within("bonus.k", self.k, 1, self.capacity, "between 1 and bonus.capacity")
+        _within("bonus.frames", self.frames, 1, 10_000, "at least 1")
+        _within("bonus.refresh", self.refresh, 1, 1 << 40, "at least 1")
+        _within("bonus.wipe_every", self.wipe_every, 1, 1 << 40, "at least 1")
+        _within("bonus.ceiling", self.ceiling, 1, 1e6, "at least 1")
+
+    @property
+    def embeds(self) -> bool:
+        return self.kind in ("ngu", "episodic", "projection")
+
+    @property
+    def distils(self) -> bool:
+        return self.kind in ("ngu", "rnd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One run."""
+
+    agent: str = "ngu"
+    """what it is called; what it does is in the rest"""
+    preset: str = ""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    acting: ActingConfig = field(default_factory=ActingConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    bonus: BonusConfig = field(default_factory=BonusConfig)
+    steps: int = 1_500_000
+    """environment steps in all, after the embedding's warm-up"""
+    seed: int = 0
+    log_every: int = 25_000
+    checkpoint_every: int = 500_000
+    broken: int = 20
+    """episodes that may be lost to an environment that crashes, stalls or gives what it must not, before the run ends"""
+    threads: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        _within("steps", self.steps, 0, 1 << 60, "not negative")
+        for name in ("log_every", "checkpoint_every", "threads"):
+            _within(name, getattr(self, name), 1, 1 << 60, "at least 1")
+        if self.learner.burn_in >= self.replay.trace:
+            raise BadInput(f"learner.burn_in: {self.learner.burn_in} is not allowed; it must be less than replay.trace, {self.replay.trace}")
+        if self.bonus.frames > self.replay.trace:
+            raise BadInput(f"bonus.frames: {self.bonus.frames} is not allowed; it must be at most replay.trace, {self.replay.trace}")
+        if self.acting.greedy * self.bonus.mixtures > self.env.count:
+            raise BadInput(f"acting.greedy: {self.acting.greedy} for each of {self.bonus.mixtures} mixtures are more than the {self.env.count} of env.count")
+        if self.env.count < self.bonus.mixtures and self.acting.assign == "fixed":
+            raise BadInput(f"env.count: {self.env.count} is not allowed; it must be at least bonus.mixtures, {self.bonus.mixtures}, or take acting.assign uniform")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the replay for each environment: a multiple of the period."""
+        return max(self.replay.rows // self.env.count // self.replay.period, 1) * self.replay.period
+
+    @property
+    def update_every(self) -> float:
+        """Environment steps between two updates."""
+        return self.learner.batch * self.replay.trace / self.learner.ratio
+
+
+def disco() -> TrainConfig:
+    """Random Disco Maze in minutes on one core: the Q network sees 9 x 9 cells around the agent, gamma is shorter, learning rates and replay ratio higher."""
+    return TrainConfig(
+        preset="disco",
+        acting=ActingConfig(base=0.05, alpha=1.5, greedy=8),
+        learner=LearnerConfig(
+            lam=0.97, transform="identity", target_epsilon=0.0, gamma=0.95, gamma_explore=0.95, batch=16, ratio=4, rate=7e-4, copy_every=100
+        ),
+        bonus=BonusConfig(kind="episodic", epsilon=0.01, missing="unit", mean="momentum", rate=3e-3, adam_epsilon=1e-8, warmup=2000, warmup_accuracy=0.99),
+    )
+
+
+def smoke() -> TrainConfig:
+    """Seconds: a maze of 7 x 7, small networks, too few steps to learn much."""
+    small = disco()
+    return replace(
+        small,
+        preset="smoke",
+        env=EnvConfig(count=16, options=("size=7", "cap=40")),
+        network=NetworkConfig(encoder="crop", width=32, hidden=32, head=32),
+        acting=replace(small.acting, greedy=4),
+        replay=ReplayConfig(rows=8000, trace=20, period=20, start=16),
+        learner=replace(small.learner, batch=8, copy_every=20),
+        bonus=replace(small.bonus, dimension=8, warmup=20, capacity=100, refresh=20),
+        steps=8000,
+        log_every=2000,
+        checkpoint_every=4000,
+    )
+
+
+def minigrid() -> TrainConfig:
+    """MiniGrid's partial view, two mixtures: one exploits, one explores."""
+    return TrainConfig(
+        preset="minigrid",
+        env=EnvConfig(name="MiniGrid-MultiRoom-N4-S5-v0"),
+        network=NetworkConfig(encoder="objects"),
+        acting=ActingConfig(base=0.4, alpha=4, greedy=8, epsilon_greedy=0.01),
+        replay=ReplayConfig(rows=1_000_000, trace=40, period=40),
+        learner=LearnerConfig(
+            transform="identity", target_epsilon=0.0, gamma=0.99, gamma_explore=0.97, batch=16, ratio=4, rate=7e-4, copy_every=100
+        ),
+        bonus=BonusConfig(
+            kind="ngu", mixtures=2, epsilon=1e-3, missing="unit", mean="momentum", encoder="objects", rate=1e-3, frames=10, warmup=300
+        ),
+        steps=1_000_000,
+    )
+
+
+def atari_paper() -> TrainConfig:
+    """Tables 6 and 8. 256 actors and 35e9 frames there; here as many environments as are asked for, and as long as there is time."""
+    return TrainConfig(
+        preset="atari-paper",
+        env=EnvConfig(name="ALE/MontezumaRevenge-v5", count=32),
+        network=NetworkConfig(encoder="pixels", width=512, hidden=512, head=512),
+        replay=ReplayConfig(rows=5_000_000, trace=80, period=40, crossing=False, start=6250),
+        learner=LearnerConfig(batch=64, copy_every=1500),
+        bonus=BonusConfig(kind="ngu", mixtures=32, at="departure", encoder="pixels", capacity=30_000, refresh=100),
+        steps=8_750_000_000,
+        log_every=100_000,
+        checkpoint_every=2_000_000,
+    )
+
+
+def atari_laptop() -> TrainConfig:
+    """The same with a tenth of the network and few mixtures, for a few million frames on two cores."""
+    paper = atari_paper()
+    return replace(
+        paper,
+        preset="atari-laptop",
+        env=replace(paper.env, count=16),
+        network=NetworkConfig(encoder="pixels", width=128, hidden=128, head=128),
+        acting=ActingConfig(base=0.4, alpha=4, greedy=2, epsilon_greedy=0.01),
+        replay=ReplayConfig(rows=100_000, trace=40, period=40, start=128),
+        learner=LearnerConfig(batch=16, ratio=0.5, rate=5e-4, copy_every=200),
+        bonus=replace(paper.bonus, mixtures=2, at="arrival", missing="unit", mean="momentum", capacity=5000, warmup=300, rate=1e-3, refresh=200),
+        steps=500_000,
+        log_every=10_000,
+        checkpoint_every=250_000,
+    )
+
+
+PRESETS: dict[str, Callable[[], TrainConfig]] = {"smoke": smoke, "disco": disco, "minigrid": minigrid, "atari-laptop": atari_laptop, "atari-paper": atari_paper}
+
+#: agent -> what it changes in a preset
+AGENTS: dict[str, Callable[[BonusConfig], BonusConfig]] = {
+    "ngu": lambda bonus: bonus,
+    "ngu-episodic": lambda bonus: replace(bonus, kind="episodic"),
+    "ngu-projection": lambda bonus: replace(bonus, kind="projection", warmup=0),
+    "rnd": lambda bonus: replace(bonus, kind="rnd", warmup=0),
+    "r2d2": lambda bonus: replace(bonus, kind="none", mixtures=1, warmup=0),
+}
+
+
+def preset(name: str, agent: str = "ngu", **changes: Any) -> TrainConfig:
+    """A preset with an agent's bonus.
+
+    Args:
+        name: of the preset.
+        agent: ngu, or what it is compared with: ngu-episodic (no life-long factor), ngu-projection (an embedding that is never trained), rnd (the life-long
+            factor alone as bonus), r2d2 (no bonus).
+        changes: of the run's own settings.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS, "a preset")
+    if agent not in AGENTS:
+        raise unknown("agent", agent, AGENTS, "an agent")
+    chosen = PRESETS[name]()
+    return replace(chosen, agent=agent, bonus=AGENTS[agent](chosen.bonus), **changes)
+
+
+def fitting(env: str) -> str:
+    """The preset made for an environment, by its name."""
+    return "minigrid" if env.startswith("MiniGrid-") else "atari-laptop" if env.startswith("ALE/") else "disco"
+
+
+def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
+    """A configuration with other settings, by their dotted names: ``{"learner.gamma": 0.97}``.
+
+    Raises:
+        BadInput: there is no such setting, or it does not take that.
+    """
+    held = to_json(config)
+    for name, value in settings.items():
+        *path, last = name.split(".")
+        inner = held
+        for part in path:
+            if not isinstance(inner.get(part), dict):
+                raise unknown("set", name, _names(held), "a setting")
+            inner = inner[part]
+        if last not in inner or isinstance(inner[last], dict):
+            raise unknown("set", name, _names(held), "a setting")
+        inner[last] = list(value) if isinstance(value, tuple) else value
+    return from_json(TrainConfig, held)
+
+
+def _names(held: Mapping[str, Any], before: str = "") -> list[str]:
+    return [name for key, value in held.items() for name in (_names(value, f"{before}{key}.") if isinstance(value, Mapping) else [before + key])]

@@ -1,0 +1,83 @@
+"""Two doors: a corridor with a small reward behind the door nearby and a large one behind the door far off; which is better depends on the discount.
+
+Both doors end the episode. Going straight, the near door brings small * gamma^(near - 1) and the far one large * gamma^(far - 1), so they are worth the same at
+
+    gamma = (small / large)^(1 / (far - near)),
+
+with the numbers here 0.99494: a discount of 0.99 goes for the near door (0.776 against 0.624), one of 0.997 for the far one (0.868 against 0.793). It stands for
+what Agent57 says of its discounts (arXiv 2003.13350): one game wants a long horizon, another a short one. Nothing is drawn at random.
+"""
+
+import numpy as np
+
+from outrange.core.errors import BadInput
+from outrange.exploration.envs.draws import kernel
+from outrange.exploration.envs.inputs import finite, whole
+from outrange.exploration.envs.native import Native
+
+FLOOR, AGENT, WALL, NEAR, FAR = range(5)
+
+
+def break_even(small: float = 0.8, large: float = 1.0, near: int = 4, far: int = 48) -> float:
+    """The discount at which both doors are worth the same; above it the far one is better."""
+    return (small / large) ** (1 / (far - near))
+
+
+class TwoDoors(Native):
+    """The batch of corridors, walls above and below: codes (3, near + far + 1), the near door at the left end, the far one at the right end.
+
+    Args:
+        near, far: steps from the start to either door.
+        small, large: rewards behind them.
+        cap: steps after which an episode is truncated; at least far.
+    """
+
+    name, actions, action_names = "outrange/TwoDoors-v0", 2, ("left", "right")
+    codes, glyphs = 5, ".@#nF"
+    palette = np.array([(0, 0, 0), (44, 200, 44), (110, 110, 110), (255, 187, 40), (214, 39, 40)], np.uint8)
+
+    def __init__(self, count: int, seed: int, *, near: int = 4, far: int = 48, small: float = 0.8, large: float = 1.0, cap: int = 400) -> None:
+        self.near, self.far = whole("near", near, 1, 1 << 20), whole("far", far, 1, 1 << 20)
+        self.small, self.large, self.cap = finite("small", small, 0.0), finite("large", large, 0.0), whole("cap", cap, 1, 1 << 31)
+        if not self.near < self.far <= self.cap:
+            raise BadInput(f"far: {far} is not allowed; it must lie above near ({near}) and within cap ({cap})")
+        self.shape = (3, self.near + self.far + 1)
+        options = {"near": self.near, "far": self.far, "small": self.small, "large": self.large, "cap": self.cap}
+        super().__init__(count, seed, options)
+        self._room = np.full(self.shape, WALL, np.uint8)
+        self._room[1] = [NEAR, *[FLOOR] * (self.near + self.far - 1), FAR]
+
+    def _move(self, actions, picture, reward, terminated, truncated, place) -> None:
+        a = self._arrays
+        _move(actions, a["clock"], a["cell"], self.near + self.far, self.small, self.large, self.cap, reward, terminated, truncated)
+        self._show(picture, place)
+
+    def _begin(self, where, picture, place) -> None:
+        a = self._arrays
+        a["episode"][where] += 1
+        a["clock"][where] = 0
+        a["cell"][where] = self.near
+        self._show(picture, place, where)
+
+    def _show(self, picture, place, where=slice(None)) -> None:
+        rows, cells = np.arange(self.count)[where], self._arrays["cell"][where]
+        picture[rows] = self._room
+        picture[rows, 1, cells] = AGENT
+        place[rows] = self.shape[1] + cells
+
+    def _paint(self, picture) -> None:
+        self._show(picture, np.empty(self.count, np.int64))
+
+    def places(self) -> np.ndarray:
+        return np.full(self.count, self.shape[1], np.int64)
+
+
+@kernel
+def _move(actions, clock, cell, end, small, large, cap, reward, terminated, truncated):
+    for i in range(len(actions)):
+        cell[i] += 2 * actions[i] - 1
+        clock[i] += 1
+        terminated[i] = cell[i] == 0 or cell[i] == end
+        truncated[i] = clock[i] >= cap and not terminated[i]
+        if terminated[i]:
+            reward[i] = small if cell[i] == 0 else large

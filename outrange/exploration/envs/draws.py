@@ -1,0 +1,82 @@
+"""Random numbers by counting: a draw is a hash of (seed, environment, episode, step, index), so there is no generator whose state could be lost.
+
+What environment i does depends on the seed and on i alone, not on how many there are; and going back to a state is setting the counters.
+The hash is a chain of the 64-bit finaliser known as splitmix64 (Steele, Lea, Flood 2014). Compiled code is kept on disk under a name that carries a hash of
+this folder's sources: Numba alone would look at the file of the compiled function only, and serve it stale after a change in a file that it calls.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import config, njit
+
+#: NUMBA_DISABLE_JIT=1: the same text runs as plain Python.
+JIT_OFF = bool(getattr(config, "DISABLE_JIT", 0))
+_OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy", "nogil": True}
+
+
+@functools.cache
+def _mark() -> str:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(repr([(file.name, file.read_bytes()) for file in files]).encode()).hexdigest()[:12]
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile at the first call and keep on disk."""
+    if JIT_OFF:
+        return np.errstate(over="ignore")(function)  # the hash is meant to wrap around
+    own = function.__qualname__
+    function.__qualname__ = f"{own}_{_mark()}"  # Numba reads it here and now
+    try:
+        return njit(function, cache=True, **_OPTIONS)  # pyright: ignore[reportCallIssue]
+    except RuntimeError:  # no folder to keep it in
+        return njit(function, **_OPTIONS)  # pyright: ignore[reportCallIssue]
+    finally:
+        function.__qualname__ = own
+
+
+def part(function: Callable) -> Callable:
+    """A function that kernels call; compiled into them."""
+    return function if JIT_OFF else njit(function, inline="never", **_OPTIONS)  # pyright: ignore[reportCallIssue]
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
+
+_GOLDEN32, _FIRST32, _SECOND32 = np.uint32(0x9E3779B9), np.uint32(0x21F0AAAD), np.uint32(0x735A2D97)
+_S16, _S15 = np.uint32(16), np.uint32(15)
+
+
+@part
+def mix(x):
+    """64 bits from 64 bits, one to one, each depending on all."""
+    x = (x ^ (x >> _S30)) * _FIRST
+    x = (x ^ (x >> _S27)) * _SECOND
+    return x ^ (x >> _S31)
+
+
+@part
+def branch(key, number):
+    """The key below a key; ``branch(branch(seed, environment), episode)``."""
+    return mix(key + _GOLDEN * (np.uint64(number) + np.uint64(1)))
+
+
+@part
+def mix32(low, high, number):
+    """32 bits from a key of 64 and a number; compilers make several at once of it, unlike of ``mix``. Casts after every step: Numba widens."""
+    x = np.uint32(np.uint32(np.uint32(number) * _GOLDEN32) + low)
+    x = np.uint32(np.uint32(x ^ (x >> _S16)) * _FIRST32)
+    x = np.uint32(np.uint32(x ^ (x >> _S15)) ^ high)
+    x = np.uint32(x * _SECOND32)
+    return np.uint32(x ^ (x >> _S15))
+
+
+@part
+def below(bits, n):
+    """A whole number from 0 to n - 1 from 64 bits; n is small against 2^32."""
+    return np.int64(((bits >> _S32) * np.uint64(n)) >> _S32)

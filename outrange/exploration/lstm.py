@@ -1,0 +1,174 @@
+"""The recurrent core: an LSTM over sequences in which episodes may begin anywhere.
+
+With gates i, f, g, o from x_t W_x' + h_{t-1} W_h' + b:  c_t = sigma(f) c_{t-1} + sigma(i) tanh(g),  h_t = sigma(o) tanh(c_t); where a row begins an episode,
+h_{t-1} and c_{t-1} are zero. PyTorch's own LSTM knows no such rows, so the unroll is ours: ``unroll`` in plain tensor operations, which runs everywhere and
+is what the fused one is tested against; and the same with one compiled kernel a step and a backward pass written out, for float32 on a processor.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor, nn
+
+State = tuple[Tensor, Tensor]
+_LN2 = np.float32(math.log(2))
+_LOG2E = np.float32(1 / math.log(2))
+_HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
+_P2, _P3, _P4, _P5, _P6, _P7 = (np.float32(1 / math.factorial(k)) for k in range(2, 8))
+
+
+class LSTM(nn.Module):
+    """One layer. Input (T, B, I), state two times (B, H), ``first`` (T, B) bool; output (T, B, H) and the state after the last row."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        bound = hidden**-0.5
+        self.input_weight = nn.Parameter(torch.empty(4 * hidden, inputs).uniform_(-bound, bound))
+        self.hidden_weight = nn.Parameter(torch.empty(4 * hidden, hidden).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden))
+        with torch.no_grad():
+            self.bias[hidden : 2 * hidden] = 1.0  # it begins by remembering
+
+    def forward(self, x: Tensor, state: State, first: Tensor) -> tuple[Tensor, State]:
+        gates = nn.functional.linear(x, self.input_weight, self.bias)
+        if x.device.type == "cpu" and x.dtype == torch.float32:
+            h, c = _Fused.apply(gates, self.hidden_weight, state[0], state[1], first)  # type: ignore[misc]
+            return h, (h[-1], c)
+        return unroll(gates, self.hidden_weight, state, first)
+
+
+def unroll(gates: Tensor, hidden_weight: Tensor, state: State, first: Tensor) -> tuple[Tensor, State]:
+    """The recurrence in tensor operations.
+
+    Args:
+        gates: (T, B, 4H), what the inputs and the bias give to i, f, g, o.
+        hidden_weight: (4H, H).
+        state: h and c before the first row, (B, H) each.
+        first: (T, B) bool, rows before which the state is zero.
+    """
+    h, c = state
+    outputs = []
+    for t in range(len(gates)):
+        keep = (~first[t]).unsqueeze(-1).to(h.dtype)
+        h, c = h * keep, c * keep
+        i, f, g, o = (gates[t] + h @ hidden_weight.T).chunk(4, dim=-1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        outputs.append(h)
+    return torch.stack(outputs), (h, c)
+
+
+class _Fused(torch.autograd.Function):
+    """``unroll`` as one node of the graph. Its last state carries no gradient: nothing is trained through it."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        steps, batch, hidden = len(gates), gates.shape[1], weight.shape[1]
+        acts = gates.detach().clone(memory_format=torch.contiguous_format)  # becomes the gates' values, step by step
+        before = torch.empty(steps, batch, hidden)  # h_{t-1} as the step saw it
+        cells, squashed = torch.empty(steps + 1, batch, hidden), torch.empty(steps, batch, hidden)
+        outputs = torch.empty(steps, batch, hidden)
+        transposed = weight.detach().T
+        cells[0] = c0
+        np_first, np_acts, np_before, np_cells, np_squashed, np_outputs = (a.detach().numpy() for a in (first, acts, before, cells, squashed, outputs))
+        h = h0.detach()
+        for t in range(steps):
+            torch.mul(h, (~first[t]).unsqueeze(1), out=before[t])
+            torch.addmm(acts[t], before[t], transposed, out=acts[t])
+            _forward_step(np_acts[t], np_first[t], np_cells[t], np_cells[t + 1], np_squashed[t], np_outputs[t])
+            h = outputs[t]
+        ctx.save_for_backward(weight, first, acts, before, cells, squashed)
+        last = cells[-1].clone()
+        ctx.mark_non_differentiable(last)
+        return outputs, last
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+        weight, first, acts, before, cells, squashed = ctx.saved_tensors
+        steps, batch, hidden = len(acts), acts.shape[1], weight.shape[1]
+        slopes = torch.empty_like(acts)
+        dh, dc = torch.zeros(batch, hidden), torch.zeros(batch, hidden)
+        grad = grad.contiguous()
+        np_grad, np_first, np_acts, np_cells, np_squashed, np_slopes, np_dh, np_dc = (
+            a.numpy() for a in (grad, first, acts, cells, squashed, slopes, dh, dc)
+        )
+        for t in range(steps - 1, -1, -1):
+            _backward_step(np_grad[t], np_acts[t], np_first[t], np_cells[t], np_squashed[t], np_dh, np_dc, np_slopes[t])
+            torch.mm(slopes[t], weight, out=dh)
+            dh.mul_((~first[t]).unsqueeze(1))
+        flat = slopes.view(-1, 4 * hidden)
+        return slopes, flat.T @ before.view(-1, hidden), dh, dc, None
+
+
+@njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _tanh(x):
+    # tanh x = 1 - 2 / (exp 2x + 1); exp y = 2^k exp r with |r| <= ln2 / 2, a polynomial of degree 7: within 3e-7 in float32
+    y = min(max(_TWO * x, np.float32(-30)), np.float32(30))
+    k = np.floor(y * _LOG2E + _HALF)
+    r = y - k * _LN2
+    e = _ONE + r * (_ONE + r * (_P2 + r * (_P3 + r * (_P4 + r * (_P5 + r * (_P6 + r * _P7))))))
+    scale = np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return _ONE - _TWO / (e * scale + _ONE)
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _squash(values):
+    for k in range(len(values)):
+        values[k] = _tanh(values[k])
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _gate(values):
+    for k in range(len(values)):
+        values[k] = _HALF + _HALF * _tanh(_HALF * values[k])
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _forward_step(acts, first, c_before, c_after, squashed, output):
+    """One step: acts (B, 4H) are pre-activations and become i, f, g, o; c_before is zeroed where an episode begins."""
+    batch, hidden = output.shape
+    for b in range(batch):  # short loops over few arrays: the compiler turns those into vector instructions
+        _gate(acts[b, : 2 * hidden])
+        _squash(acts[b, 2 * hidden : 3 * hidden])
+        _gate(acts[b, 3 * hidden :])
+        if first[b]:
+            c_before[b, :] = np.float32(0)
+        i, f, g, o = acts[b, :hidden], acts[b, hidden : 2 * hidden], acts[b, 2 * hidden : 3 * hidden], acts[b, 3 * hidden :]
+        old, new, s, out = c_before[b], c_after[b], squashed[b], output[b]
+        for k in range(hidden):
+            new[k] = f[k] * old[k] + i[k] * g[k]
+        s[:] = new
+        _squash(s)
+        for k in range(hidden):
+            out[k] = o[k] * s[k]
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _backward_step(grad, acts, first, c_before, squashed, dh, dc, slopes):
+    """One step back: dh, dc (B, H) are gradients of h_t (from later rows) and c_t; slopes (B, 4H) those of the pre-activations; dc becomes that of c_{t-1}."""
+    batch, hidden = dh.shape
+    for b in range(batch):
+        i, f, g, o = acts[b, :hidden], acts[b, hidden : 2 * hidden], acts[b, 2 * hidden : 3 * hidden], acts[b, 3 * hidden :]
+        di, df, dg, do = slopes[b, :hidden], slopes[b, hidden : 2 * hidden], slopes[b, 2 * hidden : 3 * hidden], slopes[b, 3 * hidden :]
+        s, down, cell, late, old = squashed[b], dh[b], dc[b], grad[b], c_before[b]
+        for k in range(hidden):
+            down[k] += late[k]
+        for k in range(hidden):
+            cell[k] += down[k] * o[k] * (_ONE - s[k] * s[k])
+        for k in range(hidden):
+            do[k] = down[k] * s[k] * o[k] * (_ONE - o[k])
+        for k in range(hidden):
+            di[k] = cell[k] * g[k] * i[k] * (_ONE - i[k])
+        for k in range(hidden):
+            df[k] = cell[k] * old[k] * f[k] * (_ONE - f[k])
+        for k in range(hidden):
+            dg[k] = cell[k] * i[k] * (_ONE - g[k] * g[k])
+        if first[b]:
+            cell[:] = np.float32(0)
+        else:
+            for k in range(hidden):
+                cell[k] *= f[k]

@@ -1,0 +1,211 @@
+"""The networks: encoders of an observation, the recurrent Q network with one input for the mixture, the inverse-dynamics embedding and RND.
+
+Never Give Up (arXiv 2002.06038), section 5 and figures H.1 to H.3; sizes come from the configuration. Everything takes observations as the environment gives
+them (bytes, or codes of cells) with any leading axes, and turns them into numbers itself, so that a replay holds bytes only.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from outrange.core.errors import BadInput, unknown
+from outrange.exploration.lstm import LSTM, State
+
+#: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things.
+_PALETTE = [[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1], [0.5, 0.5, 0.5]]
+
+
+class Crop(nn.Module):
+    """What surrounds the agent in a grid of codes, 9 x 9 cells in colour, through one layer. Our deviation: the paper's network sees the whole frame."""
+
+    def __init__(self, shape: tuple[int, ...], codes: int, width: int, side: int = 9) -> None:
+        super().__init__()
+        self.rows, self.columns = shape
+        self.reach = side // 2
+        colours = torch.tensor(_PALETTE[:codes])
+        self.register_buffer("palette", torch.cat([colours, torch.zeros(1, 3)]), persistent=False)
+        self.outside = codes
+        steps = torch.arange(-self.reach, self.reach + 1)
+        self.register_buffer("around", (steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]).flatten(), persistent=False)
+        self.layer = nn.Linear(3 * side * side, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        agent = (x == 1).flatten(1).to(torch.uint8).argmax(1)
+        padded = F.pad(x, (self.reach,) * 4, value=self.outside).flatten(1)
+        centre = (agent // self.columns + self.reach) * (self.columns + 2 * self.reach) + agent % self.columns + self.reach
+        seen = padded.gather(1, centre[:, None] + self.around)  # type: ignore[operator]
+        return self.layer(F.embedding(seen.int(), self.palette).flatten(1))  # type: ignore[arg-type]
+
+
+class Cells(nn.Module):
+    """A grid of codes, each a channel, through two 3 x 3 convolutions of 16 and 32 filters: stride 1 as published for the Disco Maze, or 2, four times cheaper."""
+
+    def __init__(self, shape: tuple[int, ...], codes: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.codes = codes
+        self.convolutions = nn.Sequential(nn.Conv2d(codes, 16, 3, stride, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride, 1), nn.ReLU(), nn.Flatten())
+        self.layer = nn.Linear(_flat(self.convolutions, (codes, *shape)), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = (x.unsqueeze(1) == torch.arange(self.codes, device=x.device, dtype=x.dtype).view(-1, 1, 1)).float()
+        return self.layer(self.convolutions(channels))
+
+
+class Pixels(nn.Module):
+    """Images of bytes (H, W) or (H, W, channels) through the three convolutions of DQN: 32 at 8 x 8 / 4, 64 at 4 x 4 / 2, 64 at 3 x 3 / 1."""
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.grey = len(shape) == 2
+        channels = 1 if self.grey else shape[2]
+        layers = [nn.Conv2d(channels, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(), nn.Flatten()]
+        self.convolutions = nn.Sequential(*layers)
+        self.layer = nn.Linear(_flat(self.convolutions, (channels, *shape[:2])), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(1) if self.grey else x.movedim(-1, 1)
+        return self.layer(self.convolutions(x.float() / 255))
+
+
+class Objects(nn.Module):
+    """MiniGrid's partial view (7, 7, 4): kind, colour and state of each cell, and the agent's direction; each a set of channels, through two layers."""
+
+    KINDS, COLOURS, STATES, DIRECTIONS = 11, 6, 3, 4
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        cells = shape[0] * shape[1]
+        self.first = nn.Linear(cells * (self.KINDS + self.COLOURS + self.STATES) + self.DIRECTIONS, 2 * width)
+        self.layer = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [_one_hot(x[..., k], n).flatten(1) for k, n in enumerate((self.KINDS, self.COLOURS, self.STATES))]
+        parts.append(_one_hot(x[:, 0, 0, 3], self.DIRECTIONS))
+        return self.layer(torch.relu(self.first(torch.cat(parts, 1))))
+
+
+class Vector(nn.Module):
+    """A vector of numbers, or anything small, flattened, through two layers."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.first = nn.Linear(int(torch.Size(shape).numel()), 2 * width)
+        self.layer = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(torch.relu(self.first(x.flatten(1).float() * self.scale)))
+
+
+#: name -> (what it needs of an observation, how to make it from shape, codes, byte or not, width)
+ENCODERS: dict[str, tuple[str, Callable[[tuple[int, ...], int, bool, int], nn.Module]]] = {
+    "crop": ("grid", lambda shape, codes, byte, width: Crop(shape, codes, width)),
+    "cells": ("grid", lambda shape, codes, byte, width: Cells(shape, codes, width, 2)),
+    "cells-paper": ("grid", lambda shape, codes, byte, width: Cells(shape, codes, width, 1)),
+    "pixels": ("image", lambda shape, codes, byte, width: Pixels(shape, width)),
+    "objects": ("minigrid", lambda shape, codes, byte, width: Objects(shape, width)),
+    "vector": ("any", lambda shape, codes, byte, width: Vector(shape, width, 1 / 255 if byte and not codes else 1.0)),
+}
+
+
+class Encoder(nn.Module):
+    """An encoder by name; output (…, width), no activation after the last layer."""
+
+    def __init__(self, name: str, shape: tuple[int, ...], codes: int, byte: bool, width: int) -> None:
+        super().__init__()
+        if name not in ENCODERS:
+            raise unknown("encoder", name, ENCODERS, "an encoder")
+        needs, make = ENCODERS[name]
+        fits = {
+            "grid": len(shape) == 2 and 0 < codes < len(_PALETTE) and min(shape) >= 7,
+            "image": byte and not codes and len(shape) in (2, 3) and min(shape[:2]) >= 36,
+            "minigrid": byte and len(shape) == 3 and shape[2] == 4,
+            "any": True,
+        }
+        if not fits[needs]:
+            said = {"grid": "a grid of cell codes, at least 7 x 7", "image": "an image of bytes, at least 36 x 36", "minigrid": "MiniGrid's view (7, 7, 4)"}[needs]
+            raise BadInput(f"encoder: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; take another encoder")
+        self.axes, self.width = len(shape), width
+        self.body = make(tuple(shape), codes, byte, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ahead = x.shape[: x.ndim - self.axes]
+        return self.body(x.reshape(-1, *x.shape[x.ndim - self.axes :])).view(*ahead, self.width)
+
+
+class QNetwork(nn.Module):
+    """Q(x_t, ., mixture | history): encoder; beside it the one-hot mixture and last action and the last rewards; LSTM; dueling heads.
+
+    The mixture enters as a one-hot of its index, not as its beta or gamma. Last rewards enter as they are.
+    """
+
+    def __init__(self, encoder: Encoder, actions: int, mixtures: int, hidden: int, head: int) -> None:
+        super().__init__()
+        self.actions, self.mixtures, self.hidden = actions, mixtures, hidden
+        self.encoder = encoder
+        self.lstm = LSTM(encoder.width + actions + 2 + (mixtures if mixtures > 1 else 0), hidden)
+        self.value = nn.Sequential(nn.Linear(hidden, head), nn.ReLU(), nn.Linear(head, 1))
+        self.advantage = nn.Sequential(nn.Linear(hidden, head), nn.ReLU(), nn.Linear(head, actions))
+
+    def forward(
+        self, observation: Tensor, last_action: Tensor, last_reward: Tensor, last_bonus: Tensor, mixture: Tensor, first: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """Values of all actions along T rows.
+
+        Args:
+            observation: (T, B, *shape).
+            last_action: (T, B), -1 where there was none.
+            last_reward: (T, B) what the last action brought; 0 where there was none.
+            last_bonus: (T, B) the same of the bonus.
+            mixture: (T, B) index.
+            first: (T, B) rows that begin an episode.
+            state: before the first row, (B, H) twice.
+
+        Returns:
+            Q (T, B, actions), and the state after the last row.
+        """
+        parts = [torch.relu(self.encoder(observation)), _one_hot(last_action, self.actions), last_reward.unsqueeze(-1), last_bonus.unsqueeze(-1)]
+        if self.mixtures > 1:
+            parts.append(_one_hot(mixture, self.mixtures))
+        h, state = self.lstm(torch.cat(parts, -1), state, first)
+        advantage = self.advantage(h)
+        return self.value(h) + advantage - advantage.mean(-1, keepdim=True), state
+
+
+class InverseDynamics(nn.Module):
+    """The controllable state f(x) in R^p, and p(a | f(x_t), f(x_{t+1})), by which it is learned (section 3.2)."""
+
+    def __init__(self, encoder: Encoder, actions: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Sequential(nn.Linear(2 * encoder.width, hidden), nn.ReLU(), nn.Linear(hidden, actions))
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Logits of the action between two observations, (N, actions)."""
+        both = torch.relu(self.encoder(torch.stack([before, after])))
+        return self.head(torch.cat([both[0], both[1]], -1))
+
+
+class RND(nn.Module):
+    """Random network distillation: a fixed random network and one that learns to predict it (section 3.4)."""
+
+    def __init__(self, make: Callable[[], Encoder]) -> None:
+        super().__init__()
+        self.target, self.predictor = make(), make()
+        self.target.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The squared error of the prediction, a number each observation."""
+        return (self.predictor(x) - self.target(x)).square().sum(-1)
+
+
+def _one_hot(index: Tensor, count: int) -> Tensor:
+    """One-hot along a new last axis; all zero for an index outside."""
+    return (index.unsqueeze(-1) == torch.arange(count, device=index.device, dtype=index.dtype)).float()
+
+
+def _flat(module: nn.Module, shape: tuple[int, ...]) -> int:
+    with torch.no_grad():
+        return module(torch.zeros(1, *shape)).shape[1]

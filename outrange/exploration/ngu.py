@@ -1,0 +1,165 @@
+"""Never Give Up: R2D2 that learns a family of mixtures r^e + beta_j r^i, with the bonus r^i = episodic novelty x life-long factor (arXiv 2002.06038, section 3).
+
+Read ``novelty``: the controllable state f(x), learned by predicting the action between two observations, is looked up among the states of this episode; RND's
+error, normalised, multiplies what comes of it by 1 to L. Deviations: one copy of the embedding serves all actors and is refreshed every so many steps rather
+than once an episode; a step that ends the episode earns no bonus where novelty is counted on arrival (``bonus.at``); before learning, the embedding may be warmed
+up on uniformly random actions, without which a nearly deterministic policy teaches it nothing.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from outrange.core.seeding import SeedTree
+from outrange.exploration.config import TrainConfig
+from outrange.exploration.envs.contract import Envs
+from outrange.exploration.networks import RND, InverseDynamics
+from outrange.exploration.novelty import EpisodicConfig, EpisodicMemory, KernelBonus, Moments, combine
+from outrange.exploration.optimizer import Optimizer
+from outrange.exploration.r2d2 import R2D2, encoder, held, seeded
+from outrange.exploration.replay import Sequences
+
+
+class NGU(R2D2):
+    """R2D2 with a bonus; ``config.bonus.kind`` says which."""
+
+    def __init__(self, config: TrainConfig, envs: Envs, seeds: SeedTree) -> None:
+        super().__init__(config, envs, seeds)
+        bonus = self.bonus = config.bonus
+        self.count, self.episodes = envs.count, np.zeros(envs.count, np.int64)
+        if bonus.embeds:
+
+            def embedding() -> InverseDynamics:
+                return InverseDynamics(encoder(config, envs, bonus.encoder, bonus.dimension), envs.actions).to(self.device)
+
+            self.embedding, self.acting = seeded(seeds.child("embedding"), embedding), embedding()
+            self.acting.load_state_dict(self.embedding.state_dict())
+            self.embedding_optimizer = Optimizer(self.embedding, bonus.rate, bonus.adam_epsilon, bonus.decay, config.learner.clip)
+            self.memory = EpisodicMemory(self.count, bonus.capacity, bonus.dimension)
+            self.kernel = KernelBonus(
+                EpisodicConfig(
+                    k=bonus.k, epsilon=bonus.epsilon, xi=bonus.xi, c=bonus.c, maximum=bonus.maximum, missing=bonus.missing,
+                    mean=bonus.mean, mean_rate=bonus.mean_rate, mean_scope=bonus.mean_scope, mean_of=bonus.mean_of,
+                ),
+                self.count,
+            )  # fmt: skip
+        if bonus.distils:
+            self.rnd = seeded(seeds.child("rnd"), lambda: RND(lambda: encoder(config, envs, bonus.encoder, bonus.rnd_width)).to(self.device))
+            self.rnd_optimizer = Optimizer(self.rnd, bonus.rnd_rate, bonus.adam_epsilon, clip=config.learner.clip)
+            self.moments = Moments()
+
+    def novelty(self, observation: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The bonus of arriving at observations (B, *shape), (B,) float32; 0 where not ``counts``. The observation is remembered after it was judged."""
+        bonus = self.bonus
+        if bonus.kind == "none" or not counts.any():
+            return np.zeros(self.count, np.float32)
+        factor = self._factor(observation, counts) if bonus.distils else np.ones(self.count)
+        if bonus.kind == "rnd":
+            return np.where(counts, np.clip(factor, 0, bonus.ceiling), 0).astype(np.float32)
+        point = self.embed(observation)
+        episodic = self.kernel.bonus(self.memory.nearest(point, bonus.k), counts)
+        self.memory.add(point, counts)
+        return np.where(counts, combine(episodic, factor, bonus.ceiling), 0).astype(np.float32)
+
+    def begin(self, observation: np.ndarray, started: np.ndarray) -> np.ndarray:
+        """Episodes begin where ``started``: forget the last one, remember the first observation; its bonus (B,) float32."""
+        if self.bonus.embeds:
+            wiped = started & (self.episodes % self.bonus.wipe_every == 0)
+            self.memory.clear(wiped)
+            self.kernel.reset(wiped)
+        self.episodes += started
+        if self.bonus.at == "departure":
+            return self.novelty(observation, started)
+        if self.bonus.embeds and started.any():  # on arrival no step earns the first observation's bonus: it is remembered only
+            rows = np.flatnonzero(started)
+            point = np.zeros((self.count, self.bonus.dimension), np.float32)
+            point[rows] = self.embed(observation[rows])
+            self.memory.add(point, started)
+        return np.zeros(self.count, np.float32)
+
+    @torch.inference_mode()
+    def embed(self, observation: np.ndarray) -> np.ndarray:
+        """The controllable state of observations (N, *shape), (N, p) float32, by the actors' copy."""
+        return self.acting.encoder(torch.from_numpy(observation).to(self.device)).cpu().numpy()
+
+    @torch.inference_mode()
+    def _factor(self, observation: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        error = self.rnd(torch.from_numpy(observation).to(self.device)).cpu().numpy()
+        self.moments.update(error, counts)
+        return self.moments.factor(error)
+
+    def learn(self, sequences: Sequences) -> tuple[np.ndarray, dict[str, float]]:
+        """One update of everything: Q on the sequences, embedding and RND on their last steps."""
+        priority, told = super().learn(sequences)
+        if self.bonus.kind not in ("none", "projection"):
+            told |= self.learn_novelty(sequences, self.bonus.frames)
+        return priority, told
+
+    def learn_novelty(self, sequences: Sequences, frames: int) -> dict[str, float]:
+        """One update of embedding and RND on the last ``frames`` steps of each sequence: x_t, a_t, x_{t+1}, none of them across an episode's end."""
+        acted = ~sequences.filler[:-1] & ~sequences.terminated[:-1]
+        acted[:-frames] = False
+        told: dict[str, float] = {}
+        if not acted.any():
+            return told
+        before = torch.from_numpy(sequences.observation[:-1][acted]).to(self.device)
+        after = torch.from_numpy(sequences.observation[1:][acted]).to(self.device)
+        if self.bonus.embeds:
+            action = torch.from_numpy(sequences.action[:-1][acted]).long().to(self.device)
+            logits = self.embedding(before, after)
+            loss = F.cross_entropy(logits, action)
+            told["embedding_loss"], _ = self.embedding_optimizer.step(loss, "the loss of the embedding")
+            told["embedding_accuracy"] = float((logits.detach().argmax(1) == action).float().mean())
+        if self.bonus.distils:
+            told["rnd_loss"], _ = self.rnd_optimizer.step(self.rnd(after).mean(), "the loss of RND")
+        return told
+
+    def refresh(self) -> None:
+        """Give the actors the embedding as it is now."""
+        if self.bonus.embeds:
+            self.acting.load_state_dict(self.embedding.state_dict())
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        parts = super().tensors()
+        arrays: dict[str, np.ndarray] = {"episodes": self.episodes.copy()}
+        if self.bonus.embeds:
+            parts |= {"embedding": held(self.embedding), "embedding-acting": held(self.acting), "embedding-optimizer": self.embedding_optimizer.tensors()}
+            arrays |= {f"memory.{name}": value for name, value in self.memory.state().items()}
+            arrays |= {f"kernel.{name}": value for name, value in self.kernel.state().items()}
+        if self.bonus.distils:
+            parts |= {"rnd": held(self.rnd), "rnd-optimizer": self.rnd_optimizer.tensors()}
+            arrays |= {f"moments.{name}": value for name, value in self.moments.state().items()}
+        return parts | {"novelty": {name: torch.from_numpy(value) for name, value in arrays.items()}}
+
+    def adopt(self, tensors: dict[str, dict[str, Tensor]]) -> None:
+        """Take over what was learned, whatever the number of environments: networks and running means, no memories of episodes."""
+        super().adopt(tensors)
+        arrays = _numpy(tensors)
+        if self.bonus.embeds:
+            self.embedding.load_state_dict(tensors["embedding"])
+            self.acting.load_state_dict(tensors["embedding-acting"])
+            if self.bonus.mean_scope == "global":
+                self.kernel.restore(_below(arrays, "kernel."))
+        if self.bonus.distils:
+            self.rnd.load_state_dict(tensors["rnd"])
+            self.moments.restore(_below(arrays, "moments."))
+
+    def restore(self, tensors: dict[str, dict[str, Tensor]], updates: int) -> None:
+        super().restore(tensors, updates)
+        arrays = _numpy(tensors)
+        self.episodes[...] = arrays["episodes"]
+        if self.bonus.embeds:
+            self.embedding_optimizer.restore(tensors["embedding-optimizer"])
+            self.memory.restore(_below(arrays, "memory."))
+            self.kernel.restore(_below(arrays, "kernel."))
+        if self.bonus.distils:
+            self.rnd_optimizer.restore(tensors["rnd-optimizer"])
+
+
+def _numpy(tensors: dict[str, dict[str, Tensor]]) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in tensors["novelty"].items()}
+
+
+def _below(arrays: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
