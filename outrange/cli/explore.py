@@ -48,7 +48,7 @@ def train(
     Args:
         agent: ngu; without its life-long factor, without learning its embedding, with the life-long factor alone, or without a bonus.
         env: outrange/RandomDiscoMaze-v0, RandomCoin-v0, TwoDoors-v0 or DeepSea-v0, a MiniGrid or ALE id, or any Gymnasium id with discrete actions.
-        preset: smoke takes seconds; disco and minigrid minutes; atari-laptop an hour; atari-paper is the paper's. The one made for the environment if not given.
+        preset: smoke takes seconds, disco and minigrid minutes, atari-laptop an hour; atari-paper the paper's. The one made for the environment if not given.
         out: the run's directory; runs/explore-<agent>-<env>-<seed> if not given.
         config: a JSON file with the whole configuration, as in a run's config.json, instead of a preset.
         option: of the environment.
@@ -149,7 +149,13 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", title=f"{rows[0]['agent']} in {rows[0]['env']} · {rows[0]['episodes']} episodes each", title_justify="left")
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title=f"{rows[0]['agent']} in {rows[0]['env']} · {rows[0]['episodes']} episodes each",
+        title_justify="left",
+    )
     columns = [name for name in ("return", "success", "coverage", "places", "length", "bonus") if any(row[name] for row in rows)]
     for column in ("mixture", *columns):
         table.add_column(column, justify="right")
@@ -165,5 +171,68 @@ def _shown(name: str, value: float, error: float) -> str:
     return f"{value:.3g} ± {error:.2g}"
 
 
+def references(size: int = 21, cap: int = 500, episodes: int = 256, seed: int = 0, json: app.Json = False) -> int:
+    """What policies that learn nothing cover of a Random Disco Maze: the lines to print beside a curve. They are told which moves are legal; an agent is not.
+
+    Args:
+        size: side of the maze, odd.
+        cap: steps of an episode.
+        episodes: of each policy.
+        seed: of mazes and moves.
+    """
+    from outrange.exploration.envs.references import POLICIES, coverage
+
+    rows = []
+    for policy in POLICIES:
+        share, length = coverage(policy, episodes, seed, size=size, cap=cap)
+        rows.append(
+            {"policy": policy, "coverage": float(share.mean()), "coverage_sd": float(share.std()), "length": float(length.mean()), "episodes": episodes}
+        )
+    if json:
+        app.print_json(rows)
+        return 0
+    print(f"{'policy':14} {'coverage':>8} {'sd':>6} {'length':>7}")
+    for row in rows:
+        print(f"{row['policy']:14} {row['coverage']:8.1%} {row['coverage_sd']:6.1%} {row['length']:7.1f}")
+    return 0
+
+
+def bench(
+    preset: Preset = "disco",
+    agent: Agent = "ngu",
+    env: str | None = None,
+    change: Set = (),
+    steps: int = 20_000,
+    rounds: int = 3,
+    json: app.Json = False,
+) -> int:
+    """Environment steps a CPU-second, learning included, and where the time goes.
+
+    Args:
+        preset: whose settings; the warm-up of the embedding is left out.
+        agent: as in train.
+        env: instead of the preset's.
+        change: of any other setting, as in train.
+        steps: of each round.
+        rounds: the median counts.
+    """
+    from outrange.exploration.bench import bench as measure
+    from outrange.exploration.config import changed
+    from outrange.exploration.config import preset as named
+
+    config = changed(named(preset, agent), ({"env.name": env} if env else {}) | app.settings(change))
+    with app.progress("bench", "steps") as update:
+        found = measure(config, steps, rounds, update)
+    if json:
+        app.print_json(found)
+        return 0
+    print(f"{found['agent']} in {found['env']} · batch {found['batch']} · replay ratio {found['ratio']:g} · threads {found['threads']}")
+    print(f"{found['steps_per_cpu_second']:,.0f} steps a CPU-second ({', '.join(f'{rate:,.0f}' for rate in found['rounds'])})", end="")
+    print(f" · {found['milliseconds_per_update']:.1f} ms an update")
+    print(" · ".join(f"{name} {share:.0%}" for name, share in sorted(found["shares"].items(), key=lambda pair: -pair[1])))
+    return 0
+
+
 def run(arguments: list[str]) -> int:
-    return app.run_group("explore", {"train": train, "eval": evaluate}, arguments)
+    commands = {"train": train, "eval": evaluate, "references": references, "bench": bench}
+    return app.run_group("explore", commands, arguments)

@@ -16,7 +16,7 @@ from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
 from outrange.exploration import family
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs.contract import Envs, Step
-from outrange.exploration.ngu import NGU
+from outrange.exploration.ngu import NGU, below
 
 
 class Broken(Failed):
@@ -128,7 +128,20 @@ class Actor:
         self.episodes.forget(broken)
         self.broken += int(broken.sum())
         if self.broken > self.config.broken:
-            raise Broken(f"env {self.envs.name!r}: {self.broken} episodes broke (it crashed, stalled or left its spaces), and broken allows {self.config.broken}")
+            raise Broken(
+                f"env {self.envs.name!r}: {self.broken} episodes broke (it crashed, stalled or left its spaces), and broken allows {self.config.broken}"
+            )
+
+    def report(self) -> dict[str, float]:
+        """What acting came to since the last report, for the log."""
+        told = {"broken": float(self.broken)} | self.episodes.report()
+        if self.agent.bonus.embeds:
+            told["distance"] = float(self.agent.kernel.mean.value.mean())
+        return told
+
+    def refresh(self) -> None:
+        """Give the actor the embedding as it is now."""
+        self.agent.refresh()
 
     def restart(self) -> None:
         """Begin new episodes everywhere, with nothing remembered of the old ones."""
@@ -142,11 +155,12 @@ class Actor:
         self.episodes.begin(self.every, self.place)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Where everything is, the environments with it."""
+        """Where everything is, the environments and the running episodes' memories with it."""
         inner = {f"env.{name}": value for name, value in self.envs.state().items()} if self.envs.exact else {}
         own = {"mixture": self.mixture, "state": self.state, "pending": self.pending}
         rows = {f"row.{name}": value for name, value in self.row.items()}
-        return own | rows | inner | {f"episodes.{name}": value for name, value in self.episodes.arrays().items()}
+        gathered = {f"novelty.{name}": value for name, value in self.agent.arrays().items()}
+        return own | rows | inner | gathered | {f"episodes.{name}": value for name, value in self.episodes.arrays().items()}
 
     def counters(self) -> dict[str, Any]:
         """What a checkpoint holds besides arrays."""
@@ -156,13 +170,17 @@ class Actor:
         """Go on from a checkpoint. Where the environments cannot be brought back, new episodes begin."""
         self.vector_steps, self.broken = counters["vector_steps"], counters["broken"]
         self.mixture = arrays["mixture"]
+        self.agent.take_up(below(arrays, "novelty."))
         if self.envs.exact:
-            self.envs.restore({name[4:]: value for name, value in arrays.items() if name.startswith("env.")})
+            self.envs.restore(below(arrays, "env."))
             self.state, self.pending = arrays["state"], arrays["pending"]
-            self.row = {name[4:]: value for name, value in arrays.items() if name.startswith("row.")}
-            self.episodes.restore({name[9:]: value for name, value in arrays.items() if name.startswith("episodes.")})
+            self.row = below(arrays, "row.")
+            self.episodes.restore(below(arrays, "episodes."))
         else:
             self.restart()
+            self.episodes.tally, self.episodes.ever = arrays["episodes.tally"], arrays["episodes.ever"]
+            self.episodes.seen = np.zeros((self.envs.count, len(self.episodes.ever)), bool)
+            self.episodes.begin(self.every, self.place)
         restore_numpy(self.rng, counters["rng"])
 
 
@@ -178,6 +196,7 @@ class Episodes:
         self.returns, self.bonuses = np.zeros(count), np.zeros(count)
         self.length, self.visited, self.of = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
         self.seen = np.zeros((count, 64), bool)
+        self.ever = np.zeros(64, bool)  # places that any episode came to
         self.tally = np.zeros((mixtures, 2, len(self.COLUMNS)))  # by mixture, and whether the actor is a greedy one
         self.ended: list[dict[str, float]] | None = None
         """a list to be given each episode that ends, if anyone wants them one by one"""
@@ -198,9 +217,10 @@ class Episodes:
         if (high := int(at.max())) >= self.seen.shape[1]:
             if high >= 1 << 20:
                 raise BadInput(f"place: {high} is not allowed; places of an environment are numbered below {1 << 20:,}")
-            self.seen = np.pad(self.seen, ((0, 0), (0, 2 * high + 1 - self.seen.shape[1])))
+            more = 2 * high + 1 - self.seen.shape[1]
+            self.seen, self.ever = np.pad(self.seen, ((0, 0), (0, more))), np.pad(self.ever, (0, more))
         self.visited[rows] += ~self.seen[rows, at]
-        self.seen[rows, at] = True
+        self.seen[rows, at] = self.ever[at] = True
 
     def add(self, step: Step, bonus: np.ndarray, mixture: np.ndarray, greedy: np.ndarray, count_all: bool = True) -> None:
         """Take in a step; episodes that end with it are tallied, unless not ``count_all``."""
@@ -223,10 +243,12 @@ class Episodes:
 
     def report(self) -> dict[str, float]:
         """Means over the episodes that ended since the last report: of all, of the greedy actors, and by mixture; then the tally begins anew."""
-        told: dict[str, float] = {}
+        told: dict[str, float] = {"ever_places": float(self.ever.sum())} if self.ever.any() else {}
         groups = {"": self.tally.sum((0, 1)), "greedy_": self.tally[:, 1].sum(0)}
         if self.mixtures > 1:
-            groups |= {f"mixture{j}_": self.tally[j].sum(0) for j in range(self.mixtures)} | {f"mixture{j}_greedy_": self.tally[j, 1] for j in range(self.mixtures)}
+            groups |= {f"mixture{j}_": self.tally[j].sum(0) for j in range(self.mixtures)} | {
+                f"mixture{j}_greedy_": self.tally[j, 1] for j in range(self.mixtures)
+            }
         for name, total in groups.items():
             if total[0]:
                 told |= {f"{name}{column}": float(value) for column, value in zip(self.COLUMNS, [total[0], *(total[1:] / total[0])], strict=True)}
@@ -235,7 +257,7 @@ class Episodes:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a checkpoint."""
-        return {name: getattr(self, name) for name in ("returns", "bonuses", "length", "visited", "of", "seen", "tally")}
+        return {name: getattr(self, name) for name in ("returns", "bonuses", "length", "visited", "of", "seen", "ever", "tally")}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """From a checkpoint."""

@@ -63,12 +63,17 @@ class ActingConfig:
     greedy: int = 0
     """actors of each mixture that act with epsilon_greedy all the time; their episodes are what coverage and return are read off while learning"""
     epsilon_greedy: float = 0.0
+    process: bool = False
+    """whether the actor has a process of its own; it then acts while the learner learns"""
+    ahead: int = 4
+    """steps of its environments that such an actor may be in front of the learner; 0 is lock-step, and gives the numbers of a single process"""
     assign: Literal["fixed", "uniform"] = "fixed"
     """one mixture for each actor, j mod N; or drawn anew each episode, as the Agent57 paper describes NGU"""
 
     def __post_init__(self) -> None:
         _within("acting.base", self.base, 0, 1, "between 0 and 1")
         _within("acting.epsilon_greedy", self.epsilon_greedy, 0, 1, "between 0 and 1")
+        _within("acting.ahead", self.ahead, 0, 1000, "between 0 and 1,000")
         _within("acting.greedy", self.greedy, 0, 4096, "not negative")
 
 
@@ -121,6 +126,8 @@ class LearnerConfig:
     rate: float = 1e-4
     adam_epsilon: float = 1e-4
     clip: float = 40.0
+    over: Literal["sum", "mean"] = "sum"
+    """what a sequence's squared errors become before the batch's mean; clip is meant for the sum, which it cuts to one size where errors are large"""
     copy_every: int = 1500
     """updates between copies to the target network"""
     foreign: float = 0.0
@@ -235,7 +242,9 @@ class TrainConfig:
         if self.acting.greedy * self.bonus.mixtures > self.env.count:
             raise BadInput(f"acting.greedy: {self.acting.greedy} for each of {self.bonus.mixtures} mixtures are more than the {self.env.count} of env.count")
         if self.env.count < self.bonus.mixtures and self.acting.assign == "fixed":
-            raise BadInput(f"env.count: {self.env.count} is not allowed; it must be at least bonus.mixtures, {self.bonus.mixtures}, or take acting.assign uniform")
+            raise BadInput(
+                f"env.count: {self.env.count} is not allowed; it must be at least bonus.mixtures, {self.bonus.mixtures}, or take acting.assign uniform"
+            )
 
     @property
     def rows(self) -> int:
@@ -254,7 +263,7 @@ def disco() -> TrainConfig:
         preset="disco",
         acting=ActingConfig(base=0.05, alpha=1.5, greedy=8),
         learner=LearnerConfig(
-            lam=0.97, transform="identity", target_epsilon=0.0, gamma=0.95, gamma_explore=0.95, batch=16, ratio=4, rate=7e-4, copy_every=100
+            lam=0.97, transform="identity", target_epsilon=0.0, gamma=0.95, gamma_explore=0.95, batch=16, ratio=4, rate=7e-4, over="mean", copy_every=100
         ),
         bonus=BonusConfig(kind="episodic", epsilon=0.01, missing="unit", mean="momentum", rate=3e-3, adam_epsilon=1e-8, warmup=2000, warmup_accuracy=0.99),
     )
@@ -287,11 +296,9 @@ def minigrid() -> TrainConfig:
         acting=ActingConfig(base=0.4, alpha=4, greedy=8, epsilon_greedy=0.01),
         replay=ReplayConfig(rows=1_000_000, trace=40, period=40),
         learner=LearnerConfig(
-            transform="identity", target_epsilon=0.0, gamma=0.99, gamma_explore=0.97, batch=16, ratio=4, rate=7e-4, copy_every=100
+            transform="identity", target_epsilon=0.0, gamma=0.99, gamma_explore=0.97, batch=16, ratio=4, rate=7e-4, over="mean", copy_every=100
         ),
-        bonus=BonusConfig(
-            kind="ngu", mixtures=2, epsilon=1e-3, missing="unit", mean="momentum", encoder="objects", rate=1e-3, frames=10, warmup=300
-        ),
+        bonus=BonusConfig(kind="ngu", mixtures=2, epsilon=1e-3, missing="unit", mean="momentum", encoder="objects", rate=1e-3, frames=10, warmup=300),
         steps=1_000_000,
     )
 
@@ -321,7 +328,7 @@ def atari_laptop() -> TrainConfig:
         network=NetworkConfig(encoder="pixels", width=128, hidden=128, head=128),
         acting=ActingConfig(base=0.4, alpha=4, greedy=2, epsilon_greedy=0.01),
         replay=ReplayConfig(rows=100_000, trace=40, period=40, start=128),
-        learner=LearnerConfig(batch=16, ratio=0.5, rate=5e-4, copy_every=200),
+        learner=LearnerConfig(batch=16, ratio=0.5, rate=5e-4, over="mean", copy_every=200),
         bonus=replace(paper.bonus, mixtures=2, at="arrival", missing="unit", mean="momentum", capacity=5000, warmup=300, rate=1e-3, refresh=200),
         steps=500_000,
         log_every=10_000,

@@ -61,6 +61,9 @@ def load(path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float
     envs = environments(config, seeds.child("env"), count)
     agent = NGU(config, envs, seeds)
     agent.adopt(found.tensors)
+    agent.take_up(
+        {name.removeprefix("novelty."): value.numpy() for name, value in found.tensors["actor"].items() if name.startswith("novelty.")}, memories=False
+    )
     actor = Actor(config, envs, agent, Nowhere(), seeds)
     actor.mixture[:] = mixture
     actor.row["mixture"] = actor.mixture.copy()

@@ -74,7 +74,7 @@ class _Fused(torch.autograd.Function):
         outputs = torch.empty(steps, batch, hidden)
         transposed = weight.detach().T
         cells[0] = c0
-        np_first, np_acts, np_before, np_cells, np_squashed, np_outputs = (a.detach().numpy() for a in (first, acts, before, cells, squashed, outputs))
+        np_first, np_acts, np_cells, np_squashed, np_outputs = (a.detach().numpy() for a in (first, acts, cells, squashed, outputs))
         h = h0.detach()
         for t in range(steps):
             torch.mul(h, (~first[t]).unsqueeze(1), out=before[t])
@@ -93,9 +93,7 @@ class _Fused(torch.autograd.Function):
         slopes = torch.empty_like(acts)
         dh, dc = torch.zeros(batch, hidden), torch.zeros(batch, hidden)
         grad = grad.contiguous()
-        np_grad, np_first, np_acts, np_cells, np_squashed, np_slopes, np_dh, np_dc = (
-            a.numpy() for a in (grad, first, acts, cells, squashed, slopes, dh, dc)
-        )
+        np_grad, np_first, np_acts, np_cells, np_squashed, np_slopes, np_dh, np_dc = (a.numpy() for a in (grad, first, acts, cells, squashed, slopes, dh, dc))
         for t in range(steps - 1, -1, -1):
             _backward_step(np_grad[t], np_acts[t], np_first[t], np_cells[t], np_squashed[t], np_dh, np_dc, np_slopes[t])
             torch.mm(slopes[t], weight, out=dh)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from outrange.core.errors import BadInput, unknown
 from outrange.exploration.lstm import LSTM, State
@@ -33,14 +32,14 @@ class Crop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         agent = (x == 1).flatten(1).to(torch.uint8).argmax(1)
-        padded = F.pad(x, (self.reach,) * 4, value=self.outside).flatten(1)
+        padded = nn.functional.pad(x, (self.reach,) * 4, value=self.outside).flatten(1)
         centre = (agent // self.columns + self.reach) * (self.columns + 2 * self.reach) + agent % self.columns + self.reach
         seen = padded.gather(1, centre[:, None] + self.around)  # type: ignore[operator]
-        return self.layer(F.embedding(seen.int(), self.palette).flatten(1))  # type: ignore[arg-type]
+        return self.layer(nn.functional.embedding(seen.int(), self.palette).flatten(1))  # type: ignore[arg-type]
 
 
 class Cells(nn.Module):
-    """A grid of codes, each a channel, through two 3 x 3 convolutions of 16 and 32 filters: stride 1 as published for the Disco Maze, or 2, four times cheaper."""
+    """A grid of codes, each a channel, through two 3 x 3 convolutions, 16 and 32 filters: stride 1 as published for the maze, or 2, four times cheaper."""
 
     def __init__(self, shape: tuple[int, ...], codes: int, width: int, stride: int) -> None:
         super().__init__()
@@ -125,7 +124,9 @@ class Encoder(nn.Module):
             "any": True,
         }
         if not fits[needs]:
-            said = {"grid": "a grid of cell codes, at least 7 x 7", "image": "an image of bytes, at least 36 x 36", "minigrid": "MiniGrid's view (7, 7, 4)"}[needs]
+            said = {"grid": "a grid of cell codes, at least 7 x 7", "image": "an image of bytes, at least 36 x 36", "minigrid": "MiniGrid's view (7, 7, 4)"}[
+                needs
+            ]
             raise BadInput(f"encoder: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; take another encoder")
         self.axes, self.width = len(shape), width
         self.body = make(tuple(shape), codes, byte, width)

@@ -1,15 +1,14 @@
-"""Never Give Up: R2D2 that learns a family of mixtures r^e + beta_j r^i, with the bonus r^i = episodic novelty x life-long factor (arXiv 2002.06038, section 3).
+"""Never Give Up (arXiv 2002.06038, section 3): R2D2 that learns a family of mixtures r^e + beta_j r^i, r^i = episodic novelty x life-long factor.
 
 Read ``novelty``: the controllable state f(x), learned by predicting the action between two observations, is looked up among the states of this episode; RND's
 error, normalised, multiplies what comes of it by 1 to L. Deviations: one copy of the embedding serves all actors and is refreshed every so many steps rather
-than once an episode; a step that ends the episode earns no bonus where novelty is counted on arrival (``bonus.at``); before learning, the embedding may be warmed
-up on uniformly random actions, without which a nearly deterministic policy teaches it nothing.
+than once an episode; a step that ends the episode earns no bonus where novelty is counted on arrival (``bonus.at``); before learning, the embedding may be
+warmed up on uniformly random actions, without which a nearly deterministic policy teaches it nothing.
 """
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from outrange.core.seeding import SeedTree
 from outrange.exploration.config import TrainConfig
@@ -108,7 +107,7 @@ class NGU(R2D2):
         if self.bonus.embeds:
             action = torch.from_numpy(sequences.action[:-1][acted]).long().to(self.device)
             logits = self.embedding(before, after)
-            loss = F.cross_entropy(logits, action)
+            loss = nn.functional.cross_entropy(logits, action)
             told["embedding_loss"], _ = self.embedding_optimizer.step(loss, "the loss of the embedding")
             told["embedding_accuracy"] = float((logits.detach().argmax(1) == action).float().mean())
         if self.bonus.distils:
@@ -122,44 +121,52 @@ class NGU(R2D2):
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         parts = super().tensors()
-        arrays: dict[str, np.ndarray] = {"episodes": self.episodes.copy()}
         if self.bonus.embeds:
-            parts |= {"embedding": held(self.embedding), "embedding-acting": held(self.acting), "embedding-optimizer": self.embedding_optimizer.tensors()}
-            arrays |= {f"memory.{name}": value for name, value in self.memory.state().items()}
-            arrays |= {f"kernel.{name}": value for name, value in self.kernel.state().items()}
+            parts |= {"embedding": held(self.embedding), "embedding-optimizer": self.embedding_optimizer.tensors()}
         if self.bonus.distils:
             parts |= {"rnd": held(self.rnd), "rnd-optimizer": self.rnd_optimizer.tensors()}
-            arrays |= {f"moments.{name}": value for name, value in self.moments.state().items()}
-        return parts | {"novelty": {name: torch.from_numpy(value) for name, value in arrays.items()}}
+        return parts
 
     def adopt(self, tensors: dict[str, dict[str, Tensor]]) -> None:
-        """Take over what was learned, whatever the number of environments: networks and running means, no memories of episodes."""
         super().adopt(tensors)
-        arrays = _numpy(tensors)
         if self.bonus.embeds:
             self.embedding.load_state_dict(tensors["embedding"])
-            self.acting.load_state_dict(tensors["embedding-acting"])
-            if self.bonus.mean_scope == "global":
-                self.kernel.restore(_below(arrays, "kernel."))
+            self.refresh()
         if self.bonus.distils:
             self.rnd.load_state_dict(tensors["rnd"])
-            self.moments.restore(_below(arrays, "moments."))
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], updates: int) -> None:
         super().restore(tensors, updates)
-        arrays = _numpy(tensors)
-        self.episodes[...] = arrays["episodes"]
         if self.bonus.embeds:
             self.embedding_optimizer.restore(tensors["embedding-optimizer"])
-            self.memory.restore(_below(arrays, "memory."))
-            self.kernel.restore(_below(arrays, "kernel."))
         if self.bonus.distils:
             self.rnd_optimizer.restore(tensors["rnd-optimizer"])
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What acting has gathered: the actors' copy of the embedding, memories of the running episodes, running means."""
+        arrays = {"episodes": self.episodes.copy()}
+        if self.bonus.embeds:
+            arrays |= {f"acting.{name}": value.numpy() for name, value in held(self.acting).items()}
+            arrays |= {f"memory.{name}": value for name, value in self.memory.state().items()}
+            arrays |= {f"kernel.{name}": value for name, value in self.kernel.state().items()}
+        if self.bonus.distils:
+            arrays |= {f"moments.{name}": value for name, value in self.moments.state().items()}
+        return arrays
 
-def _numpy(tensors: dict[str, dict[str, Tensor]]) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in tensors["novelty"].items()}
+    def take_up(self, arrays: dict[str, np.ndarray], memories: bool = True) -> None:
+        """Go on from what ``arrays`` gave; without ``memories`` from what does not depend on the number of environments only."""
+        if self.bonus.embeds:
+            self.acting.load_state_dict({name: torch.from_numpy(value) for name, value in below(arrays, "acting.").items()})
+            if memories or self.bonus.mean_scope == "global":
+                self.kernel.restore(below(arrays, "kernel."))
+            if memories:
+                self.memory.restore(below(arrays, "memory."))
+        if self.bonus.distils:
+            self.moments.restore(below(arrays, "moments."))
+        if memories:
+            self.episodes[...] = arrays["episodes"]
 
 
-def _below(arrays: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+def below(arrays: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin so, without that beginning."""
     return {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}

@@ -95,12 +95,13 @@ class R2D2:
             goal = self._goal(policy, worth, action, reward[:-1], discount[:-1], data["mu"], first, filler)
         said = q[:-1].gather(-1, action[:-1].unsqueeze(-1)).squeeze(-1)
         error = torch.where(counted, said - goal, 0.0)
-        loss, norm = self.optimizer.step(error.square().sum() / error.shape[1], f"the loss of Q in update {self.updates}")
+        steps = len(error) if learner.over == "mean" else 1
+        loss, norm = self.optimizer.step(error.square().sum() / (error.shape[1] * steps), f"the loss of Q in update {self.updates}")
         self.updates += 1
         if self.updates % learner.copy_every == 0:
             self.target.load_state_dict(self.online.state_dict())
         priority = returns.sequence_priority(error.detach(), counted, self.config.replay.eta)
-        told = {"loss": loss / len(error), "gradient_norm": norm, "q": float(said.detach().mean()), "counted": float(counted.float().mean())}
+        told = {"loss": loss * steps / len(error), "gradient_norm": norm, "q": float(said.detach().mean()), "counted": float(counted.float().mean())}
         return priority.cpu().numpy().astype(np.float64), told
 
     def _goal(self, policy: Tensor, worth: Tensor, action: Tensor, reward: Tensor, discount: Tensor, mu: Tensor, first: Tensor, filler: Tensor) -> Tensor:

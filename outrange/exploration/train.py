@@ -22,6 +22,7 @@ from outrange.exploration.actor import Actor
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import Envs, make
 from outrange.exploration.ngu import NGU
+from outrange.exploration.remote import Remote
 from outrange.exploration.replay import Replay
 
 log = logging.getLogger("outrange")
@@ -42,14 +43,19 @@ def environments(config: TrainConfig, seeds: SeedTree, count: int | None = None)
     return make(config.env.name, count or config.env.count, seeds.integer(63), config.env.engine, **options)
 
 
+def settle(config: TrainConfig) -> None:
+    """Set up this process for a run."""
+    torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(True)
+
+
 class Trainer:
     """The state of a run and how it moves."""
 
     def __init__(self, config: TrainConfig) -> None:
         if config.device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device: 'cuda' is not allowed; there is no GPU here; take 'cpu'")
-        torch.set_num_threads(config.threads)
-        torch.set_flush_denormal(True)
+        settle(config)
         self.config, self.seeds = config, SeedTree(config.seed)
         self.envs = environments(config, self.seeds.child("env"))
         self.agent = NGU(config, self.envs, self.seeds)
@@ -57,7 +63,11 @@ class Trainer:
             streams=self.envs.count, rows=config.rows, trace=config.replay.trace, period=config.replay.period, shape=self.envs.shape,
             dtype=self.envs.dtype, state_size=self.agent.state_size, crossing=config.replay.crossing, exponent=config.replay.exponent,
         )  # fmt: skip
-        self.actor = Actor(config, self.envs, self.agent, self.replay, self.seeds)
+        if config.acting.process:
+            self.envs.close()  # the other process has its own; this one's said what they show
+            self.actor: Actor | Remote = Remote(config, self.agent, self.replay)
+        else:
+            self.actor = Actor(config, self.envs, self.agent, self.replay, self.seeds)
         self.rng = self.seeds.child("replay").numpy()
         self.step = self.warm_steps = self.warm_updates = 0
         self.debt = 0.0
@@ -99,7 +109,7 @@ class Trainer:
             self.recent = [*self.recent, told.get("embedding_accuracy", 0.0)][-20:]
             self.warm_updates += 1
             if not self.warming:
-                self.agent.refresh()
+                self.actor.refresh()
                 self.replay.clear()
                 self.actor.restart()
 
@@ -112,10 +122,21 @@ class Trainer:
         """What happened since the last report, for the log."""
         values = {name: total / number for name, (total, number) in self.sums.items()}
         self.sums.clear()
-        values |= {"updates": self.agent.updates, "replay": self.replay.filled, "broken": self.actor.broken}
-        if self.agent.bonus.embeds:
-            values["distance"] = float(self.agent.kernel.mean.value.mean())
-        return values | self.actor.episodes.report()
+        return values | {"updates": self.agent.updates, "replay": self.replay.filled} | self.actor.report()
+
+    def pause(self) -> None:
+        """Let an actor that is ahead come to rest, so that what is saved is one moment."""
+        if isinstance(self.actor, Remote):
+            done = self.actor.drain()
+            self.step += done
+            self.debt += done
+
+    def close(self) -> None:
+        """End processes and environments."""
+        if isinstance(self.actor, Remote):
+            self.actor.close()
+        else:
+            self.envs.close()
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds of tensors."""
@@ -124,7 +145,8 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds besides tensors."""
         return {
-            "step": self.step, "warm_steps": self.warm_steps, "warm_updates": self.warm_updates, "debt": self.debt, "recent": self.recent, "updates": self.agent.updates,
+            "step": self.step, "warm_steps": self.warm_steps, "warm_updates": self.warm_updates, "debt": self.debt,
+            "recent": self.recent, "updates": self.agent.updates,
             "sums": {name: list(pair) for name, pair in self.sums.items()}, "actor": self.actor.counters(),
             "rng": numpy_state(self.rng), "learner_rng": numpy_state(self.agent.rng),
         }  # fmt: skip
@@ -162,7 +184,7 @@ def train(config: TrainConfig, path: Path, tell: Told | None = None) -> dict[str
         with Run.create(path, "explore", config) as run:
             return _loop(trainer, run, tell)
     finally:
-        trainer.envs.close()
+        trainer.close()
 
 
 def resume(path: Path, tell: Told | None = None) -> dict[str, Any]:
@@ -201,8 +223,9 @@ def _loop(trainer: Trainer, run: Run, tell: Told | None) -> dict[str, Any]:
                 tell({"step": done, "steps": config.steps, "seconds": seconds} | warm)
             stopped = stopping.requested
             if stopped or ended or done // config.checkpoint_every > saved // config.checkpoint_every:
-                run.save(done, trainer.tensors(), trainer.state(), keep=1)
-                saved = done
+                trainer.pause()
+                run.save(trainer.step, trainer.tensors(), trainer.state(), keep=1)
+                saved = trainer.step
     return {
         "steps": trainer.step,
         "updates": trainer.agent.updates,

@@ -5,7 +5,7 @@ import importlib
 from outrange.core.errors import unknown
 from outrange.papers.claims import Claim, Paper, Result, reproduce
 
-PAPERS = {"clrs-text": "outrange.papers.clrs_text", "generalist": "outrange.papers.generalist", "rope": "outrange.papers.rope"}
+PAPERS = {"clrs-text": "outrange.papers.clrs_text", "generalist": "outrange.papers.generalist", "rope": "outrange.papers.rope", "ngu": "outrange.papers.ngu"}
 
 
 def paper(name: str) -> Paper:

@@ -9,14 +9,13 @@ in Pitfall! the screen, 0x81. The memory begins at 0x80. In other games it is un
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from outrange.core.errors import BadInput, brief
 from outrange.exploration.envs.inputs import finite, whole
 
-ACTIONS = (
+ACTIONS: tuple[str, ...] = (
     "noop", "fire", "up", "right", "left", "down", "upright", "upleft", "downright", "downleft",
     "upfire", "rightfire", "leftfire", "downfire", "uprightfire", "upleftfire", "downrightfire", "downleftfire",
 )  # fmt: skip
@@ -62,7 +61,3 @@ def rooms(name: str, memory: np.ndarray | None, count: int) -> np.ndarray:
 def picture(observation: np.ndarray) -> np.ndarray:
     """The newest frame (H, W, stack) as (H, W, 3)."""
     return np.repeat(observation[..., -1:], 3, axis=-1)
-
-
-def settings(options: dict[str, Any]) -> AtariSettings:
-    return AtariSettings(**options)

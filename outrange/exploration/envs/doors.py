@@ -4,8 +4,8 @@ Both doors end the episode. Going straight, the near door brings small * gamma^(
 
     gamma = (small / large)^(1 / (far - near)),
 
-with the numbers here 0.99494: a discount of 0.99 goes for the near door (0.776 against 0.624), one of 0.997 for the far one (0.868 against 0.793). It stands for
-what Agent57 says of its discounts (arXiv 2003.13350): one game wants a long horizon, another a short one. Nothing is drawn at random.
+with the numbers here 0.99494: a discount of 0.99 goes for the near door (0.776 against 0.624), one of 0.997 for the far one (0.868 against 0.793).
+It stands for what Agent57 says of its discounts (arXiv 2003.13350): one game wants a long horizon, another a short one. Nothing is drawn at random.
 """
 
 import numpy as np
@@ -16,6 +16,7 @@ from outrange.exploration.envs.inputs import finite, whole
 from outrange.exploration.envs.native import Native
 
 FLOOR, AGENT, WALL, NEAR, FAR = range(5)
+ROW = 3  #: of the corridor
 
 
 def break_even(small: float = 0.8, large: float = 1.0, near: int = 4, far: int = 48) -> float:
@@ -24,7 +25,7 @@ def break_even(small: float = 0.8, large: float = 1.0, near: int = 4, far: int =
 
 
 class TwoDoors(Native):
-    """The batch of corridors, walls above and below: codes (3, near + far + 1), the near door at the left end, the far one at the right end.
+    """The batch of corridors in rock: codes (7, near + far + 1), the near door at the left end of the middle row, the far one at the right end.
 
     Args:
         near, far: steps from the start to either door.
@@ -41,11 +42,11 @@ class TwoDoors(Native):
         self.small, self.large, self.cap = finite("small", small, 0.0), finite("large", large, 0.0), whole("cap", cap, 1, 1 << 31)
         if not self.near < self.far <= self.cap:
             raise BadInput(f"far: {far} is not allowed; it must lie above near ({near}) and within cap ({cap})")
-        self.shape = (3, self.near + self.far + 1)
+        self.shape = (2 * ROW + 1, self.near + self.far + 1)  # encoders of grids want seven rows
         options = {"near": self.near, "far": self.far, "small": self.small, "large": self.large, "cap": self.cap}
         super().__init__(count, seed, options)
         self._room = np.full(self.shape, WALL, np.uint8)
-        self._room[1] = [NEAR, *[FLOOR] * (self.near + self.far - 1), FAR]
+        self._room[ROW] = [NEAR, *[FLOOR] * (self.near + self.far - 1), FAR]
 
     def _move(self, actions, picture, reward, terminated, truncated, place) -> None:
         a = self._arrays
@@ -59,11 +60,11 @@ class TwoDoors(Native):
         a["cell"][where] = self.near
         self._show(picture, place, where)
 
-    def _show(self, picture, place, where=slice(None)) -> None:
+    def _show(self, picture, place, where: np.ndarray | slice = slice(None)) -> None:
         rows, cells = np.arange(self.count)[where], self._arrays["cell"][where]
         picture[rows] = self._room
-        picture[rows, 1, cells] = AGENT
-        place[rows] = self.shape[1] + cells
+        picture[rows, ROW, cells] = AGENT
+        place[rows] = ROW * self.shape[1] + cells
 
     def _paint(self, picture) -> None:
         self._show(picture, np.empty(self.count, np.int64))

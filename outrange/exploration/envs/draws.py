@@ -2,7 +2,7 @@
 
 What environment i does depends on the seed and on i alone, not on how many there are; and going back to a state is setting the counters.
 The hash is a chain of the 64-bit finaliser known as splitmix64 (Steele, Lea, Flood 2014). Compiled code is kept on disk under a name that carries a hash of
-this folder's sources: Numba alone would look at the file of the compiled function only, and serve it stale after a change in a file that it calls.
+this file: Numba alone looks at the file of the compiled function only, and would serve it stale after a change here. So kernels call their own file and this.
 """
 
 import functools
@@ -21,8 +21,7 @@ _OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy", "nogil
 
 @functools.cache
 def _mark() -> str:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(repr([(file.name, file.read_bytes()) for file in files]).encode()).hexdigest()[:12]
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
 
 def kernel(function: Callable) -> Callable:

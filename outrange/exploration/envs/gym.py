@@ -5,6 +5,7 @@ go on. Every episode begins from a seed of its own, so a state is the seeds' cou
 it compares what is shown with what was, so an environment that does not repeat itself is found out and never gone on with as if it did.
 """
 
+import contextlib
 import logging
 from collections import deque
 from typing import Any
@@ -158,10 +159,8 @@ class Gymnasium:
         if why:
             self.problems.append(f"{self.name}: environment {i} broke in episode {self._episode[i]} after {len(self._taken[i])} steps: {why}; it was made anew")
             log.warning("%s", self.problems[-1])
-        try:
+        with contextlib.suppress(Outside):  # it is broken anyway
             self._call(self._envs[i].close)
-        except Outside:
-            pass  # it is broken anyway
         self._envs[i] = self._make()
 
     def state(self) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from outrange.core.seeding import SeedTree
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.envs.inputs import checked_actions, same_arrays, whole
 
-MOVES = ("up", "down", "left", "right")
+MOVES: tuple[str, ...] = ("up", "down", "left", "right")
 
 
 class Native:
@@ -88,7 +88,7 @@ class Native:
         same_arrays(f"{self.name}: state", state, self.state())
         for (name, ours), theirs in zip(self.options.items(), state["options"].tolist(), strict=True):
             if ours != theirs:
-                raise BadInput(f"{self.name}: state: it was made with {name} {theirs:g}, and here {name} is {ours:g}; make the environments with the same options")
+                raise BadInput(f"{self.name}: state: it was made with {name} {theirs:g}, and here it is {ours:g}; make the environments with the same options")
         self._key = np.uint64(state["key"][0])
         for name, array in self._arrays.items():
             np.copyto(array, state[name])

@@ -68,7 +68,8 @@ class PoolMiniGrid(_Pool):
             raise unknown("env", name, have, "a level of envpool's; engine 'gymnasium' may have it")
         spec = needed(f"env: {name}", "envpool", "envpool").make_spec(name)
         height, width, _ = spec.observation_space["image"].shape
-        self.actions, self.shape = int(spec.action_space.n), (height, width, 4)  # some levels have the three moves only
+        self.shape = (int(height), int(width), 4)
+        self.actions = int(spec.action_space.n)  # some levels have the three moves only
         self.action_names = MINIGRID_ACTIONS[: self.actions]
         self._given: dict[str, Any] = {"num_threads": whole("env: option threads", threads, 1, 1 << 10)}
         if cap is not None:

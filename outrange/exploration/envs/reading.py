@@ -46,9 +46,7 @@ def reading(name: str, space: gymnasium.Space) -> Reading:
     if isinstance(space, spaces.Box) and space.dtype in (np.uint8, np.float32, np.float64) and space.shape:
         dtype = np.dtype(np.uint8 if space.dtype == np.uint8 else np.float32)
         return Reading(space.shape, dtype, lambda seen: _box(seen, space).astype(dtype), False)
-    raise BadInput(
-        f"env: {name} shows {brief(space)}, which is not supported; it must be a Box of uint8, float32 or float64, or MiniGrid's dictionary of image and direction"
-    )
+    raise BadInput(f"env: {name} shows {brief(space)}, which cannot be read; supported are a Box of uint8, float32 or float64, and MiniGrid's dictionary")
 
 
 def _box(seen: Any, space: spaces.Box) -> np.ndarray:

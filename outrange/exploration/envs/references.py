@@ -55,7 +55,7 @@ POLICIES: dict[str, Policy] = {"uniform": uniform, "to and fro": to_and_fro, "le
 
 
 def coverage(policy: str, episodes: int, seed: int, *, size: int = 21, cap: int = 500, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the free cells visited and length, (episodes,) each, of a policy's first episodes in every environment of a batch: short ones are not favoured."""
+    """Share of the free cells visited and length, (episodes,) each, of the first episodes in every environment of a batch: short ones are not favoured."""
     if policy not in POLICIES:
         raise unknown("policy", policy, POLICIES, "a policy without learning")
     batch = min(batch, whole("episodes", episodes, 1, 1 << 30))

@@ -3,7 +3,7 @@
 Alone and in a batch they are the same transitions: ``Single`` with a seed is environment 0 of a batch with that seed. Info holds "place" and "places".
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -44,7 +44,7 @@ def _observations(envs: Native) -> spaces.Box:
 class Single(gymnasium.Env[np.ndarray, np.int64]):
     """One environment."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # noqa: RUF012
 
     def __init__(self, name: str, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):

@@ -8,7 +8,7 @@ import numpy as np
 
 MINIGRID_WIDTH = 32
 #: what MiniGrid's seven actions do; some levels have the first three only
-MINIGRID_ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
+MINIGRID_ACTIONS: tuple[str, ...] = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 _COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (112, 39, 195), (255, 255, 0), (100, 100, 100)], np.uint8)
 _UNSEEN, _EMPTY = 0, 1
 
@@ -26,7 +26,7 @@ def minigrid_place(position: np.ndarray, width: int = MINIGRID_WIDTH) -> np.ndar
 
 
 def rgb(observation: np.ndarray, minigrid: bool = False) -> np.ndarray:
-    """One observation as (H, W, 3) uint8: images as they are, MiniGrid cells in the colour of their object, anything else as bars from its least to its most."""
+    """One observation as (H, W, 3) uint8: images as they are, MiniGrid cells in the colour of their object, anything else as a row of greys, least to most."""
     if minigrid:
         kind, colour = observation[..., 0], observation[..., 1]
         picture = _COLOURS[np.minimum(colour, len(_COLOURS) - 1)]

@@ -1,0 +1,88 @@
+"""How fast a run goes, learning included, and where its time goes: environment steps a CPU-second.
+
+The parts are timed inside the same run: the clock is read around environments, Q of what is seen, bonus, replay and updates; what is left is the actor's own.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from outrange.exploration.config import TrainConfig
+from outrange.exploration.train import Trainer
+
+Progress = Callable[[int, int], None]
+
+
+class Clock:
+    """CPU seconds by part."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    def around(self, owner: Any, method: str, part: str) -> None:
+        """Time a method of an object from now on."""
+        inner = getattr(owner, method)
+
+        def timed(*given: Any, **named: Any) -> Any:
+            with self.part(part):
+                return inner(*given, **named)
+
+        setattr(owner, method, timed)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time inside to a part."""
+        begun = time.process_time()
+        try:
+            yield
+        finally:
+            self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - begun
+
+
+def bench(config: TrainConfig, steps: int = 20_000, rounds: int = 3, progress: Progress | None = None) -> dict[str, Any]:
+    """Steps a CPU-second after the replay has begun to be learned from; the embedding is not warmed up first.
+
+    Args:
+        config: of the run; nothing is written.
+        steps: of each round.
+        rounds: the median of them counts.
+        progress: told of steps.
+
+    Returns:
+        steps_per_cpu_second, rounds (each one's), milliseconds_per_update, shares of the time by part.
+    """
+    trainer = Trainer(replace(config, bonus=replace(config.bonus, warmup=0)))
+    try:
+        while trainer.agent.updates < 3:
+            trainer.advance()
+        clock = Clock()
+        clock.around(trainer.envs, "step", "environments")
+        clock.around(trainer.agent, "values", "acting")
+        for method in ("novelty", "begin"):
+            clock.around(trainer.agent, method, "bonus")
+        clock.around(trainer.agent, "learn", "learning")
+        for method in ("append", "sample", "update"):
+            clock.around(trainer.replay, method, "replay")
+        rates, total, updates = [], 0.0, trainer.agent.updates
+        for _ in range(rounds):
+            begun, first = time.process_time(), trainer.step
+            while trainer.step < first + steps:
+                trainer.advance()
+                if progress:
+                    progress(len(rates) * steps + trainer.step - first, rounds * steps)
+            used = time.process_time() - begun
+            rates.append((trainer.step - first) / used)
+            total += used
+        shares = {name: spent / total for name, spent in clock.spent.items()}
+        shares["the rest"] = 1 - sum(shares.values())
+        return {
+            "env": config.env.name, "preset": config.preset, "agent": config.agent, "batch": config.learner.batch, "ratio": config.learner.ratio,
+            "steps_per_cpu_second": median(rates), "rounds": rates,
+            "milliseconds_per_update": 1000 * clock.spent.get("learning", 0.0) / max(trainer.agent.updates - updates, 1),
+            "shares": shares, "threads": config.threads,
+        }  # fmt: skip
+    finally:
+        trainer.close()

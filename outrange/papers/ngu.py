@@ -1,0 +1,229 @@
+"""Never Give Up: Learning Directed Exploration Strategies (arXiv 2002.06038): its claims, run.
+
+The paper's figures rest on 35e9 frames and 256 actors. What two cores can show is the mechanism: which part makes an agent cover a maze it never saw, and
+whether a mixture that exploits can be read out of one that explores. Trainings are kept below ``RUNS``: stopped ones go on, finished ones are scored again.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outrange.papers.claims import Claim, Measurements, Paper
+
+if TYPE_CHECKING:
+    from outrange.exploration.config import TrainConfig
+
+RUNS = "runs/ngu"
+MAZE, ROOMS, MORE_ROOMS, MONTEZUMA = "outrange/RandomDiscoMaze-v0", "MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N6-v0", "ALE/MontezumaRevenge-v5"
+
+
+def formulas(seed: int) -> dict[str, float]:
+    """Constants at work: the largest and smallest episodic bonus, whether the cut-off can fire, and how exactly h and its inverse cancel."""
+    import numpy as np
+    import torch
+
+    from outrange.exploration.family import betas, gammas
+    from outrange.exploration.novelty import EpisodicConfig, kernel_bonus
+    from outrange.exploration.returns import rescale, unrescale
+
+    config = EpisodicConfig()
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.standard_normal(10_000) * 10 ** rng.uniform(-6, 6, 10_000))
+    beta, gamma = betas(32, 0.3), gammas(32, 0.997, 0.99)
+    return {
+        "least bonus": float(kernel_bonus(np.zeros(config.k), config)),
+        "largest bonus": float(kernel_bonus(np.full(config.k, np.inf), config)),
+        "largest similarity": math.sqrt(config.k) + config.c,
+        "cut-off": config.maximum,
+        "error of h and back": float(((unrescale(rescale(x)) - x).abs() / x.abs()).max()),
+        "beta 15": float(beta[15]),
+        "gamma 31": float(gamma[31]),
+    }
+
+
+def trained(config: "TrainConfig", folder: str = RUNS) -> Path:
+    """The run of a configuration, trained to its end."""
+    from outrange.exploration.train import train
+
+    marks = [config.agent, config.env.name.split("/")[-1], *([config.network.encoder] if config.network.encoder == "cells" else []), str(config.seed)]
+    path = Path(folder) / "-".join(marks)
+    if train(config, path)["stopped"]:
+        raise KeyboardInterrupt
+    return path
+
+
+def maze(seed: int, steps: int, agents: tuple[str, ...], encoder: str = "crop", episodes: int = 128, **changes: Any) -> dict[str, float]:
+    """Share of a maze's free cells that a greedy episode visits, by agent; mazes that training did not see."""
+    from outrange.exploration.config import changed, preset
+    from outrange.exploration.evaluate import evaluate
+
+    found: dict[str, float] = {}
+    for agent in agents:
+        config = changed(preset("disco", agent, seed=seed, steps=steps), {"network.encoder": encoder} | changes)
+        result = evaluate(trained(config), episodes)
+        found |= {f"{agent} coverage": result["coverage"], f"{agent} length": result["length"]}
+    return found
+
+
+def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: int = 256) -> dict[str, float]:
+    """Cells visited by the mixture that explores most, and success of the one that exploits, by agent."""
+    from outrange.exploration.config import changed, preset
+    from outrange.exploration.evaluate import evaluate
+
+    found: dict[str, float] = {}
+    for agent in agents:
+        config = changed(preset("minigrid", agent, seed=seed, steps=steps), {"env.name": env})
+        path = trained(config)
+        explores = evaluate(path, episodes, mixture=config.bonus.mixtures - 1, epsilon=0.01)
+        exploits = evaluate(path, episodes, mixture=0, epsilon=0.01)
+        found |= {f"{agent} cells": explores["places"], f"{agent} success": exploits["success"]}
+    return found
+
+
+def montezuma(seed: int, steps: int, agents: tuple[str, ...]) -> dict[str, float]:
+    """Rooms of Montezuma's Revenge that were seen while training, by the machine's memory."""
+    from outrange.core import metrics
+    from outrange.exploration.config import preset
+
+    found: dict[str, float] = {}
+    for agent in agents:
+        path = trained(preset("atari-laptop", agent, seed=seed, steps=steps))
+        lines = metrics.read(path / "metrics.jsonl")
+        found |= {f"{agent} rooms": lines[-1].get("ever_places", 0.0), f"{agent} frames": 4.0 * lines[-1]["step"]}
+    return found
+
+
+def _exact(values: Measurements) -> tuple[str, str]:
+    fires = min(values["largest similarity"]) > min(values["cut-off"])
+    off = max(values["error of h and back"])
+    right = not fires and off < 1e-9 and abs(values["beta 15"][0] - 0.15) < 1e-9 and abs(values["gamma 31"][0] - 0.99) < 1e-12
+    why = f"the similarity is at most {max(values['largest similarity']):.2f}, so the published cut-off of 8 never fires with ten neighbours"
+    return ("shown" if right else "contradicted"), why
+
+
+def _apart(values: Measurements, ours: str, theirs: tuple[str, ...], ratio: float) -> tuple[str, str]:
+    """Whether our median is ``ratio`` times every other's, and no seed of theirs reaches any of ours."""
+    mine = values[ours]
+    worst = min(statistics.median(mine) / max(statistics.median(values[name]), 1e-9) for name in theirs)
+    separate = all(max(values[name]) < min(mine) for name in theirs)
+    why = f"median {statistics.median(mine):.3g}, {worst:.1f} times the next; {'no seed overlaps' if separate else 'seeds overlap'}"
+    return ("shown" if worst >= ratio and separate else "partly" if worst > 1 else "contradicted"), why
+
+
+def _coverage(values: Measurements) -> tuple[str, str]:
+    return _apart(values, "ngu coverage", ("ngu-projection coverage", "rnd coverage"), 8)
+
+
+def _whole(values: Measurements) -> tuple[str, str]:
+    found = statistics.median(values["ngu coverage"])
+    return ("shown" if found >= 0.4 else "partly" if found >= 0.1 else "not at this scale"), f"median coverage {found:.1%}"
+
+
+def _cells(values: Measurements) -> tuple[str, str]:
+    return _apart(values, "ngu cells", ("r2d2 cells",), 2.5)
+
+
+def _success(values: Measurements) -> tuple[str, str]:
+    solved, without = values["ngu success"], values["r2d2 success"]
+    good = sum(value >= 0.5 for value in solved)
+    verdict = "shown" if good >= 2 and max(without) < 0.05 else "partly" if max(solved) > 0.05 > max(without) else "not at this scale"
+    return verdict, f"{good} of {len(solved)} seeds reach a success of one half; without a bonus at most {max(without):.2f}"
+
+
+def _life_long(values: Measurements) -> tuple[str, str]:
+    both, alone = statistics.median(values["ngu cells"]), statistics.median(values["ngu-episodic cells"])
+    separate = min(values["ngu cells"]) > max(values["ngu-episodic cells"])
+    return ("shown" if separate else "partly" if both > alone else "contradicted"), f"median cells {both:.3g} with the factor, {alone:.3g} without"
+
+
+def _rooms(values: Measurements) -> tuple[str, str]:
+    with_bonus, without = statistics.median(values["ngu rooms"]), statistics.median(values["r2d2 rooms"])
+    return ("shown" if with_bonus > without else "not at this scale"), f"rooms {with_bonus:.3g} against {without:.3g}"
+
+
+def _laptop(**settings: Any) -> Mapping[str, Mapping[str, Any]]:
+    return {"laptop": settings}
+
+
+PAPER = Paper(
+    "ngu",
+    "Never Give Up: Learning Directed Exploration Strategies",
+    "2002.06038",
+    (
+        Claim(
+            "formulas",
+            "section 3, appendix A",
+            "The bonus lies between its two ends, h has an inverse, and the families run from exploiting to exploring.",
+            "constants only",
+            formulas,
+            _exact,
+            {scale: {} for scale in ("laptop", "gpu", "paper")},
+        ),
+        Claim(
+            "controllable-state",
+            "section 4.1, figure 3",
+            "In the Random Disco Maze only the learned controllable state makes an agent explore; with a random projection, or with RND, it learns to survive.",
+            "curves without numbers: the learned one explores any maze, the others only avoid walls",
+            maze,
+            _coverage,
+            _laptop(steps=1_500_000, agents=("ngu", "ngu-projection", "rnd")),
+        ),
+        Claim(
+            "whole-frame",
+            "section 4.1, table 7",
+            "The same with the whole frame as the network's input.",
+            "the same curves",
+            maze,
+            _whole,
+            _laptop(steps=4_000_000, agents=("ngu",), encoder="cells"),
+        ),
+        Claim(
+            "rooms",
+            "section 4.2, its mechanism",
+            "Where random play never succeeds, the mixture that explores gets far beyond an agent without a bonus.",
+            "on other environments: 46 rooms an episode in Pitfall!",
+            rooms,
+            _cells,
+            _laptop(env=ROOMS, steps=1_000_000, agents=("ngu", "r2d2")),
+        ),
+        Claim(
+            "exploit",
+            "section 4.2, table 1",
+            "The mixture of beta 0, learned beside the others, exploits what they found.",
+            "on other environments: Pitfall! 8.4k, R2D2 -3.5",
+            rooms,
+            _success,
+            _laptop(env=ROOMS, steps=5_000_000, agents=("ngu", "r2d2")),
+        ),
+        Claim(
+            "life-long",
+            "table 3",
+            "The life-long factor on the episodic bonus helps to explore.",
+            "Montezuma's Revenge 10.4k with it, 3.0k without; other games lose nothing or gain without",
+            rooms,
+            _life_long,
+            _laptop(env=MORE_ROOMS, steps=1_000_000, agents=("ngu", "ngu-episodic")),
+        ),
+        Claim(
+            "montezuma",
+            "table 1",
+            "More of Montezuma's Revenge is seen than without a bonus.",
+            "10.4k ± 1.6k after 35e9 frames, R2D2 2.3k",
+            montezuma,
+            _rooms,
+            _laptop(steps=500_000, agents=("ngu", "r2d2")),
+        ),
+        Claim(
+            "games",
+            "section 4.3",
+            "Over the 57 Atari games the median human-normalised score is 1344 %.",
+            "1344.0 % (abstract), 1354.4 % (text)",
+            montezuma,
+            _rooms,
+            {},
+            "57 games, 35e9 frames each: `outrange explore train --preset atari-paper --env ALE/NAME-v5` is one of them",
+        ),
+    ),
+)
