@@ -22,7 +22,7 @@ Set = Annotated[
 
 
 def train(
-    agent: Agent = "ngu",
+    agent: Agent | None = None,
     env: str | None = None,
     preset: Preset | None = None,
     out: Path | None = None,
@@ -46,7 +46,7 @@ def train(
     Whatever is not given is the preset's; `outrange run show RUN` prints the whole of it.
 
     Args:
-        agent: ngu; without its life-long factor, without learning its embedding, with the life-long factor alone, or without a bonus.
+        agent: ngu if not given; without its life-long factor, without learning its embedding, with the life-long factor alone, or without a bonus.
         env: outrange/RandomDiscoMaze-v0, RandomCoin-v0, TwoDoors-v0 or DeepSea-v0, a MiniGrid or ALE id, or any Gymnasium id with discrete actions.
         preset: smoke takes seconds, disco and minigrid minutes, atari-laptop an hour; atari-paper the paper's. The one made for the environment if not given.
         out: the run's directory; runs/explore-<agent>-<env>-<seed> if not given.
@@ -67,14 +67,17 @@ def train(
     from dataclasses import replace
 
     from outrange.core.config import load as read
+    from outrange.core.errors import BadInput
     from outrange.exploration.config import TrainConfig, changed, fitting
     from outrange.exploration.config import preset as named
     from outrange.exploration.train import train as run
 
+    if config is not None and (agent or preset):
+        raise BadInput(f"config: {str(config)!r} is a whole configuration; leave out --agent and --preset, or give them without --config")
     if config is not None:
         chosen = read(TrainConfig, config)
     else:
-        chosen = named(preset or (fitting(env) if env else "disco"), agent)
+        chosen = named(preset or (fitting(env) if env else "disco"), agent or "ngu")
     pairs = {
         "env.name": env, "env.count": envs, "env.engine": engine, "steps": steps, "bonus.mixtures": mixtures, "bonus.beta": beta, "seed": seed,
         "log_every": log_every, "checkpoint_every": checkpoint_every, "device": device, "threads": threads,

@@ -80,7 +80,7 @@ class Actor:
 
         alive = step.valid & ~step.terminated
         arrived = np.zeros(count, np.float32) if uniform else self.agent.novelty(step.final, alive)
-        bonus = arrived if config.bonus.at == "arrival" else np.where(step.valid, self.pending, 0).astype(np.float32)
+        bonus = arrived if uniform or config.bonus.at == "arrival" else np.where(step.valid, self.pending, 0).astype(np.float32)
         columns = row | {
             "action": action.astype(np.int16),
             "reward": step.reward,
@@ -101,7 +101,7 @@ class Actor:
             if self.assign == "uniform":
                 drawn = family.assign(self.agent.mixtures, count, "uniform", self.rng)
                 self.mixture = np.where(step.started, drawn, self.mixture).astype(np.int16)
-            self.pending = np.where(step.started, self.agent.begin(step.observation, step.started), arrived).astype(np.float32)
+            self.pending = np.where(step.started, self.agent.begin(step.observation, step.started, not uniform), arrived).astype(np.float32)
             self.episodes.begin(step.started, step.start_place)
         else:
             self.pending = arrived
@@ -156,7 +156,7 @@ class Actor:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Where everything is, the environments and the running episodes' memories with it."""
-        inner = {f"env.{name}": value for name, value in self.envs.state().items()} if self.envs.exact else {}
+        inner = {f"env.{name}": value for name, value in self.envs.state().items()}
         own = {"mixture": self.mixture, "state": self.state, "pending": self.pending}
         rows = {f"row.{name}": value for name, value in self.row.items()}
         gathered = {f"novelty.{name}": value for name, value in self.agent.arrays().items()}
@@ -171,12 +171,13 @@ class Actor:
         self.vector_steps, self.broken = counters["vector_steps"], counters["broken"]
         self.mixture = arrays["mixture"]
         self.agent.take_up(below(arrays, "novelty."))
+        self.envs.restore(below(arrays, "env."))
         if self.envs.exact:
-            self.envs.restore(below(arrays, "env."))
             self.state, self.pending = arrays["state"], arrays["pending"]
             self.row = below(arrays, "row.")
             self.episodes.restore(below(arrays, "episodes."))
         else:
+            self.replay.drop(self.every, np.ones(self.envs.count, np.int64))  # what ran ends here, as if cut short: its last row is to bootstrap from
             self.restart()
             self.episodes.tally, self.episodes.ever = arrays["episodes.tally"], arrays["episodes.ever"]
             self.episodes.seen = np.zeros((self.envs.count, len(self.episodes.ever)), bool)
@@ -266,13 +267,10 @@ class Episodes:
 
 
 def _epsilons(config: TrainConfig, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Epsilon of each actor, and which are the greedy ones: each mixture has the whole ladder, its first few actors are greedy."""
+    """Epsilon of each actor, and which are the greedy ones: one ladder over all actors, so that every mixture has steps from top to bottom."""
     mixtures, acting = config.bonus.mixtures, config.acting
-    each = -(-count // mixtures)
-    rank = np.arange(count) // mixtures
-    greedy = rank < acting.greedy
-    ladder = family.epsilons(each, acting.base, acting.alpha)
-    return np.where(greedy, acting.epsilon_greedy, ladder[rank]), greedy
+    greedy = np.arange(count) // mixtures < acting.greedy
+    return np.where(greedy, acting.epsilon_greedy, family.epsilons(count, acting.base, acting.alpha)), greedy
 
 
 def _zeros(count: int) -> np.ndarray:

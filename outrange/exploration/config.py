@@ -25,13 +25,15 @@ class EnvConfig:
 
     name: str = "outrange/RandomDiscoMaze-v0"
     count: int = 64
-    engine: str = "auto"
+    engine: Literal["auto", "native", "gymnasium", "envpool", "ale"] = "auto"
     """auto takes the fastest installed: own, envpool, ale or gymnasium"""
     options: tuple[str, ...] = ()
     """NAME=VALUE pairs for the environment"""
 
     def __post_init__(self) -> None:
         _within("env.count", self.count, 1, 4096, "between 1 and 4,096")
+        if not self.name:
+            raise BadInput("env.name: '' is not allowed; it must be the name of an environment")
         for pair in self.options:
             if "=" not in pair:
                 raise BadInput(f"env.options: {brief(pair)} is not allowed; write NAME=VALUE")
@@ -56,7 +58,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ActingConfig:
-    """How actions are chosen while learning: epsilon_i = base^(1 + alpha i / (A - 1)) over the actors of a mixture (Ape-X), the first few greedy."""
+    """How actions are chosen while learning: epsilon_i = base^(1 + alpha i / (A - 1)) over all A actors (Ape-X), the first few of each mixture greedy."""
 
     base: float = 0.4
     alpha: float = 7.0
@@ -71,6 +73,7 @@ class ActingConfig:
     """one mixture for each actor, j mod N; or drawn anew each episode, as the Agent57 paper describes NGU"""
 
     def __post_init__(self) -> None:
+        _within("acting.alpha", self.alpha, 0, 1000, "between 0 and 1,000")
         _within("acting.base", self.base, 0, 1, "between 0 and 1")
         _within("acting.epsilon_greedy", self.epsilon_greedy, 0, 1, "between 0 and 1")
         _within("acting.ahead", self.ahead, 0, 1000, "between 0 and 1,000")
@@ -101,6 +104,7 @@ class ReplayConfig:
         _within("replay.exponent", self.exponent, 0, 10, "between 0 and 10")
         _within("replay.eta", self.eta, 0, 1, "between 0 and 1")
         _within("replay.start", self.start, 1, 1 << 40, "at least 1")
+        _within("replay.rows", self.rows, 1, 1 << 40, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +142,11 @@ class LearnerConfig:
             _within(f"learner.{name}", getattr(self, name), 0, 1, "between 0 and 1")
         for name in ("gamma", "gamma_explore"):
             _within(f"learner.{name}", getattr(self, name), 0, 0.999999, "at least 0 and below 1")
+        _within("learner.transform_epsilon", self.transform_epsilon, 0, 1, "between 0 and 1")
+        _within("learner.adam_epsilon", self.adam_epsilon, 0, 1, "between 0 and 1")
+        _within("learner.clip", self.clip, 1e-9, 1e9, "above 0")
+        if self.gamma_explore > self.gamma:
+            raise BadInput(f"learner.gamma_explore: {self.gamma_explore} is not allowed; it must be at most learner.gamma, {self.gamma}")
         _within("learner.batch", self.batch, 1, 1 << 16, "at least 1")
         _within("learner.n", self.n, 1, 1000, "between 1 and 1,000")
         _within("learner.ratio", self.ratio, 1e-9, 1000, "above 0")
@@ -193,7 +202,17 @@ class BonusConfig:
         _within("bonus.mixtures", self.mixtures, 1, 256, "between 1 and 256")
         _within("bonus.beta", self.beta, 0, 1e6, "not negative")
         _within("bonus.dimension", self.dimension, 1, 4096, "between 1 and 4,096")
+        _within("bonus.capacity", self.capacity, 1, 1 << 30, "at least 1")
         _within("bonus.k", self.k, 1, self.capacity, "between 1 and bonus.capacity")
+        for name in ("epsilon", "maximum"):
+            _within(f"bonus.{name}", getattr(self, name), 1e-300, 1e300, "above 0")
+        for name in ("xi", "c"):
+            _within(f"bonus.{name}", getattr(self, name), 0, 1e300, "not negative")
+        for name in ("rate", "rnd_rate", "adam_epsilon", "decay", "warmup_accuracy"):
+            _within(f"bonus.{name}", getattr(self, name), 0, 1, "between 0 and 1")
+        _within("bonus.mean_rate", self.mean_rate, 1e-300, 1, "above 0 and at most 1")
+        _within("bonus.rnd_width", self.rnd_width, 1, 8192, "between 1 and 8,192")
+        _within("bonus.warmup", self.warmup, 0, 1 << 40, "not negative")
         _within("bonus.frames", self.frames, 1, 10_000, "at least 1")
         _within("bonus.refresh", self.refresh, 1, 1 << 40, "at least 1")
         _within("bonus.wipe_every", self.wipe_every, 1, 1 << 40, "at least 1")
@@ -201,10 +220,17 @@ class BonusConfig:
 
     @property
     def embeds(self) -> bool:
+        """Whether there is an embedding and a memory."""
         return self.kind in ("ngu", "episodic", "projection")
 
     @property
+    def learns(self) -> bool:
+        """Whether the embedding is trained."""
+        return self.kind in ("ngu", "episodic")
+
+    @property
     def distils(self) -> bool:
+        """Whether there is random network distillation."""
         return self.kind in ("ngu", "rnd")
 
 
@@ -233,6 +259,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _within("steps", self.steps, 0, 1 << 60, "not negative")
+        _within("broken", self.broken, 0, 1 << 40, "not negative")
+        least = self.env.count * (self.replay.trace + 2 * self.replay.period)
+        if self.replay.rows < least:
+            raise BadInput(f"replay.rows: {self.replay.rows:,} is not allowed; {self.env.count} environments need at least {least:,}")
+        most = self.env.count * ((self.rows - self.replay.trace) // self.replay.period)
+        if self.replay.start > most:
+            raise BadInput(f"replay.start: {self.replay.start:,} is not allowed; this replay never holds more than {most:,} sequences")
         for name in ("log_every", "checkpoint_every", "threads"):
             _within(name, getattr(self, name), 1, 1 << 60, "at least 1")
         if self.learner.burn_in >= self.replay.trace:
@@ -265,7 +298,7 @@ def disco() -> TrainConfig:
         learner=LearnerConfig(
             lam=0.97, transform="identity", target_epsilon=0.0, gamma=0.95, gamma_explore=0.95, batch=16, ratio=4, rate=7e-4, over="mean", copy_every=100
         ),
-        bonus=BonusConfig(kind="episodic", epsilon=0.01, missing="unit", mean="momentum", rate=3e-3, adam_epsilon=1e-8, warmup=2000, warmup_accuracy=0.99),
+        bonus=BonusConfig(kind="episodic", epsilon=0.01, missing="unit", rate=3e-3, adam_epsilon=1e-8, warmup=2000, warmup_accuracy=0.99),
     )
 
 
@@ -298,7 +331,7 @@ def minigrid() -> TrainConfig:
         learner=LearnerConfig(
             transform="identity", target_epsilon=0.0, gamma=0.99, gamma_explore=0.97, batch=16, ratio=4, rate=7e-4, over="mean", copy_every=100
         ),
-        bonus=BonusConfig(kind="ngu", mixtures=2, epsilon=1e-3, missing="unit", mean="momentum", encoder="objects", rate=1e-3, frames=10, warmup=300),
+        bonus=BonusConfig(kind="ngu", mixtures=2, epsilon=1e-3, missing="unit", encoder="objects", rate=1e-3, frames=10, warmup=300),
         steps=1_000_000,
     )
 
@@ -329,7 +362,7 @@ def atari_laptop() -> TrainConfig:
         acting=ActingConfig(base=0.4, alpha=4, greedy=2, epsilon_greedy=0.01),
         replay=ReplayConfig(rows=100_000, trace=40, period=40, start=128),
         learner=LearnerConfig(batch=16, ratio=0.5, rate=5e-4, over="mean", copy_every=200),
-        bonus=replace(paper.bonus, mixtures=2, at="arrival", missing="unit", mean="momentum", capacity=5000, warmup=300, rate=1e-3, refresh=200),
+        bonus=replace(paper.bonus, mixtures=2, at="arrival", missing="unit", capacity=5000, warmup=300, rate=1e-3, refresh=200),
         steps=500_000,
         log_every=10_000,
         checkpoint_every=250_000,

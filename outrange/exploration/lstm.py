@@ -6,6 +6,7 @@ is what the fused one is tested against; and the same with one compiled kernel a
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
+from outrange.core.compiled import compiled
+
 State = tuple[Tensor, Tensor]
+_FLAGS = {"reassoc", "contract", "nsz", "arcp"}  # not-a-number keeps its meaning, so that it still reaches the loss
 _LN2 = np.float32(math.log(2))
 _LOG2E = np.float32(1 / math.log(2))
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
@@ -102,7 +106,15 @@ class _Fused(torch.autograd.Function):
         return slopes, flat.T @ before.view(-1, hidden), dh, dc, None
 
 
-@njit(cache=True, fastmath=True, error_model="numpy", inline="always")
+def _kernel(function: Callable) -> Callable:
+    return compiled(function, fastmath=_FLAGS, error_model="numpy")
+
+
+def _part(function: Callable) -> Callable:
+    return njit(function, fastmath=_FLAGS, error_model="numpy", inline="always")  # pyright: ignore[reportCallIssue]
+
+
+@_part
 def _tanh(x):
     # tanh x = 1 - 2 / (exp 2x + 1); exp y = 2^k exp r with |r| <= ln2 / 2, a polynomial of degree 7: within 3e-7 in float32
     y = min(max(_TWO * x, np.float32(-30)), np.float32(30))
@@ -110,22 +122,22 @@ def _tanh(x):
     r = y - k * _LN2
     e = _ONE + r * (_ONE + r * (_P2 + r * (_P3 + r * (_P4 + r * (_P5 + r * (_P6 + r * _P7))))))
     scale = np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return _ONE - _TWO / (e * scale + _ONE)
+    return _ONE - _TWO / (e * scale + _ONE) + (x - x)  # the clamp above would lose a not-a-number
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@_kernel
 def _squash(values):
     for k in range(len(values)):
         values[k] = _tanh(values[k])
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@_kernel
 def _gate(values):
     for k in range(len(values)):
         values[k] = _HALF + _HALF * _tanh(_HALF * values[k])
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@_kernel
 def _forward_step(acts, first, c_before, c_after, squashed, output):
     """One step: acts (B, 4H) are pre-activations and become i, f, g, o; c_before is zeroed where an episode begins."""
     batch, hidden = output.shape
@@ -145,7 +157,7 @@ def _forward_step(acts, first, c_before, c_after, squashed, output):
             out[k] = o[k] * s[k]
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@_kernel
 def _backward_step(grad, acts, first, c_before, squashed, dh, dc, slopes):
     """One step back: dh, dc (B, H) are gradients of h_t (from later rows) and c_t; slopes (B, 4H) those of the pre-activations; dc becomes that of c_{t-1}."""
     batch, hidden = dh.shape

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from outrange.core.errors import BadInput, unknown
 from outrange.exploration.lstm import LSTM, State
 
-#: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things.
-_PALETTE = [[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1], [0.5, 0.5, 0.5]]
+#: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things, all of one brightness, so that one layer can tell a wall.
+_PALETTE = [[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.6, 0.2, 0.2], [0.2, 0.2, 0.6], [0.4, 0.3, 0.3]]
 
 
 class Crop(nn.Module):
@@ -118,7 +118,7 @@ class Encoder(nn.Module):
             raise unknown("encoder", name, ENCODERS, "an encoder")
         needs, make = ENCODERS[name]
         fits = {
-            "grid": len(shape) == 2 and 0 < codes < len(_PALETTE) and min(shape) >= 7,
+            "grid": len(shape) == 2 and 0 < codes <= len(_PALETTE) and min(shape) >= 7,
             "image": byte and not codes and len(shape) in (2, 3) and min(shape[:2]) >= 36,
             "minigrid": byte and len(shape) == 3 and shape[2] == 4,
             "any": True,

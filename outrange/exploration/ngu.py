@@ -6,6 +6,8 @@ than once an episode; a step that ends the episode earns no bonus where novelty 
 warmed up on uniformly random actions, without which a nearly deterministic policy teaches it nothing.
 """
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -32,8 +34,8 @@ class NGU(R2D2):
             def embedding() -> InverseDynamics:
                 return InverseDynamics(encoder(config, envs, bonus.encoder, bonus.dimension), envs.actions).to(self.device)
 
-            self.embedding, self.acting = seeded(seeds.child("embedding"), embedding), embedding()
-            self.acting.load_state_dict(self.embedding.state_dict())
+            self.embedding = seeded(seeds.child("embedding"), embedding)
+            self.acting = copy.deepcopy(self.embedding)
             self.embedding_optimizer = Optimizer(self.embedding, bonus.rate, bonus.adam_epsilon, bonus.decay, config.learner.clip)
             self.memory = EpisodicMemory(self.count, bonus.capacity, bonus.dimension)
             self.kernel = KernelBonus(
@@ -61,14 +63,14 @@ class NGU(R2D2):
         self.memory.add(point, counts)
         return np.where(counts, combine(episodic, factor, bonus.ceiling), 0).astype(np.float32)
 
-    def begin(self, observation: np.ndarray, started: np.ndarray) -> np.ndarray:
-        """Episodes begin where ``started``: forget the last one, remember the first observation; its bonus (B,) float32."""
+    def begin(self, observation: np.ndarray, started: np.ndarray, judge: bool = True) -> np.ndarray:
+        """Episodes begin where ``started``: forget the last one, remember the first observation; its bonus (B,) float32, 0 if not ``judge``."""
         if self.bonus.embeds:
             wiped = started & (self.episodes % self.bonus.wipe_every == 0)
             self.memory.clear(wiped)
             self.kernel.reset(wiped)
         self.episodes += started
-        if self.bonus.at == "departure":
+        if judge and self.bonus.at == "departure":
             return self.novelty(observation, started)
         if self.bonus.embeds and started.any():  # on arrival no step earns the first observation's bonus: it is remembered only
             rows = np.flatnonzero(started)
@@ -96,9 +98,9 @@ class NGU(R2D2):
         return priority, told
 
     def learn_novelty(self, sequences: Sequences, frames: int) -> dict[str, float]:
-        """One update of embedding and RND on the last ``frames`` steps of each sequence: x_t, a_t, x_{t+1}, none of them across an episode's end."""
+        """One update of embedding and RND on the last ``frames`` steps of each sequence that lead somewhere: x_t, a_t, x_{t+1} of one episode."""
         acted = ~sequences.filler[:-1] & ~sequences.terminated[:-1]
-        acted[:-frames] = False
+        acted &= acted[::-1].cumsum(0)[::-1] <= frames  # counted from the end: a sequence may end in padding
         told: dict[str, float] = {}
         if not acted.any():
             return told

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 
+from outrange.core.compiled import compiled
 from outrange.core.errors import BadInput, brief, unknown
 
 How = Literal["cumulative", "momentum"]
@@ -338,13 +338,8 @@ def _fill(field: str, arrays: State, state: State) -> None:
 
 
 def _kernel(function: Callable) -> Callable:
-    """Compile at the first call and keep on disk. Numba notices changes of this file only, so kernels here call nothing from elsewhere."""
-    # sums may be regrouped; infinity and not-a-number keep their meaning
-    options = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
-    try:
-        return njit(function, cache=True, **options)  # pyright: ignore[reportCallIssue]
-    except RuntimeError:  # no folder to keep it in
-        return njit(function, **options)  # pyright: ignore[reportCallIssue]
+    """Sums may be regrouped; infinity and not-a-number keep their meaning. Kernels here call nothing from elsewhere."""
+    return compiled(function, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
 
 @_kernel

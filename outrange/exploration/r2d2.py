@@ -5,6 +5,7 @@ what that is worth; the target is h(G). Deviations, all set by the configuration
 burn-in unless asked for, priorities are eta max + (1 - eta) mean with eta 0.9, no importance weights (as published).
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,8 @@ class R2D2:
         def network() -> QNetwork:
             return QNetwork(encoder(config, envs, shape.encoder, shape.width), envs.actions, self.mixtures, shape.hidden, shape.head).to(self.device)
 
-        self.online, self.target = seeded(seeds.child("q"), network), network()
-        self.target.load_state_dict(self.online.state_dict())
+        self.online = seeded(seeds.child("q"), network)
+        self.target = copy.deepcopy(self.online)
         self.target.requires_grad_(False)
         self.optimizer = Optimizer(self.online, learner.rate, learner.adam_epsilon, clip=learner.clip)
         self.transform = returns.Transform(name=learner.transform, epsilon=learner.transform_epsilon)
@@ -112,7 +113,7 @@ class R2D2:
             best = worth.gather(-1, policy.argmax(-1, keepdim=True)).squeeze(-1)[1:]
             return self.transform.of(returns.n_step(reward, discount, best, learner.n, goes_on))
         expected = (policy * worth).sum(-1)[1:]
-        trace = returns.traces(returns.taken(policy, action)[:-1], mu[:-1], learner.lam) * goes_on
+        trace = returns.traces(returns.taken(policy, action)[:-1], mu[:-1], learner.lam, goes_on) * goes_on
         return self.transform.of(returns.retrace(returns.taken(worth, action)[:-1], expected, reward, discount, trace))
 
     def _unroll(self, network: QNetwork, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor], burn_in: int) -> Tensor:
@@ -124,13 +125,13 @@ class R2D2:
         return torch.cat([before, network(*(part[burn_in:] for part in inputs), state)[0]])
 
     def _mixtures(self, collected: Tensor) -> Tensor:
-        """The mixture each sequence is learned from under: its own, or for a share of them any (CMR)."""
+        """The mixture each sequence is learned from under: its own, or for a share of them another (CMR)."""
         share = self.config.learner.foreign
         if not share or self.mixtures == 1:
             return collected
         batch = collected.shape[1]
-        drawn, foreign = self.rng.integers(self.mixtures, size=batch), self.rng.random(batch) < share
-        return torch.where(torch.from_numpy(foreign).to(collected.device), torch.from_numpy(drawn).to(collected), collected)
+        others = np.where(self.rng.random(batch) < share, self.rng.integers(1, self.mixtures, size=batch), 0)
+        return (collected + torch.from_numpy(others).to(collected)) % self.mixtures
 
     def _split(self, state: Tensor) -> tuple[Tensor, Tensor]:
         h, c = state.to(self.device).chunk(2, dim=1)

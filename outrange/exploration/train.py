@@ -79,7 +79,7 @@ class Trainer:
         """Whether the embedding is still being warmed up."""
         bonus = self.config.bonus
         known = len(self.recent) == 20 and sum(self.recent) / 20 >= bonus.warmup_accuracy
-        return bonus.embeds and self.warm_updates < bonus.warmup and not known
+        return bonus.learns and self.warm_updates < bonus.warmup and not known
 
     def advance(self) -> None:
         """One step of all environments, and the updates that are due after it."""

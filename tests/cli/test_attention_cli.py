@@ -205,7 +205,7 @@ def test_models_with_rope_types_of_our_own_open_in_a_fresh_process(kind, folder,
 
 
 def test_a_model_larger_than_memory_is_refused_before_it_is_loaded(folder, text, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("outrange.attention.models._free_memory", lambda: 100_000)
+    monkeypatch.setattr("outrange.core.memory.free", lambda: 100_000)
     code, _, err = said(capsys, "scan", folder, "--text", text, "--out", tmp_path / "p.html")
     assert code == 2
     assert "--dtype bfloat16 halves it" in err

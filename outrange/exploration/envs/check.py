@@ -42,8 +42,10 @@ def check_envs(envs: Envs, *, steps: int = 200, seed: int = 0, twin: Envs | None
         breaches.add(not _same(kept, chosen), "step writes into the actions that it is given")
         if before is not None:
             breaches.add(_difference(*before), "step writes into {} of the step before")
+        if not _check_types(breaches, envs, step):
+            return list(breaches.said.values())  # nothing else can be said of such a step
         before = step, _copy(step)
-        _check_step(breaches, envs, step)
+        _check_step(breaches, step)
         due = _check_boundaries(breaches, step, due)
         ends += int((step.terminated | step.truncated).sum())
         if twin is not None:
@@ -94,19 +96,27 @@ def _check_attributes(breaches: _Breaches, envs: Envs) -> None:
     breaches.add(envs.places().shape != (envs.count,) or envs.places().dtype != np.int64, "places is not (B,) int64")
 
 
-def _check_observation(breaches: _Breaches, envs: Envs, what: str, value: np.ndarray) -> None:
+def _check_observation(breaches: _Breaches, envs: Envs, what: str, value: np.ndarray) -> bool:
     unlike = _unlike(value, (envs.count, *envs.shape), envs.dtype)
     breaches.add(unlike, f"the {what} is {{}}")
     if not unlike:
         breaches.add(not np.isfinite(value).all(), f"the {what} is not finite")
         breaches.add(envs.codes and int(value.max()) >= envs.codes, f"the {what} holds a code beyond {envs.codes - 1}")
+    return not unlike
 
 
-def _check_step(breaches: _Breaches, envs: Envs, step: Step) -> None:
-    _check_observation(breaches, envs, "observation", step.observation)
-    _check_observation(breaches, envs, "final observation", step.final)
+def _check_types(breaches: _Breaches, envs: Envs, step: Step) -> bool:
+    """Whether the arrays of a step are of the shapes and types that they must be."""
+    right = _check_observation(breaches, envs, "observation", step.observation)
+    right &= _check_observation(breaches, envs, "final observation", step.final)
     for name, dtype in {"reward": np.float32, **dict.fromkeys(_FLAGS, bool), "place": np.int64, "start_place": np.int64}.items():
-        breaches.add(_unlike(getattr(step, name), (envs.count,), dtype), f"{name} is {{}}")
+        unlike = _unlike(getattr(step, name), (envs.count,), dtype)
+        breaches.add(unlike, f"{name} is {{}}")
+        right &= not unlike
+    return right
+
+
+def _check_step(breaches: _Breaches, step: Step) -> None:
     breaches.add(not np.isfinite(step.reward).all(), "a reward is not finite")
     breaches.add((step.terminated & step.truncated).any(), "an episode is both terminated and truncated; terminated wins")
     idle = ~step.valid

@@ -9,6 +9,7 @@ free cell, each as likely as another; a cap truncates.
 
 import numpy as np
 
+from outrange.core.errors import BadInput
 from outrange.exploration.envs.draws import below, branch, kernel, mix32, part
 from outrange.exploration.envs.inputs import whole
 from outrange.exploration.envs.native import MOVES, Native
@@ -48,6 +49,12 @@ class RandomDiscoMaze(Native):
     def _paint(self, picture) -> None:
         a = self._arrays
         _paint_all(self._key, a["walls"], a["episode"], a["clock"], a["cell"], self.colours, picture)
+
+    def _check(self, state) -> None:
+        super()._check(state)
+        inside = state["walls"][:, 1:-1, 1:-1]
+        if (state["walls"] > 1).any() or state["walls"].sum() - inside.sum() != self.count * 4 * (self.size - 1):
+            raise BadInput(f"{self.name}: state.walls: it must be 0 or 1 everywhere, and 1 at the border")
 
     def places(self) -> np.ndarray:
         return (self._arrays["walls"] == 0).sum((1, 2), dtype=np.int64)

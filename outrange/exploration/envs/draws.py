@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numba import config, njit
 
+from outrange.core.compiled import compiled
+
 #: NUMBA_DISABLE_JIT=1: the same text runs as plain Python.
 JIT_OFF = bool(getattr(config, "DISABLE_JIT", 0))
 _OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy", "nogil": True}
@@ -28,14 +30,7 @@ def kernel(function: Callable) -> Callable:
     """Compile at the first call and keep on disk."""
     if JIT_OFF:
         return np.errstate(over="ignore")(function)  # the hash is meant to wrap around
-    own = function.__qualname__
-    function.__qualname__ = f"{own}_{_mark()}"  # Numba reads it here and now
-    try:
-        return njit(function, cache=True, **_OPTIONS)  # pyright: ignore[reportCallIssue]
-    except RuntimeError:  # no folder to keep it in
-        return njit(function, **_OPTIONS)  # pyright: ignore[reportCallIssue]
-    finally:
-        function.__qualname__ = own
+    return compiled(function, _mark(), **_OPTIONS)
 
 
 def part(function: Callable) -> Callable:

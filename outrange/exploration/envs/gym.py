@@ -22,6 +22,7 @@ from outrange.exploration.envs.seen import MINIGRID_ACTIONS, minigrid_place, rgb
 from outrange.exploration.envs.watch import Stalled, Watch
 
 log = logging.getLogger("outrange")
+_LARGEST = float(np.finfo(np.float32).max)
 _TRIES = 3  # beginnings of an episode that may fail in a row
 
 
@@ -115,18 +116,17 @@ class Gymnasium:
         except Exception as error:
             raise Outside(f"it raised {type(error).__name__}: {brief(str(error), 200)}") from None
 
-    def _advance(self, i: int, action: int) -> tuple[np.ndarray, np.float32, bool, bool, int]:
+    def _advance(self, i: int, action: int) -> tuple[np.ndarray, float, bool, bool, int]:
         self._taken[i].append(action)
         result = self._call(self._envs[i].step, action)
         try:
             seen, earned, terminated, truncated, info = result
-            earned = np.float32(earned) if abs(float(earned)) <= np.finfo(np.float32).max else np.float32(np.nan)
-            terminated, truncated = bool(terminated), bool(truncated)
+            number, terminated, truncated = float(earned), bool(terminated), bool(truncated)
         except (TypeError, ValueError) as error:
             raise Outside(f"its step gave {brief(result)}: {error}") from None
-        if np.isnan(earned):
-            raise Outside(f"a reward of {brief(result[1])}")
-        return self._reading.read(seen), earned, terminated, truncated and not terminated, self._place(i, info)
+        if not abs(number) <= _LARGEST:
+            raise Outside(f"a reward of {brief(earned)}")
+        return self._reading.read(seen), number, terminated, truncated and not terminated, self._place(i, info)
 
     def _begin(self, i: int) -> int:
         """Begin the next episode of an environment that is over or new; returns the place."""

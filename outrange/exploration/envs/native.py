@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from outrange.core.errors import BadInput
+from outrange.core.errors import BadInput, brief
 from outrange.core.seeding import SeedTree
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.envs.inputs import checked_actions, same_arrays, whole
@@ -89,6 +89,7 @@ class Native:
         for (name, ours), theirs in zip(self.options.items(), state["options"].tolist(), strict=True):
             if ours != theirs:
                 raise BadInput(f"{self.name}: state: it was made with {name} {theirs:g}, and here it is {ours:g}; make the environments with the same options")
+        self._check(state)
         self._key = np.uint64(state["key"][0])
         for name, array in self._arrays.items():
             np.copyto(array, state[name])
@@ -96,6 +97,12 @@ class Native:
         if (self._arrays["episode"] >= 0).all():
             self._shown = np.empty((self.count, *self.shape), self.dtype)
             self._paint(self._shown)
+
+    def _check(self, state: dict[str, np.ndarray]) -> None:
+        """That the compiled code, which does not look, stays within its arrays."""
+        for name in ("cell", "coin"):
+            if name in state and not ((state[name] >= 0) & (state[name] < np.prod(self.shape))).all():
+                raise BadInput(f"{self.name}: state.{name}: {brief(state[name].tolist())} is not allowed; each must be from 0 to {np.prod(self.shape) - 1}")
 
     def picture(self, index: int = 0) -> np.ndarray:
         if self._shown is None:

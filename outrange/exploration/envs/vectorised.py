@@ -15,6 +15,7 @@ from outrange.core.errors import BadInput
 from outrange.core.seeding import SeedTree
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.envs.inputs import checked_actions, same_arrays, whole
+from outrange.exploration.envs.seen import rgb
 
 
 class Raw(NamedTuple):
@@ -88,7 +89,7 @@ class Vectorised:
         if not self.next_step and ended.any():
             final, place = raw.observation.copy(), place.copy()
             final[ended], place[ended] = raw.final[ended], raw.final_place[ended]
-        self._ended, self._shown = ended, raw.observation
+        self._ended, self._shown = ended, raw.observation  # the caller's, and only for pictures
         reward = np.where(valid, raw.reward, 0).astype(np.float32)
         started = ~valid if self.next_step else ended.copy()
         return Step(
@@ -109,7 +110,7 @@ class Vectorised:
         return np.zeros(self.count, np.int64)
 
     def _rgb(self, observation: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        return rgb(observation)
 
     def picture(self, index: int = 0) -> np.ndarray:
         if self._shown is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from numba import njit
 
+from outrange.core.compiled import compiled
 from outrange.reasoning.clrs.caching import JIT_OFF
 
 #: Sums may be regrouped and fused; not-a-number and infinity keep their meaning, so that they still reach the loss.
@@ -26,15 +27,7 @@ def mark() -> str:
 
 def kernel(function: Callable) -> Callable:
     """Compile at the first call and keep on disk."""
-    options = {"nogil": True, "fastmath": FLAGS, "boundscheck": False, "error_model": "numpy", "no_cfunc_wrapper": True}
-    own = function.__qualname__
-    function.__qualname__ = f"{own}_{mark()}"  # Numba reads it here and now
-    try:
-        return njit(function, cache=True, **options)  # pyright: ignore[reportCallIssue]
-    except RuntimeError:  # no folder to keep it in
-        return njit(function, **options)  # pyright: ignore[reportCallIssue]
-    finally:
-        function.__qualname__ = own
+    return compiled(function, mark(), nogil=True, fastmath=FLAGS, boundscheck=False, error_model="numpy", no_cfunc_wrapper=True)
 
 
 def part(function: Callable) -> Callable:

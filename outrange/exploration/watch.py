@@ -1,0 +1,492 @@
+"""What one watches of an agent: an episode as a film or in the terminal, and all that a page tells of its runs (report/explore.py).
+
+A film shows the environment's pictures enlarged by a whole number, and a bar under them: the bonus of the step that led here, as a share of the episode's
+largest (the novelty that Never Give Up rewards, arXiv 2002.06038, section 3); where the step earned a reward the bar's ground lights up.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from outrange.core import checkpoint, metrics
+from outrange.core.atomic import replaced, writable
+from outrange.core.config import read_object, to_json
+from outrange.core.errors import BadInput, brief
+from outrange.core.run import Run
+from outrange.exploration.config import TrainConfig
+from outrange.exploration.envs.seen import MINIGRID_WIDTH
+from outrange.exploration.evaluate import Recording, evaluate, load, record
+from outrange.report.explore import indexed
+
+SUFFIXES = (".gif", ".mp4")
+MAZE = "outrange/RandomDiscoMaze-v0"
+#: code of the first wall and the one after the last, where an observation is a grid of codes
+WALLS = {MAZE: (2, 256), "outrange/TwoDoors-v0": (2, 3)}
+_GROUND, _BONUS, _REWARD = (38, 44, 49), (255, 155, 82), (255, 214, 90)  # of the bar
+_RAMP = " .:-=+*#%"  # dark to light
+_LARGE = 360  # pixels of a film's longer side, about
+
+Tell = Callable[[str, int, int], None]
+"""(what is being done, how much of it is done, of how much)"""
+
+
+# ---------- films ----------
+
+
+def save(recording: Recording, path: Path, scale: int = 0, seconds_per_step: float = 0.05) -> None:
+    """Write a film of the kind that the name's end says: .gif, or .mp4, which needs ffmpeg. See ``to_gif`` and ``to_mp4``.
+
+    Raises:
+        BadInput: another ending, or what those refuse.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadInput(f"out: {brief(str(path))} is not allowed; its name must end in {' or '.join(SUFFIXES)}")
+    (to_gif if suffix == ".gif" else to_mp4)(recording, path, scale, seconds_per_step)
+
+
+def to_gif(recording: Recording, path: Path, scale: int = 0, seconds_per_step: float = 0.05) -> None:
+    """Write a film as a GIF that begins again when it ends. It is complete or not there.
+
+    Args:
+        recording: one episode.
+        path: the file.
+        scale: screen pixels for a pixel of the pictures; 0: as many as make the longer side about 360.
+        seconds_per_step: in hundredths, and at least 0.02, as nothing plays a GIF faster.
+
+    Raises:
+        BadInput: scale or pace is not allowed, or the file cannot be written.
+    """
+    from PIL import Image
+
+    if not 0.02 <= seconds_per_step <= 10:
+        raise BadInput(f"seconds_per_step: {seconds_per_step} is not allowed; a GIF takes 0.02 to 10")
+    scale = _scale(recording, scale)
+    pictures, palette = indexed(recording.pictures, 253)
+    colours = np.concatenate([palette, np.array([_GROUND, _BONUS, _REWARD], np.uint8)])
+    images = (Image.fromarray(frame) for frame in _frames(recording, pictures, scale, *range(len(palette), len(palette) + 3)))
+    images = (_coloured(image, colours) for image in images)
+    each = round(100 * seconds_per_step) * 10
+    durations = [each] * (len(pictures) - 1) + [max(each, 1000)]  # the last picture stays a moment
+    with writable("out", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as partial:
+            next(images).save(partial, "GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=False, disposal=1)
+
+
+def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: float = 0.05) -> None:
+    """Write a film as H.264 in an MP4, by the program ffmpeg. It is complete or not there. Arguments and errors as for ``to_gif``; any pace from 0.004 s on.
+
+    Raises:
+        BadInput: there is no ffmpeg, or it refuses.
+    """
+    if not 0.004 <= seconds_per_step <= 10:
+        raise BadInput(f"seconds_per_step: {seconds_per_step} is not allowed; it must be between 0.004 and 10")
+    scale = _scale(recording, scale)
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise BadInput(f"out: {brief(str(path))} needs the program ffmpeg, which is not on the PATH; install it, or write a .gif")
+    colours = np.array([_GROUND, _BONUS, _REWARD], np.uint8)
+    frames = _frames(recording, recording.pictures, scale, *colours)
+    first = next(frames)
+    height, width = (size + size % 2 for size in first.shape[:2])  # the format wants even sides
+    command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    command += ["-framerate", f"{1 / seconds_per_step:.6g}", "-i", "-", "-an"]
+    command += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p", "-threads", "1", "-movflags", "+faststart"]
+    command += ["-fflags", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
+    with writable("out", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as partial, tempfile.TemporaryFile() as said:
+            process = subprocess.Popen([*command, str(partial)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)  # noqa: S603 - found on the PATH
+            assert process.stdin is not None
+            try:
+                for frame in itertools.chain([first], frames):
+                    process.stdin.write(np.pad(frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))).tobytes())
+                process.stdin.close()
+            except BrokenPipeError:  # it says why below
+                pass
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                code = process.wait()
+            if code:
+                said.seek(0)
+                why = " ".join(said.read(2000).decode(errors="replace").split()) or f"it ended with {code}"
+                raise BadInput(f"out: {brief(str(path))} was not written: ffmpeg said: {brief(why, 200)}; write a .gif instead")
+
+
+def _scale(recording: Recording, scale: int) -> int:
+    height, width = recording.pictures.shape[1:3]
+    if scale == 0:
+        return max(1, round(_LARGE / max(height, width)))
+    if not isinstance(scale, int) or not 0 < scale * max(height, width) <= 4096:
+        raise BadInput(f"scale: {brief(scale)} is not allowed; it must be a whole number, and pictures {width} x {height} times it at most 4,096 wide and high")
+    return scale
+
+
+def _frames(recording: Recording, pictures: np.ndarray, scale: int, ground: Any, bonus: Any, reward: Any) -> Iterator[np.ndarray]:
+    """Pictures (N + 1, H, W, …) enlarged, with the bar under them; its colours are of the pictures' kind: indices, or RGB."""
+    height, width = (size * scale for size in pictures.shape[1:3])
+    thick = max(4, height // 40)
+    shares = np.clip(recording.bonus / max(float(recording.bonus.max(initial=0.0)), 1e-9), 0, 1)
+    for t, picture in enumerate(pictures):
+        frame = np.empty((height + 2 * thick, width, *picture.shape[2:]), np.uint8)
+        frame[:height] = picture.repeat(scale, 0).repeat(scale, 1)
+        frame[height:] = ground
+        if t:
+            if recording.reward[t - 1] != 0:
+                frame[height + thick // 2 :] = reward
+            frame[height + thick // 2 : height + thick // 2 + thick, : round(float(shares[t - 1]) * width)] = bonus
+        yield frame
+
+
+def _coloured(image: Any, colours: np.ndarray) -> Any:
+    image.putpalette(colours.tobytes())
+    return image
+
+
+# ---------- the terminal ----------
+
+
+def to_terminal(recording: Recording, stream: TextIO, delay: float = 0.05) -> None:
+    """Play an episode in a terminal of 24-bit colours: two pixels a character, and a line of numbers under them.
+
+    Where the stream is no terminal, or cannot write the half block, the last picture is printed in plain characters, and the line.
+
+    Args:
+        recording: one episode.
+        stream: where to write.
+        delay: seconds between pictures.
+    """
+    if not 0 <= delay <= 60:
+        raise BadInput(f"delay: {delay} is not allowed; it must be between 0 and 60")
+    last = len(recording.pictures) - 1
+    if not (stream.isatty() and _writes(stream, "▀█·")):
+        stream.write("\n".join([*_plain(recording), _numbers(recording, last, " | ")]) + "\n")
+        return
+    size = os.get_terminal_size(stream.fileno()) if _has_size(stream) else os.terminal_size((80, 24))
+    columns, rows = max(10, size.columns), max(4, size.lines - 2)
+    stream.write("\x1b[?25l")  # no cursor while it plays
+    try:
+        for t, picture in enumerate(recording.pictures):
+            lines = _blocks(_resized(picture, columns, 2 * rows))
+            if t:
+                time.sleep(delay)
+                stream.write(f"\x1b[{len(lines) + 1}A")
+            text = _numbers(recording, t, " · ")[: columns - 1]
+            stream.write("".join(f"{line}\x1b[0m\x1b[K\n" for line in lines) + f"{text}\x1b[K\n")
+            stream.flush()
+    finally:
+        stream.write("\x1b[0m\x1b[?25h")
+        stream.flush()
+
+
+def _has_size(stream: TextIO) -> bool:
+    try:
+        os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _writes(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _numbers(recording: Recording, t: int, between: str) -> str:
+    """What one wants to know after t steps."""
+    parts = [f"step {t}/{len(recording.bonus)}"]
+    if t:
+        parts.append(f"bonus {recording.bonus[t - 1]:.2f} (mean {recording.bonus[:t].mean():.2f})")
+    parts.append(f"reward {recording.reward[:t].sum():g}")
+    seen = recording.place[: t + 1]
+    if (seen >= 0).any():
+        count = len(np.unique(seen[seen >= 0]))
+        parts.append(f"places {count}" + (f"/{recording.places} = {count / recording.places:.0%}" if recording.places else ""))
+    return between.join(parts)
+
+
+def _resized(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
+    """A picture that fits: enlarged by a whole number, at most 4, or made smaller by taking the pixel in the middle of each cell."""
+    height, width = picture.shape[:2]
+    factor = min(columns // width, rows // height, 4)
+    if factor >= 1:
+        return picture.repeat(factor, 0).repeat(factor, 1)
+    shrink = max(width / columns, height / rows)
+    y, x = (((np.arange(max(1, int(size / shrink))) + 0.5) * shrink).astype(int).clip(0, size - 1) for size in (height, width))
+    return picture[y][:, x]
+
+
+def _blocks(picture: np.ndarray) -> list[str]:
+    """(H, W, 3) as lines of half blocks, colours only where they change."""
+    if len(picture) % 2:
+        picture = np.concatenate([picture, np.zeros((1, *picture.shape[1:]), np.uint8)])
+    lines = []
+    for upper, lower in zip(picture[0::2].tolist(), picture[1::2].tolist(), strict=True):
+        line, before = [], None
+        for above, below in zip(upper, lower, strict=True):
+            if (above, below) != before:
+                line.append("\x1b[38;2;{};{};{}m\x1b[48;2;{};{};{}m".format(*above, *below))
+                before = (above, below)
+            line.append("▀")
+        lines.append("".join(line))
+    return lines
+
+
+def _plain(recording: Recording) -> list[str]:
+    """The last picture as lines of ASCII, lighter pixels as denser letters, twice as wide as high, at most 78 wide; in our grids the agent is @."""
+    picture, place = recording.pictures[-1], recording.place[recording.place >= 0]
+    height, width = picture.shape[:2]
+    small = max(height, width) <= 39
+    light = (picture if small else _resized(picture, 39, 39)).astype(np.float64) @ (0.299, 0.587, 0.114)
+    letters = np.array(list(_RAMP))[np.minimum(light / 256 * len(_RAMP), len(_RAMP) - 1).astype(int)]
+    if small and recording.env.startswith("outrange/") and len(place) and place[-1] < height * width:
+        letters[divmod(place[-1], width)] = "@"
+    return ["".join(2 * letter for letter in row).rstrip() for row in letters.tolist()]
+
+
+# ---------- a page ----------
+
+
+def collect(
+    paths: Sequence[Path],
+    episodes: int = 64,
+    maps: int = 6,
+    seed: int = 0,
+    mixture: int | None = None,
+    epsilon: float = 0.0,
+    longest: int = 2000,
+    references: bool = True,
+    title: str = "",
+    command: str = "",
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """The story of runs for ``report.explore.page``: their logs, and what the newest checkpoint of the first does in episodes of its own.
+
+    Runs whose configurations differ in the seed alone become one curve; other differences are compared, group by group.
+
+    Args:
+        paths: directories of runs in one environment; those without a checkpoint yet are told by their logs.
+        episodes: for each row of the evaluation; 0: logs only, nothing is run.
+        maps: how many episodes' maps are shown; 0: none.
+        seed: of the environments; none of them is one of training's.
+        mixture: whose policy is watched in maps and the episode; the last, which explores most, if not given.
+        epsilon: share of random actions.
+        longest: steps of an episode that are kept.
+        references: whether policies that learn nothing are run in the maze, to stand beside the curves.
+        title: of the page; made of agents and environment if not given.
+        command: that the page names.
+        tell: called with what there is to show.
+
+    Raises:
+        BadInput: no runs, one that is not of this kind, or runs in different environments; or what ``evaluate.load`` refuses.
+    """
+    if not paths:
+        raise BadInput("runs: [] is not allowed; give at least one run's directory")
+    for name, value in (("episodes", episodes), ("maps", maps)):
+        if value < 0:
+            raise BadInput(f"{name}: {value} is not allowed; it must not be negative")
+    opened = [(path, Run.open(path)) for path in map(Path, paths)]
+    for path, run in opened:
+        if run.kind != "explore":
+            raise BadInput(f"run: {str(path)!r} holds a run of kind {run.kind!r}; this is for runs of `outrange explore train`")
+    configs = [Run.configuration(path, TrainConfig) for path, _ in opened]
+    _same_environment(opened, configs)
+    named = _names(configs)
+    notes: list[str] = []
+    runs, kept = [], []
+    for (path, run), name, config in zip(opened, named, configs, strict=True):
+        lines = _lines(path / "metrics.jsonl", notes)
+        if not lines:
+            notes.append(f"{path} has logged nothing yet; it is left out.")
+            continue
+        group = name if len(set(named)) > 1 else ""
+        runs.append({"name": f"{name}, seed {config.seed}", "group": group, "metrics": lines, "timing": _lines(path / "timing.jsonl", notes)})
+        kept.append((path, run, config, name))
+    if not runs:
+        raise BadInput(f"run: {str(paths[0])!r} has logged nothing yet; wait for the first line of its metrics.jsonl")
+    path, run, config, name = kept[0]
+    story: dict[str, Any] = {
+        "title": title or f"{' and '.join(dict.fromkeys(each[3] for each in kept))} in {config.env.name.split('/')[-1]}",
+        "subtitle": _subtitle([each[2] for each in kept]),
+        "command": command,
+        "notes": notes,
+        "runs": runs,
+        "config": to_json(config),
+        "environment": read_object(path / "environment.json", "run") if (path / "environment.json").is_file() else {},
+    }
+    trained = [each for each in kept if checkpoint.steps(each[1].checkpoints)]
+    if episodes and not trained:
+        notes.append("There is no checkpoint yet, so there is no episode to show.")
+    if episodes and trained:
+        story["evaluation"] = _evaluation(trained, episodes, seed, epsilon, tell)
+        path, run, config, name = trained[0]
+        chosen = config.bonus.mixtures - 1 if mixture is None else mixture
+        if tell:
+            tell("recording an episode", 0, 1)
+        recording = record(path, seed=seed, mixture=chosen, epsilon=epsilon, longest=longest)
+        known, shape = _visited(path, maps, seed, chosen, epsilon, longest) if maps else ([], None)
+        who = f"{name}, seed {config.seed}" + (f", mixture {chosen} of {config.bonus.mixtures}" if config.bonus.mixtures > 1 else "")
+        story["episode"] = _told(recording, who, shape or _grid(config, recording), config)
+        story["maps"] = known
+        if len(trained) > 1:
+            notes.append(f"Episode and maps are of {who}.")
+    if references and config.env.name == MAZE:
+        story["references"] = _references(config, seed)
+        notes.append("Policies that learn nothing are told which moves are legal, all but the uniform one; the agent is not.")
+    return story
+
+
+def _same_environment(opened: Sequence[tuple[Path, Run]], configs: Sequence[TrainConfig]) -> None:
+    first = configs[0].env
+    for (path, _), config in zip(opened, configs, strict=True):
+        if (config.env.name, config.env.options) != (first.name, first.options):
+            here, there = (" ".join((env.name, *env.options)) for env in (config.env, first))
+            raise BadInput(f"run: {str(path)!r} is of {here}, and {str(opened[0][0])!r} of {there}; give runs in one environment")
+
+
+def _names(configs: Sequence[TrainConfig]) -> list[str]:
+    """What to call each run's group: by its agent, and by what differs where that does not tell configurations apart."""
+    flat = [_flat(to_json(config)) for config in configs]
+    found: list[str] = []
+    for config, one in zip(configs, flat, strict=True):
+        alike = [other for rival, other in zip(configs, flat, strict=True) if rival.agent == config.agent]
+        differing = [key for key in one if len({other.get(key) for other in alike}) > 1]
+        found.append(" ".join([config.agent, *(f"{key.split('.')[-1]}={one[key]}" for key in differing)]))
+    return found
+
+
+#: settings that say where and how long, not what
+_IDLE = {"seed", "steps", "log_every", "checkpoint_every", "broken", "threads", "device", "preset", "acting.process", "acting.ahead", "env.engine"}
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{before}{key}.")
+        elif before + key not in _IDLE:
+            found[before + key] = str(value)
+    return found
+
+
+def _subtitle(configs: Sequence[TrainConfig]) -> str:
+    seeds = sorted({config.seed for config in configs})
+    told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+    options = " ".join(configs[0].env.options)
+    return " · ".join(part for part in ("Never Give Up" if configs[0].bonus.kind == "ngu" else "", options, told) if part)
+
+
+def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    return metrics.read(path, notes) if path.is_file() else []
+
+
+def _evaluation(trained: Sequence[tuple[Path, Run, TrainConfig, str]], episodes: int, seed: int, epsilon: float, tell: Tell | None) -> list[dict[str, Any]]:
+    """A row for each run and mixture, up to four of those."""
+    rows = []
+    for path, _, config, name in trained:
+        count = config.bonus.mixtures
+        for mixture in sorted({0, count // 3, 2 * count // 3, count - 1}):
+            what = f"{path.name}, mixture {mixture}"
+            row = evaluate(path, episodes, seed, mixture, epsilon, (lambda done, of, what=what: tell(what, done, of)) if tell else None)
+            rows.append({**row, "run": f"{name}, seed {config.seed}"})
+    return rows
+
+
+def _visited(path: Path, count: int, seed: int, mixture: int, epsilon: float, longest: int) -> tuple[list[dict[str, Any]], tuple[int, int] | None]:
+    """The maps of so many episodes, one of each environment, and the grid's height and width; none where places are no cells of a grid."""
+    config, envs, _, actor = load(path, count, seed, mixture, epsilon)
+    try:
+        minigrid = config.env.name.startswith("MiniGrid-")
+        if minigrid:
+            height, width = MINIGRID_WIDTH, MINIGRID_WIDTH
+        elif envs.codes and len(envs.shape) == 2:
+            height, width = envs.shape
+        else:
+            return [], None
+        seen, first = np.zeros((count, height * width)), np.full((count, height * width), np.nan)
+        walls = np.zeros((count, height * width), bool)
+        if config.env.name in WALLS:
+            low, high = WALLS[config.env.name]
+            shown = np.asarray(actor.row["observation"]).reshape(count, -1)
+            walls = (shown >= low) & (shown < high)
+        running, length, broken = np.ones(count, bool), np.zeros(count, np.int64), np.zeros(count, bool)
+        rows = np.arange(count)
+
+        def visit(place: np.ndarray, where: np.ndarray) -> None:
+            there = rows[where & (place >= 0) & (place < height * width)]
+            seen[there, place[there]] += 1
+            first[there, place[there]] = np.fmin(first[there, place[there]], length[there])
+
+        visit(np.asarray(actor.place), running)
+        while running.any():
+            actor.advance()
+            assert actor.last is not None
+            step = actor.last[0]
+            moved = running & step.valid
+            length += moved
+            visit(step.place, moved)
+            broken |= running & step.broken
+            running &= ~(step.valid & (step.terminated | step.truncated)) & ~step.broken & (length < longest)
+    finally:
+        envs.close()
+    seen[walls] = np.nan
+    found, shape = [], (height, width)
+    for k in np.flatnonzero(~broken):
+        visits, when = seen[k].reshape(shape), first[k].reshape(shape)
+        if minigrid:  # only what was visited is known of it
+            rows_seen, columns_seen = (np.flatnonzero((visits > 0).any(axis)) for axis in (1, 0))
+            if not len(rows_seen):
+                continue
+            cut = np.s_[max(0, rows_seen[0] - 1) : rows_seen[-1] + 2, max(0, columns_seen[0] - 1) : columns_seen[-1] + 2]
+            visits, when = visits[cut], when[cut]
+        found.append({"name": f"episode {k + 1}: {length[k]:,} steps", "visits": visits, "first": when})
+    return found, None if minigrid else shape
+
+
+def _grid(config: TrainConfig, recording: Recording) -> tuple[int, int] | None:
+    """Height and width of the grid that places are cells of, where the pictures show it one pixel a cell."""
+    return tuple(recording.pictures.shape[1:3]) if config.env.name.startswith("outrange/") else None  # type: ignore[return-value]
+
+
+def _told(recording: Recording, name: str, grid: tuple[int, int] | None, config: TrainConfig) -> dict[str, Any]:
+    """A recording as the page wants it."""
+    return {
+        "name": name, "bonus": recording.bonus, "reward": recording.reward, "pictures": recording.pictures,
+        "place": recording.place, "places": recording.places,
+        "action": recording.action, "action_names": _actions(config), "points": recording.points, "grid": list(grid) if grid else None,
+        "terminated": recording.terminated,
+    }  # fmt: skip
+
+
+def _actions(config: TrainConfig) -> list[str]:
+    from outrange.core.seeding import SeedTree
+    from outrange.exploration.train import environments
+
+    envs = environments(config, SeedTree(config.seed).child("names"), 1)
+    try:
+        return list(envs.action_names)
+    finally:
+        envs.close()
+
+
+def _references(config: TrainConfig, seed: int) -> list[dict[str, Any]]:
+    """What a maze's coverage is without learning."""
+    from outrange.exploration.envs.references import POLICIES, coverage
+
+    options = dict(pair.split("=", 1) for pair in config.env.options)
+    settings = {name: int(options[name]) for name in ("size", "cap") if name in options}
+    return [{"name": name, "metric": "coverage", "value": float(coverage(name, 128, seed, **settings)[0].mean())} for name in POLICIES]

@@ -1,0 +1,156 @@
+"""Configurations of exploration: what is refused and how it is said, changes by dotted names, presets against the paper's tables, agents."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from scripted import SMALL
+
+from outrange.core.config import from_json, to_json
+from outrange.core.errors import BadInput
+from outrange.exploration.config import AGENTS, PRESETS, ActingConfig, BonusConfig, EnvConfig, TrainConfig, changed, fitting, preset
+
+WRONG = {
+    "env.count": [0, -1, 5000, 1.5, True, "four"], "env.options": [["size"], "size=3"], "env.name": [3], "network.width": [0, -3], "network.hidden": [0, 8193],
+    "network.head": [0, 99_999], "network.encoder": ["picture", 7], "acting.base": [-0.1, 1.1], "acting.greedy": [-1, 5000, 2], "acting.epsilon_greedy": [-0.1, 2.0],
+    "acting.assign": ["each"], "replay.trace": [1, 0, 10_001], "replay.period": [0, 5], "replay.start": [0], "replay.exponent": [-1.0, 11.0],
+    "replay.eta": [-0.1, 1.1], "replay.crossing": [1, "yes"], "learner.target": ["td"], "learner.lam": [-0.1, 1.1, "much"], "learner.n": [0, 1001],
+    "learner.transform": ["log"], "learner.target_epsilon": [-1.0, 2.0], "learner.gamma": [1.0, -0.1, 1.5], "learner.gamma_explore": [1.0, -1.0],
+    "learner.batch": [0, 1.5], "learner.burn_in": [-1, 4, 99], "learner.ratio": [0.0, -1.0], "learner.rate": [-1.0, 2.0], "learner.copy_every": [0],
+    "learner.foreign": [-1.0, 2.0], "bonus.kind": ["novel"], "bonus.mixtures": [0, 300], "bonus.beta": [-1.0], "bonus.at": ["here"], "bonus.dimension": [0],
+    "bonus.encoder": ["x"], "bonus.k": [0, 21], "bonus.missing": ["x"], "bonus.mean": ["x"], "bonus.mean_scope": ["x"], "bonus.mean_of": ["x"],
+    "bonus.ceiling": [0.5], "bonus.frames": [0, 5], "bonus.refresh": [0], "bonus.wipe_every": [0], "steps": [-1, 0.5], "log_every": [0], "checkpoint_every": [0],
+    "threads": [0], "device": ["gpu"], "broken": ["few"], "agent": [None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_what_is_not_allowed_is_one_sentence_that_names_the_setting_the_value_and_what_is_allowed(name, value):
+    with pytest.raises(BadInput) as caught:
+        changed(SMALL, {name: value})
+    message = str(caught.value)
+    assert f"{name}: " in message or f"{name}[" in message, message
+    assert (str(value) if not isinstance(value, list) else value[0]).strip("'") in message, message
+    assert any(said in message for said in ("must be", "allowed:", "did you mean", "write NAME=VALUE", "are more than")), message
+    assert "\n" not in message and len(message) < 220
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["learner.gamma", "learner.ratio", "bonus.beta", "replay.eta", "acting.base"])
+def test_what_is_not_finite_is_refused_however_it_comes(name, value):
+    with pytest.raises(BadInput, match=name):
+        changed(SMALL, {name: value})
+    group, _, field = name.partition(".")
+    with pytest.raises(BadInput, match=name):
+        replace(getattr(SMALL, group), **{field: value})
+
+
+def test_what_does_not_go_together_says_both():
+    for settings, said in (
+        ({"bonus.mixtures": 2}, r"env.count: 1 is not allowed; it must be at least bonus.mixtures, 2, or take acting.assign uniform"),
+        ({"env.count": 4, "bonus.mixtures": 2, "acting.greedy": 3}, r"acting.greedy: 3 for each of 2 mixtures .* the 4 of env.count"),
+        ({"learner.burn_in": 4}, r"learner.burn_in: 4 .* less than replay.trace, 4"), ({"bonus.frames": 5}, r"bonus.frames: 5 .* at most replay.trace, 4"),
+        ({"replay.period": 6, "replay.trace": 5}, r"replay.period: 6"), ({"bonus.capacity": 3, "bonus.k": 4}, r"bonus.k: 4 .* bonus.capacity"),
+    ):  # fmt: skip
+        with pytest.raises(BadInput, match=said):
+            changed(SMALL, settings)
+    assert changed(SMALL, {"bonus.mixtures": 2, "acting.assign": "uniform"}).bonus.mixtures == 2
+
+
+def test_a_change_reaches_its_setting_alone_and_the_last_one_that_is_needed_makes_it_allowed():
+    config = changed(SMALL, {"learner.gamma": 0.5, "steps": 7, "env.options": ("size=9", "cap=3"), "acting.base": 1})
+    assert (config.learner.gamma, config.steps, config.env.options, config.acting.base) == (0.5, 7, ("size=9", "cap=3"), 1.0)
+    assert type(config.acting.base) is float
+    back = replace(config, learner=SMALL.learner, steps=SMALL.steps, env=SMALL.env, acting=SMALL.acting)
+    assert back == SMALL and changed(SMALL, {}) == SMALL
+    assert changed(SMALL, {"replay.trace": 2, "bonus.frames": 2, "replay.period": 1}).replay.trace == 2  # checked together, not one by one
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("learner.gama", "did you mean 'learner.gamma'"), ("bonus.mixture", "did you mean 'bonus.mixtures'"), ("step", "did you mean 'steps'"), ("learner", "did you mean"),
+        ("learner.gamma.x", "learner.gamma"), ("gamma", "learner.gamma"), ("", "e.g."), ("env.options.0", "env.options"), ("a.b", "there are"),
+    ],
+)  # fmt: skip
+def test_an_unknown_setting_names_the_nearest(name, said):
+    with pytest.raises(BadInput, match="is not a setting") as caught:
+        changed(SMALL, {name: 1})
+    assert said in str(caught.value)
+
+
+#: Tables 6 and 8 of Never Give Up, as the fact sheet has them (section 6.1 and 6.3); what they leave open is not here
+PAPER = {
+    "bonus.mixtures": 32, "learner.adam_epsilon": 1e-4, "bonus.adam_epsilon": 1e-4, "learner.clip": 40.0, "learner.rate": 1e-4, "bonus.rate": 5e-4,
+    "bonus.rnd_rate": 5e-4, "learner.gamma_explore": 0.99, "learner.gamma": 0.997, "learner.batch": 64, "replay.trace": 80, "replay.period": 40,
+    "learner.lam": 0.95, "learner.transform": "rescale", "learner.transform_epsilon": 1e-3, "bonus.capacity": 30_000, "bonus.beta": 0.3, "bonus.epsilon": 1e-4,
+    "bonus.k": 10, "bonus.xi": 0.008, "bonus.c": 1e-3, "bonus.maximum": 8.0, "replay.exponent": 0.9, "replay.rows": 5_000_000, "replay.start": 6250,
+    "bonus.refresh": 100, "learner.copy_every": 1500, "bonus.decay": 1e-5, "bonus.ceiling": 5.0, "learner.target_epsilon": 0.01, "learner.foreign": 0.0,
+    "learner.target": "retrace", "bonus.kind": "ngu", "bonus.dimension": 32, "bonus.frames": 5, "bonus.at": "departure", "bonus.wipe_every": 1,
+    "bonus.missing": "zero", "bonus.mean": "cumulative", "bonus.mean_scope": "global", "bonus.mean_of": "all", "bonus.rnd_width": 128, "bonus.warmup": 0,
+    "replay.eta": 0.9, "replay.crossing": False, "learner.burn_in": 0, "acting.base": 0.4, "acting.alpha": 7.0, "acting.assign": "fixed", "acting.greedy": 0,
+    "network.encoder": "pixels", "bonus.encoder": "pixels", "network.width": 512, "network.hidden": 512, "network.head": 512, "env.options": (), "learner.over": "sum",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_atari_paper_has_the_numbers_of_the_papers_tables(name):
+    value = preset("atari-paper")
+    for part in name.split("."):
+        value = getattr(value, part)
+    assert value == PAPER[name]
+
+
+def test_the_papers_steps_are_its_frames_over_the_action_repeat():
+    assert preset("atari-paper").steps * 4 == 35e9
+
+
+def test_disco_keeps_of_table_7_what_it_does_not_say_to_leave():
+    config = preset("disco")
+    assert (config.bonus.capacity, config.bonus.epsilon, config.bonus.mixtures, config.bonus.beta) == (5000, 0.01, 1, 0.3)
+    assert (config.replay.trace, config.replay.period, config.learner.lam, config.learner.transform, config.learner.copy_every) == (50, 50, 0.97, "identity", 100)
+    assert config.acting.epsilon_greedy == 0.0 and config.bonus.encoder == "cells"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_of_every_agent_goes_to_json_and_back_and_says_its_name(name, agent):
+    config = preset(name, agent, seed=3)
+    assert from_json(TrainConfig, json.loads(json.dumps(to_json(config)))) == config
+    assert (config.preset, config.agent, config.seed) == (name, agent, 3) and config.rows % config.replay.period == 0
+
+
+def test_agents_differ_in_their_bonus_alone():
+    base = preset("minigrid")
+    kinds = {}
+    for agent in AGENTS:
+        config = preset("minigrid", agent)
+        assert replace(config, agent="ngu", bonus=base.bonus) == base
+        kinds[agent] = config.bonus.kind
+        assert (config.bonus.embeds, config.bonus.distils) == {
+            "ngu": (True, True), "episodic": (True, False), "projection": (True, False), "rnd": (False, True), "none": (False, False),
+        }[config.bonus.kind]  # fmt: skip
+    assert kinds == {"ngu": "ngu", "ngu-episodic": "episodic", "ngu-projection": "projection", "rnd": "rnd", "r2d2": "none"}
+    assert preset("minigrid", "r2d2").bonus.mixtures == 1 and preset("minigrid", "ngu-projection").bonus.warmup == 0
+
+
+def test_unknown_presets_and_agents_name_the_nearest():
+    with pytest.raises(BadInput, match="did you mean 'minigrid'"):
+        preset("mini-grid")
+    with pytest.raises(BadInput, match="did you mean 'ngu-episodic'"):
+        preset("disco", "episodic")
+
+
+def test_the_preset_that_fits_an_environment_goes_by_its_name():
+    assert [fitting(name) for name in ("MiniGrid-Empty-5x5-v0", "ALE/Pong-v5", "outrange/TwoDoors-v0", "CartPole-v1")] == ["minigrid", "atari-laptop", "disco", "disco"]
+
+
+def test_rows_are_of_each_environment_and_whole_periods():
+    config = changed(SMALL, {"env.count": 4, "replay.rows": 103, "replay.trace": 6, "replay.period": 5})
+    assert config.rows == 25
+    assert changed(SMALL, {"learner.ratio": 4.0, "learner.batch": 6}).update_every == 6 * 4 / 4
+
+
+def test_defaults_are_what_the_classes_say():
+    assert TrainConfig().bonus == BonusConfig() and TrainConfig().env == EnvConfig() and ActingConfig().base == 0.4
