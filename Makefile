@@ -25,6 +25,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not reference and not slow"
 
 test-all: setup reference
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,envpool]' cpprb opencv-python-headless
 	$(BIN)/python -m pytest -m "not reference"
 	OUTRANGE_REFERENCE_PYTHON=.venv-reference/bin/python $(BIN)/python -m pytest -m reference
 

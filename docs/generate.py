@@ -15,6 +15,7 @@ COMMANDS = [
     *(("run", command) for command in ("list", "show", "resume", "verify")),
     *(("lm", command) for command in ("fetch", "text", "train", "eval", "export", "compare")),
     *(("attention", command) for command in ("scan", "layout", "ablate", "theorems", "convert", "bench")),
+    *(("explore", command) for command in ("train", "eval", "watch", "page", "references", "bench")),
     *(("text", command) for command in ("show", "export", "score")),
 ]
 PAGE = Path(__file__).with_name("cli.md")

@@ -174,6 +174,70 @@ def _shown(name: str, value: float, error: float) -> str:
     return f"{value:.3g} ± {error:.2g}"
 
 
+def watch(
+    run: RunPath,
+    out: Path | None = None,
+    mixture: int | None = None,
+    epsilon: float = 0.0,
+    seed: int = 0,
+    pace: float = 0.05,
+    scale: int = 0,
+) -> int:
+    """Play one episode of a trained agent: in the terminal, or into a file.
+
+    Args:
+        out: a .gif, or an .mp4 if ffmpeg is installed; the terminal if not given.
+        mixture: whose policy; the last, which explores most, if not given.
+        epsilon: share of random actions.
+        seed: of the environment.
+        pace: seconds a step.
+        scale: pixels of the file for each of the picture's; 0 chooses.
+    """
+    from outrange.core.run import Run
+    from outrange.exploration.config import TrainConfig
+    from outrange.exploration.evaluate import record
+    from outrange.exploration.watch import save, to_terminal
+
+    last = Run.configuration(run, TrainConfig).bonus.mixtures - 1
+    recording = record(run, seed, last if mixture is None else mixture, epsilon)
+    if out is None:
+        to_terminal(recording, sys.stdout, pace)
+        return 0
+    save(recording, out, scale, pace)
+    print(f"{out}: {len(recording.action)} steps, {out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def page(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …", help="directories of runs in one environment")],
+    out: Path = Path("out/explore.html"),
+    episodes: int = 64,
+    maps: int = 6,
+    mixture: int | None = None,
+    seed: int = 0,
+) -> int:
+    """Write a page to mail: curves, where the agent goes, the bonus along an episode, its memory. Runs that differ in the seed become a band.
+
+    Args:
+        out: the page.
+        episodes: of each row of its table; 0 for the logs alone.
+        maps: of episodes.
+        mixture: whose policy is watched; the last, which explores most, if not given.
+        seed: of the environments.
+    """
+    from outrange.core.atomic import write_text
+    from outrange.exploration.watch import collect
+    from outrange.report.explore import page as written
+
+    with app.progress("page", "episodes") as update:
+        typed = app.command_line(app.typed("explore"))
+        story = collect(runs, episodes, maps, seed, mixture, command=typed, tell=lambda what, done, of: update(done, of))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, written(story))
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
 def references(size: int = 21, cap: int = 500, episodes: int = 256, seed: int = 0, json: app.Json = False) -> int:
     """What policies that learn nothing cover of a Random Disco Maze: the lines to print beside a curve. They are told which moves are legal; an agent is not.
 
@@ -237,5 +301,5 @@ def bench(
 
 
 def run(arguments: list[str]) -> int:
-    commands = {"train": train, "eval": evaluate, "references": references, "bench": bench}
+    commands = {"train": train, "eval": evaluate, "watch": watch, "page": page, "references": references, "bench": bench}
     return app.run_group("explore", commands, arguments)

@@ -7,19 +7,16 @@ A parent is always made anew as the sum of its children, never corrected by a di
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from outrange.core.compiled import compiled as keep
 from outrange.core.errors import BadInput, brief
 
 LARGEST = 1e100  # of a value: a sum of 10^200 of them is still finite
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile at the first call and keep on disk. What the function calls must stand in its own file: Numba looks at no other to see whether it has changed."""
-    try:
-        return njit(function, cache=True, nogil=True)  # pyright: ignore[reportCallIssue]
-    except RuntimeError:  # no folder to keep it in
-        return njit(function, nogil=True)  # pyright: ignore[reportCallIssue]
+    """What the function calls must stand in its own file: Numba looks at no other to see whether it has changed."""
+    return keep(function, nogil=True)
 
 
 class SumTree:

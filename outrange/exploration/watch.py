@@ -4,6 +4,7 @@ A film shows the environment's pictures enlarged by a whole number, and a bar un
 largest (the novelty that Never Give Up rewards, arXiv 2002.06038, section 3); where the step earned a reward the bar's ground lights up.
 """
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -49,7 +50,7 @@ def save(recording: Recording, path: Path, scale: int = 0, seconds_per_step: flo
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise BadInput(f"out: {brief(str(path))} is not allowed; its name must end in {' or '.join(SUFFIXES)}")
+        raise BadInput(f"out: {str(path)!r} is not allowed; its name must end in {' or '.join(SUFFIXES)}")
     (to_gif if suffix == ".gif" else to_mp4)(recording, path, scale, seconds_per_step)
 
 
@@ -93,7 +94,7 @@ def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
     scale = _scale(recording, scale)
     program = shutil.which("ffmpeg")
     if program is None:
-        raise BadInput(f"out: {brief(str(path))} needs the program ffmpeg, which is not on the PATH; install it, or write a .gif")
+        raise BadInput(f"out: {str(path)!r} needs the program ffmpeg, which is not on the PATH; install it, or write a .gif")
     colours = np.array([_GROUND, _BONUS, _REWARD], np.uint8)
     frames = _frames(recording, recording.pictures, scale, *colours)
     first = next(frames)
@@ -110,18 +111,19 @@ def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
             try:
                 for frame in itertools.chain([first], frames):
                     process.stdin.write(np.pad(frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))).tobytes())
-                process.stdin.close()
             except BrokenPipeError:  # it says why below
                 pass
             except BaseException:
                 process.kill()
                 raise
             finally:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
                 code = process.wait()
             if code:
                 said.seek(0)
                 why = " ".join(said.read(2000).decode(errors="replace").split()) or f"it ended with {code}"
-                raise BadInput(f"out: {brief(str(path))} was not written: ffmpeg said: {brief(why, 200)}; write a .gif instead")
+                raise BadInput(f"out: {str(path)!r} was not written: ffmpeg said: {brief(why, 200)}; write a .gif instead")
 
 
 def _scale(recording: Recording, scale: int) -> int:

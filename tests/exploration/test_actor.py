@@ -201,7 +201,15 @@ def test_what_episodes_came_to_is_told_by_mixture_and_of_the_greedy_and_then_for
     def expected(*actors):
         rows = np.array([row for each in actors for row in episodes[each]], float)
         mean = rows.mean(0)
-        return {"episodes": len(rows), "return": mean[0], "length": mean[1], "bonus": mean[2], "coverage": mean[3] / 8, "places": mean[3], "success": (rows[:, 0] > 0).mean()}
+        return {
+            "episodes": len(rows),
+            "return": mean[0],
+            "length": mean[1],
+            "bonus": mean[2],
+            "coverage": mean[3] / 8,
+            "places": mean[3],
+            "success": (rows[:, 0] > 0).mean(),
+        }
 
     groups = {"": (0, 1, 2, 3), "greedy_": (0, 1), "mixture0_": (0, 2), "mixture1_": (1, 3), "mixture0_greedy_": (0,), "mixture1_greedy_": (1,)}
     for name, actors in groups.items():

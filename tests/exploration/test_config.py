@@ -109,7 +109,13 @@ def test_the_papers_steps_are_its_frames_over_the_action_repeat():
 def test_disco_keeps_of_table_7_what_it_does_not_say_to_leave():
     config = preset("disco")
     assert (config.bonus.capacity, config.bonus.epsilon, config.bonus.mixtures, config.bonus.beta) == (5000, 0.01, 1, 0.3)
-    assert (config.replay.trace, config.replay.period, config.learner.lam, config.learner.transform, config.learner.copy_every) == (50, 50, 0.97, "identity", 100)
+    assert (config.replay.trace, config.replay.period, config.learner.lam, config.learner.transform, config.learner.copy_every) == (
+        50,
+        50,
+        0.97,
+        "identity",
+        100,
+    )
     assert config.acting.epsilon_greedy == 0.0 and config.bonus.encoder == "cells"
 
 
@@ -143,7 +149,12 @@ def test_unknown_presets_and_agents_name_the_nearest():
 
 
 def test_the_preset_that_fits_an_environment_goes_by_its_name():
-    assert [fitting(name) for name in ("MiniGrid-Empty-5x5-v0", "ALE/Pong-v5", "outrange/TwoDoors-v0", "CartPole-v1")] == ["minigrid", "atari-laptop", "disco", "disco"]
+    assert [fitting(name) for name in ("MiniGrid-Empty-5x5-v0", "ALE/Pong-v5", "outrange/TwoDoors-v0", "CartPole-v1")] == [
+        "minigrid",
+        "atari-laptop",
+        "disco",
+        "disco",
+    ]
 
 
 def test_rows_are_of_each_environment_and_whole_periods():

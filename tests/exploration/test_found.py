@@ -115,7 +115,7 @@ def test_a_sequence_that_ends_in_padding_teaches_the_embedding_with_its_own_last
 
 #: settings that are wrong: taken without a word, or refused in the name of something else, or by an error that is no BadInput
 WRONG = {
-    "env.engine": ["foo"], "env.name": [""], "acting.alpha": [-1.0], "replay.rows": [0, -5, 4], "replay.start": [1 << 30], "learner.transform_epsilon": [-1.0],
+    "acting.alpha": [-1.0], "replay.rows": [0, -5, 4], "replay.start": [1 << 30], "learner.transform_epsilon": [-1.0],
     "learner.gamma_explore": [0.9999], "learner.adam_epsilon": [-1.0], "learner.clip": [0.0, -1.0], "bonus.epsilon": [0.0, -1.0], "bonus.xi": [-1.0],
     "bonus.c": [-1.0], "bonus.maximum": [0.0], "bonus.mean_rate": [0.0, 2.0], "bonus.rate": [-1.0], "bonus.adam_epsilon": [-1.0], "bonus.decay": [-1.0],
     "bonus.rnd_width": [0, -1], "bonus.rnd_rate": [-1.0], "bonus.capacity": [0], "bonus.warmup": [-1], "bonus.warmup_accuracy": [-1.0, 2.0], "broken": [-1],

@@ -250,14 +250,18 @@ def test_sequences_without_a_pair_train_nothing():
     assert agent.learn_novelty(s, 2) == {}
 
 
-@pytest.mark.parametrize(("kind", "moves"), [("ngu", {"q", "embedding", "rnd"}), ("episodic", {"q", "embedding"}), ("rnd", {"q", "rnd"}), ("projection", {"q"}), ("none", {"q"})])
+@pytest.mark.parametrize(
+    ("kind", "moves"), [("ngu", {"q", "embedding", "rnd"}), ("episodic", {"q", "embedding"}), ("rnd", {"q", "rnd"}), ("projection", {"q"}), ("none", {"q"})]
+)
 def test_each_kind_trains_its_parts_and_a_projection_none_of_its_embedding(kind, moves):
     agent = trainer(kind)
     before = agent.tensors()
     for k in range(3):
         agent.learn(sequences(seed=k))
     after = agent.tensors()
-    moved = {part for part in before if not part.endswith(("-optimizer", "-target")) and any(not torch.equal(v, after[part][n]) for n, v in before[part].items())}
+    moved = {
+        part for part in before if not part.endswith(("-optimizer", "-target")) and any(not torch.equal(v, after[part][n]) for n, v in before[part].items())
+    }
     assert moved == moves
     assert {"embedding" in before, "rnd" in before} == {kind in ("ngu", "episodic", "projection"), kind in ("ngu", "rnd")}
 

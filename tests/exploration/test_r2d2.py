@@ -389,7 +389,9 @@ def test_adam_is_pytorchs_with_the_papers_epsilon_and_cuts_the_norm_to_40():
         adam.zero_grad()
         loss = theirs(x).square().sum()
         loss.backward()
-        assert value == pytest.approx(float(loss.detach())) and norm == pytest.approx(float(torch.nn.utils.clip_grad_norm_(theirs.parameters(), 40.0)), rel=1e-5)
+        assert value == pytest.approx(float(loss.detach())) and norm == pytest.approx(
+            float(torch.nn.utils.clip_grad_norm_(theirs.parameters(), 40.0)), rel=1e-5
+        )
         adam.step()
         for a, b in zip(own.parameters(), theirs.parameters()):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)

@@ -150,7 +150,9 @@ def test_going_on_with_a_changed_setting_is_refused_in_a_sentence(whole, capsys)
 
 def test_a_process_asked_to_stop_saves_and_ends_with_exit_code_1(tmp_path):
     place = tmp_path / "run"
-    process = subprocess.Popen([sys.executable, "-m", "outrange", *command("ngu", place, steps=10**8)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "outrange", *command("ngu", place, steps=10**8)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         for line in process.stderr:
             if line.startswith("step 200/"):
@@ -217,7 +219,9 @@ def test_priorities_of_what_was_learned_from_go_back_to_the_replay(monkeypatch):
 def test_the_warm_up_is_uniform_earns_nothing_teaches_the_embedding_alone_and_its_rows_are_gone_after(monkeypatch):
     trainer = scripted_trainer(monkeypatch, bonus__kind="episodic", bonus__warmup=5, bonus__missing="unit")
     before, rows, append = trainer.agent.tensors(), [], trainer.replay.append
-    monkeypatch.setattr(trainer.replay, "append", lambda columns, where, state: (rows.append({n: c.copy() for n, c in columns.items()}), append(columns, where, state)))
+    monkeypatch.setattr(
+        trainer.replay, "append", lambda columns, where, state: (rows.append({n: c.copy() for n, c in columns.items()}), append(columns, where, state))
+    )
     while trainer.warming:
         assert trainer.agent.updates == 0
         trainer.advance()
@@ -225,7 +229,9 @@ def test_the_warm_up_is_uniform_earns_nothing_teaches_the_embedding_alone_and_it
     assert trainer.warm_updates == 5 and trainer.step == trainer.warm_steps > 0
     assert all(torch.equal(value, after["q"][name]) for name, value in before["q"].items())
     assert any(not torch.equal(value, after["embedding"][name]) for name, value in before["embedding"].items())
-    assert not any(row["bonus"].any() or row["last_bonus"].any() for row in rows) and {float(m) for row in rows for m in row["mu"][~row["filler"]]} == {float(np.float32(1 / 3))}
+    assert not any(row["bonus"].any() or row["last_bonus"].any() for row in rows) and {float(m) for row in rows for m in row["mu"][~row["filler"]]} == {
+        float(np.float32(1 / 3))
+    }
     assert trainer.replay.filled == trainer.replay.ready == 0 and trainer.agent.memory.held.tolist() == [1, 1] and not trainer.agent.kernel.mean.value.any()
     x = np.arange(12, dtype=np.uint8).reshape(4, 3)
     assert trainer.agent.embed(x) == pytest.approx(trainer.agent.embedding.encoder(torch.from_numpy(x)).detach().numpy())  # the actors have what was learned
@@ -295,7 +301,14 @@ class Chain:
 def furthest_from_the_best(monkeypatch, **settings):
     """The largest error of Q after learning from uniformly random actions, in all states and after many histories, and whether its choice is always right."""
     monkeypatch.setattr(training, "environments", lambda config, seeds, count=None: Chain(16))
-    given = {"learner__gamma": 0.9, "learner__target_epsilon": 0.0, "learner__batch": 16, "learner__ratio": 10, "learner__rate": 1e-2, "learner__copy_every": 10}
+    given = {
+        "learner__gamma": 0.9,
+        "learner__target_epsilon": 0.0,
+        "learner__batch": 16,
+        "learner__ratio": 10,
+        "learner__rate": 1e-2,
+        "learner__copy_every": 10,
+    }
     shape = {"replay__trace": 10, "replay__period": 10, "replay__rows": 16 * 400, "network__width": 16, "network__hidden": 16, "network__head": 16}
     trainer = Trainer(tiny(env__count=16, acting__base=1.0, acting__alpha=0.0, **given | shape | settings))
     for _ in range(200):

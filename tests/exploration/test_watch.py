@@ -216,7 +216,7 @@ def test_the_cursor_comes_back_when_the_film_is_broken_off(recording, monkeypatc
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal("ascii")])
 def test_elsewhere_the_last_picture_is_printed_in_plain_characters(recording, stream):
     watch.to_terminal(recording, stream, delay=0)
-    assert stream.getvalue().split("\n") == ["========"[:0] + "--------", "", "@@", "step 5/5 | bonus 3.00 (mean 2.00) | reward 1 | places 6/8 = 75%", ""]
+    assert stream.getvalue().split("\n") == ["::::::::", "", "@@", "step 5/5 | bonus 3.00 (mean 2.00) | reward 1 | places 6/8 = 75%", ""]
 
 
 def test_large_pictures_are_made_to_fit(recording):
@@ -242,7 +242,7 @@ def test_a_delay_that_is_none_is_refused(recording):
 def trained(path: Path, agent: str = "ngu", **changes) -> Path:
     small = preset("smoke", agent)
     settings = {
-        "env": replace(small.env, count=4, options=("size=5", "cap=12")), "acting": replace(small.acting, greedy=1), "steps": 160, "log_every": 40, "checkpoint_every": 160,
+        "env": replace(small.env, count=4, options=("size=7", "cap=12")), "acting": replace(small.acting, greedy=1), "steps": 160, "log_every": 40, "checkpoint_every": 160,
         "replay": replace(small.replay, rows=400, start=4, trace=8, period=8), "learner": replace(small.learner, batch=4),
         "bonus": replace(small.bonus, warmup=min(small.bonus.warmup, 2)),
     }  # fmt: skip
@@ -265,7 +265,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 def test_a_story_of_a_run_makes_a_page(runs):
     story = watch.collect([runs["ngu"]], episodes=4, maps=3, command="outrange explore report RUN")
-    assert story["title"] == "ngu in RandomDiscoMaze-v0" and story["subtitle"] == "size=5 cap=12 · seed 0"
+    assert story["title"] == "ngu in RandomDiscoMaze-v0" and story["subtitle"] == "size=7 cap=12 · seed 0"
     assert story["runs"][0]["metrics"] == metrics.read(runs["ngu"] / "metrics.jsonl") and story["runs"][0]["group"] == ""
     assert [row["name"] for row in story["references"]] == ["uniform", "to and fro", "legal", "onward", "wall follower"]
     assert story["references"][0]["value"] < story["references"][2]["value"] < story["references"][4]["value"]
@@ -278,7 +278,7 @@ def test_the_episode_of_a_story_is_the_one_that_record_gives(runs):
     story, plain = watch.collect([runs["ngu"]], episodes=4, maps=2, seed=3, references=False), record(runs["ngu"], seed=3)
     for part in ("bonus", "reward", "place", "pictures", "points", "action"):
         np.testing.assert_array_equal(story["episode"][part], getattr(plain, part))
-    assert story["episode"]["grid"] == [5, 5] and story["episode"]["action_names"] == ["up", "down", "left", "right"]
+    assert story["episode"]["grid"] == [7, 7] and story["episode"]["action_names"] == ["up", "down", "left", "right"]
     rows = evaluate(runs["ngu"], 4, 3)
     assert story["evaluation"] == [rows | {"run": "ngu, seed 0"}]
     assert "references" not in story
@@ -290,11 +290,11 @@ def test_the_maps_of_a_story_count_what_was_visited(runs):
     for one in story["maps"]:
         visits, first = one["visits"], one["first"]
         steps = int(one["name"].split(": ")[1].split()[0])
-        assert visits.shape == (5, 5) and np.isnan(visits[0]).all() and 7 <= (~np.isnan(visits)).sum() <= 9
+        assert visits.shape == (7, 7) and np.isnan(visits[0]).all() and (~np.isnan(visits)).sum() == 17
         assert steps <= np.nansum(visits) <= steps + 1  # the step into a wall visits nothing
         assert ((visits > 0) == ~np.isnan(first)).all() and first[visits > 0].min() == 0
     place = story["episode"]["place"]  # environment 0 is the same, so the first map is the episode's
-    expected = np.bincount(place[place >= 0], minlength=25).reshape(5, 5)
+    expected = np.bincount(place[place >= 0], minlength=49).reshape(7, 7)
     np.testing.assert_array_equal(np.nan_to_num(story["maps"][0]["visits"]), expected)
 
 
@@ -348,8 +348,8 @@ def test_a_torn_line_is_noted(runs, tmp_path):
 
 
 def test_runs_of_different_environments_are_refused(runs, tmp_path):
-    other = trained(tmp_path / "other", env=replace(preset("smoke").env, count=4, options=("size=7", "cap=12")), steps=40, log_every=40)
-    with pytest.raises(BadInput, match=r"is of outrange/RandomDiscoMaze-v0 size=7 cap=12, and .* of outrange/RandomDiscoMaze-v0 size=5 cap=12; give runs in one env"):
+    other = trained(tmp_path / "other", env=replace(preset("smoke").env, count=4, options=("size=9", "cap=12")), steps=40, log_every=40)
+    with pytest.raises(BadInput, match=r"is of outrange/RandomDiscoMaze-v0 size=9 cap=12, and .* of outrange/RandomDiscoMaze-v0 size=7 cap=12; give runs in one env"):
         watch.collect([runs["ngu"], other])
 
 
@@ -360,8 +360,7 @@ def test_what_is_no_run_of_this_kind_is_refused(runs, tmp_path):
         watch.collect([tmp_path / "missing"])
     with pytest.raises(BadInput, match=r"^maps: -1 is not allowed; it must not be negative$"):
         watch.collect([runs["ngu"]], maps=-1)
-    with Run.create(tmp_path / "lm", "lm", {"seed": 0}):
-        pass
+    Run.create(tmp_path / "lm", "lm", preset("smoke"))
     with pytest.raises(BadInput, match=r"holds a run of kind 'lm'; this is for runs of `outrange explore train`$"):
         watch.collect([tmp_path / "lm"])
 
@@ -395,13 +394,13 @@ class Closed:
 
 
 def test_the_map_of_a_minigrid_level_is_cut_to_what_was_visited_and_broken_episodes_have_none(monkeypatch, tmp_path):
-    config = replace(preset("minigrid"), env=replace(preset("minigrid").env, count=2))
-    walk = Walk([[32 * 5 + 9, 0], [32 * 5 + 10, 1], [32 * 6 + 10, 2], [0, 3], [1, 4]], ["..", ".B", "T.", ".."])
+    config = preset("minigrid")
+    walk = Walk([[169, 0], [170, 1], [202, 2], [170, 3], [1, 4]], ["..", ".B", "T.", ".."])  # x 9 and 10 of row 5, x 10 of row 6
     monkeypatch.setattr(watch, "load", lambda *_: (config, Closed(), None, walk))
     maps, shape = watch._visited(tmp_path, 2, 0, 0, 0.0, 100)
     assert shape is None and [one["name"] for one in maps] == ["episode 1: 3 steps"]
-    np.testing.assert_array_equal(maps[0]["visits"], [[1, 0, 0], [0, 0, 0], [0, 1, 1], [0, 0, 1]][:0] or maps[0]["visits"])
-    assert maps[0]["visits"].sum() == 4 and walk.t == 3  # the last step came to cell 0
+    np.testing.assert_array_equal(maps[0]["visits"], [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
+    assert walk.t == 3
 
 
 def test_a_walk_that_does_not_end_is_cut(monkeypatch, tmp_path):
