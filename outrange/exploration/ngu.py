@@ -100,7 +100,8 @@ class NGU(R2D2):
     def learn_novelty(self, sequences: Sequences, frames: int) -> dict[str, float]:
         """One update of embedding and RND on the last ``frames`` steps of each sequence that lead somewhere: x_t, a_t, x_{t+1} of one episode."""
         acted = ~sequences.filler[:-1] & ~sequences.terminated[:-1]
-        acted &= acted[::-1].cumsum(0)[::-1] <= frames  # counted from the end: a sequence may end in padding
+        inside = np.logical_or.accumulate(~(sequences.filler & sequences.first)[-2::-1], 0)  # from the end, past padding
+        acted &= (inside.cumsum(0) <= frames)[::-1]
         told: dict[str, float] = {}
         if not acted.any():
             return told

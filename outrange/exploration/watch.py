@@ -389,7 +389,7 @@ def _subtitle(configs: Sequence[TrainConfig]) -> str:
     seeds = sorted({config.seed for config in configs})
     told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
     options = " ".join(configs[0].env.options)
-    return " · ".join(part for part in ("Never Give Up" if configs[0].bonus.kind == "ngu" else "", options, told) if part)
+    return " · ".join(part for part in (options, told) if part)
 
 
 def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:

@@ -53,9 +53,9 @@ Line = Mapping[str, Any]
 
 _EPISODES = {
     "episodes": ("count", "episodes that ended since the line before; the numbers beside it are their means"),
-    "return": ("reward", "sum of an episode's rewards r^e; the bonus is not in it"),
+    "return": ("reward", "sum of an episode's rewards rᵉ; the bonus is not in it"),
     "length": ("steps", "steps of an episode"),
-    "bonus": ("bonus", "sum of an episode's bonuses r^i; divide it by the length for the bonus a step"),
+    "bonus": ("bonus", "sum of an episode's bonuses rⁱ; divide it by the length for the bonus a step"),
     "coverage": ("share", "share of an episode's places that it visits; 0 where nobody knows how many there are"),
     "places": ("count", "different places that an episode visits: cells, rooms"),
     "success": ("share", "share of episodes with a return above 0"),
@@ -75,7 +75,7 @@ _ALONE = {
         "share",
         "how often the embedding tells the action between two observations; of no meaning while the policy is nearly deterministic",
     ),
-    "distance": ("distance²", "d_m², running mean of the squared distances to the k nearest controllable states of an episode; the unit of the kernel"),
+    "distance": ("distance²", "dₘ², running mean of the squared distances to the k nearest controllable states of an episode; the unit of the kernel"),
     "rnd_loss": ("error²", "mean error of the predictor of random network distillation on what is learned from; falls as observations grow familiar"),
 }
 _TIMING = {
@@ -139,9 +139,9 @@ CHARTS = (
         "Look for the same in the share of episodes: few lucky ones raise the return, not this.", "share", missing_zero=True),
     Chart("length", "reaches", "Length", _both("length"), "steps of an episode",
         "Where a wall ends the episode, length grows to its limit first and coverage after it; where a goal does, it falls once the goal is sought.", "count"),
-    Chart("bonus", "drives", "Bonus a step", (("greedy_bonus/greedy_length", _ALL[1]), ("bonus/length", _ALL[0])), "mean r^i",
+    Chart("bonus", "drives", "Bonus a step", (("greedy_bonus/greedy_length", _ALL[1]), ("bonus/length", _ALL[0])), "mean rⁱ",
         "1 to 2 and steady is healthy in the maze. Near 3 with little coverage, noise looks new; near 0, everything looks known."),
-    Chart("distance", "drives", "Distance d_m²", (("distance", ""),), "to the nearest states",
+    Chart("distance", "drives", "Distance dₘ²", (("distance", ""),), "to the nearest states",
         "Look for a rise as the agent travels farther. If it sinks to a small value the agent stands still, and noise looks new.", missing_zero=True),
     Chart("accuracy", "drives", "Embedding accuracy", (("embedding_accuracy", ""),), "actions told apart",
         "Near 100 % at the end of the warm-up is healthy. It means nothing while the policy is nearly deterministic: a constant guess is right then.", "share"),
@@ -471,8 +471,9 @@ def _facts(whole: Mapping[str, Any]) -> list[list[str]]:
         found.append(["compared", ", ".join(groups)])
     elif config.get("agent"):
         found.append(["agent", _clean(str(config["agent"]))])
-    if len(groups) == 1 and bonus.get("mixtures"):
-        found.append(["mixtures", _clean(str(bonus["mixtures"]))])
+    for name in ("kind", "mixtures") if len(groups) == 1 else ():
+        if bonus.get(name):
+            found.append(["bonus" if name == "kind" else name, _clean(str(bonus[name]))])
     found.append(["runs", f"{len(runs)}"])
     found.append(["steps", f"{steps[0]:,}" if len(set(steps)) == 1 else f"{min(steps):,} to {max(steps):,}"])
     if whole["steps"] and max(steps) < whole["steps"]:

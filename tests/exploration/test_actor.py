@@ -115,12 +115,12 @@ def test_uniform_steps_draw_every_action_alike_earn_nothing_are_not_judged_and_s
     assert not actor.agent.judged and "episodes" not in actor.episodes.report()
 
 
-def test_each_mixture_has_its_ladder_of_epsilon_and_its_first_actors_are_greedy():
+def test_one_ladder_of_epsilon_runs_over_all_actors_and_the_first_of_each_mixture_are_greedy():
     actor = actor_for([["T"]] * 10, bonus__mixtures=2, bonus__kind="episodic", acting__base=0.4, acting__greedy=2, acting__epsilon_greedy=0.01)
     assert actor.mixture.tolist() == [0, 1] * 5
-    ladder = [0.4 ** (1 + 7 * i / 4) for i in range(5)]
+    ladder = [0.4 ** (1 + 7 * i / 9) for i in range(10)]
     for mixture in range(2):
-        assert actor.epsilon[mixture::2] == pytest.approx([0.01, 0.01, *ladder[2:]])
+        assert actor.epsilon[mixture::2] == pytest.approx([0.01, 0.01, *ladder[mixture::2][2:]])
         assert actor.greedy[mixture::2].tolist() == [True, True, False, False, False]
     assert actor_for([["T"]] * 4, acting__base=0.4).epsilon == pytest.approx([0.4 ** (1 + 7 * i / 3) for i in range(4)])
 

@@ -59,8 +59,8 @@ def test_what_does_not_go_together_says_both():
 
 
 def test_a_change_reaches_its_setting_alone_and_the_last_one_that_is_needed_makes_it_allowed():
-    config = changed(SMALL, {"learner.gamma": 0.5, "steps": 7, "env.options": ("size=9", "cap=3"), "acting.base": 1})
-    assert (config.learner.gamma, config.steps, config.env.options, config.acting.base) == (0.5, 7, ("size=9", "cap=3"), 1.0)
+    config = changed(SMALL, {"learner.gamma": 0.995, "steps": 7, "env.options": ("size=9", "cap=3"), "acting.base": 1})
+    assert (config.learner.gamma, config.steps, config.env.options, config.acting.base) == (0.995, 7, ("size=9", "cap=3"), 1.0)
     assert type(config.acting.base) is float
     back = replace(config, learner=SMALL.learner, steps=SMALL.steps, env=SMALL.env, acting=SMALL.acting)
     assert back == SMALL and changed(SMALL, {}) == SMALL

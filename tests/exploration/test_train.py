@@ -17,7 +17,8 @@ from scripted import Scripted, tiny
 from outrange.cli import main
 from outrange.core import checkpoint, metrics
 from outrange.core.run import Run
-from outrange.exploration import returns, train as training
+from outrange.exploration import returns
+from outrange.exploration import train as training
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.evaluate import evaluate, load, record

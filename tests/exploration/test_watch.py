@@ -349,7 +349,9 @@ def test_a_torn_line_is_noted(runs, tmp_path):
 
 def test_runs_of_different_environments_are_refused(runs, tmp_path):
     other = trained(tmp_path / "other", env=replace(preset("smoke").env, count=4, options=("size=9", "cap=12")), steps=40, log_every=40)
-    with pytest.raises(BadInput, match=r"is of outrange/RandomDiscoMaze-v0 size=9 cap=12, and .* of outrange/RandomDiscoMaze-v0 size=7 cap=12; give runs in one env"):
+    with pytest.raises(
+        BadInput, match=r"is of outrange/RandomDiscoMaze-v0 size=9 cap=12, and .* of outrange/RandomDiscoMaze-v0 size=7 cap=12; give runs in one env"
+    ):
         watch.collect([runs["ngu"], other])
 
 

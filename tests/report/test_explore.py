@@ -29,7 +29,16 @@ def run(*lines: dict, name: str = "one", group: str = "", timing=()) -> dict:
 def rising(seed: int = 0, group: str = "", top: float = 0.8, points: int = 4, **more) -> dict:
     """A run whose greedy coverage rises to ``top``."""
     lines = [
-        line(100 * k, greedy_coverage=top * k / points, coverage=top * k / points / 2, greedy_length=10.0 * k, length=8.0 * k, bonus=12.0 * k, loss=5.0 - k / 10, **more)
+        line(
+            100 * k,
+            greedy_coverage=top * k / points,
+            coverage=top * k / points / 2,
+            greedy_length=10.0 * k,
+            length=8.0 * k,
+            bonus=12.0 * k,
+            loss=5.0 - k / 10,
+            **more,
+        )
         for k in range(1, points + 1)
     ]
     timing = [line(100 * k, seconds=2.0 * k, cpu_seconds=1.5 * k, steps_per_second=50.0, steps_per_cpu_second=66.0) for k in range(1, points + 1)]
@@ -98,7 +107,10 @@ def chart(story: dict, key: str) -> dict:
         ({"episode": {"bonus": [1.0], "reward": [1.0, 2.0]}}, "story.episode.reward: an array of shape (2,) is not allowed"),
         ({"episode": {"bonus": [math.inf], "reward": [1.0]}}, "story.episode.bonus: it must hold finite numbers only"),
         ({"episode": episode(place=np.zeros(3))}, "story.episode.place: an array of shape (3,) is not allowed; it must have 1 axes, 31"),
-        ({"episode": episode(pictures=np.zeros((31, 4, 5, 3)))}, "story.episode.pictures: is not allowed; it must be an array of 31 pictures (H, W, 3) of bytes"),
+        (
+            {"episode": episode(pictures=np.zeros((31, 4, 5, 3)))},
+            "story.episode.pictures: is not allowed; it must be an array of 31 pictures (H, W, 3) of bytes",
+        ),
         ({"evaluation": [3]}, "story.evaluation[0]: 3 is not allowed; it must be a mapping"),
     ],
 )
@@ -136,7 +148,9 @@ def test_everything_but_the_runs_may_be_left_out():
     assert held(page)["charts"] == [] and held(page)["reading"] == []
     whole = re.findall(r'<section class="panel" id="(\w+)">', explore.page(full()))
     assert whole == ["reading", "run", "reaches", "episode", "maps", "drives", "learns", "evaluation", "numbers", "settings", "notes"]
-    rewarded = re.findall(r'<section class="panel" id="(\w+)">', explore.page({"runs": [run(line(5, coverage=0.5))], "episode": episode(), "maps": [maze_map()]}))
+    rewarded = re.findall(
+        r'<section class="panel" id="(\w+)">', explore.page({"runs": [run(line(5, coverage=0.5))], "episode": episode(), "maps": [maze_map()]})
+    )
     assert rewarded == ["reading", "run", "reaches", "episode", "maps", "numbers"]  # where nothing is known of the bonus
 
 
@@ -153,7 +167,9 @@ def test_nothing_a_user_writes_becomes_markup(text):
         assert page.count(mark) == plain.count(mark)
     assert not set("\u2028\u2029") & set(page.split('id="story">')[1])
     found, kept = held(page), text.replace("\ud800", "\ufffd")
-    assert found["title"] == found["notes"][0] == found["charts"][0]["lines"][0]["name"] == found["episode"]["action_names"][1] == found["maps"][0]["name"] == kept
+    assert (
+        found["title"] == found["notes"][0] == found["charts"][0]["lines"][0]["name"] == found["episode"]["action_names"][1] == found["maps"][0]["name"] == kept
+    )
     assert any(row["name"] == kept for row in found["numbers"])
     page.encode()
 
@@ -161,7 +177,21 @@ def test_nothing_a_user_writes_becomes_markup(text):
 def test_the_page_asks_the_network_for_nothing():
     page = explore.page(full())
     assert "default-src 'none'" in page and "img-src data:" in page
-    for way in ("http:", "https:", "//www", "src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest", "innerHTML", "insertAdjacentHTML", "document.write", "eval("):
+    for way in (
+        "http:",
+        "https:",
+        "//www",
+        "src=",
+        "href=",
+        "@import",
+        "url(",
+        "fetch(",
+        "XMLHttpRequest",
+        "innerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+    ):
         assert way not in page.split('id="story">')[0] + page.split("</script>", 1)[1], way
 
 
@@ -300,7 +330,9 @@ def test_the_reading_tells_reward_where_there_was_some():
     ]
     reward = np.zeros(30)
     reward[3] = 2.0
-    assert explore.reading({"runs": [run(line(1))], "episode": episode(reward=reward)})[0] == "The episode shown has 30 steps, sees 13 of 20 places and earns 2."
+    assert (
+        explore.reading({"runs": [run(line(1))], "episode": episode(reward=reward)})[0] == "The episode shown has 30 steps, sees 13 of 20 places and earns 2."
+    )
     assert explore.reading({"runs": [run(line(1))], "episode": {"bonus": [1.0], "reward": [0.0]}}) == ["The episode shown has 1 steps."]
 
 
@@ -329,7 +361,9 @@ def test_mixtures_are_listed_one_by_one_or_as_a_family():
         lines = [line(k, **{f"mixture{j}_return": float(j) for j in range(mixtures)}) for k in (1, 2)]
         return {row["name"]: row for row in held(explore.page(bare(run(*lines))))["numbers"] if row["name"].startswith("mixture")}
 
-    assert {name: row["last"] for name, row in rows(3).items() if name.endswith("_return") and "greedy" not in name} == {f"mixture{j}_return": j for j in range(3)}
+    assert {name: row["last"] for name, row in rows(3).items() if name.endswith("_return") and "greedy" not in name} == {
+        f"mixture{j}_return": j for j in range(3)
+    }
     family = rows(9)
     assert set(family) == {f"mixture*_{greedy}{name}" for greedy in ("", "greedy_") for name in explore._EPISODES}
     assert (family["mixture*_return"]["last"], family["mixture*_return"]["to"]) == (0, 8)
@@ -345,7 +379,11 @@ def test_the_evaluation_keeps_the_columns_that_tell_something():
 
 
 def test_settings_are_flat():
-    assert held(explore.page(full(config={"a": {"b": 1, "c": True}, "d": ["x", "y"], "e": [], "f": None})))["settings"] == [["a.b", "1"], ["a.c", "true"], ["d", "x, y"]]
+    assert held(explore.page(full(config={"a": {"b": 1, "c": True}, "d": ["x", "y"], "e": [], "f": None})))["settings"] == [
+        ["a.b", "1"],
+        ["a.c", "true"],
+        ["d", "x, y"],
+    ]
 
 
 # ---------- maps and the episode ----------
@@ -393,7 +431,10 @@ def test_points_lie_on_their_two_main_axes():
     x, y = np.array(told["x"]), np.array(told["y"])
     assert np.abs(np.corrcoef(x, t)[0, 1]) == pytest.approx(1, abs=1e-6)
     assert np.abs(np.corrcoef(y, t**2)[0, 1]) == pytest.approx(1, abs=1e-6)
-    assert told["shares"] == [pytest.approx(9 * t.var() / (9 * t.var() + (t**2).var()), rel=1e-3), pytest.approx((t**2).var() / (9 * t.var() + (t**2).var()), rel=1e-3)]
+    assert told["shares"] == [
+        pytest.approx(9 * t.var() / (9 * t.var() + (t**2).var()), rel=1e-3),
+        pytest.approx((t**2).var() / (9 * t.var() + (t**2).var()), rel=1e-3),
+    ]
     spread = np.hypot(x[:, None] - x, y[:, None] - y)
     np.testing.assert_allclose(spread, np.linalg.norm(points[:, None] - points, axis=-1), atol=5e-3)  # the plane holds all there is
     assert told["steps"] == list(range(1, 51)) and told["dimension"] == 8

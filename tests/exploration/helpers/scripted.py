@@ -20,7 +20,10 @@ SMALL = TrainConfig(
 
 def tiny(**settings):
     """A small configuration with other settings; ``learner__gamma`` is learner.gamma."""
-    return changed(SMALL, {name.replace("__", "."): value for name, value in settings.items()})
+    settings = {name.replace("__", "."): value for name, value in settings.items()}
+    if settings.get("learner.gamma", 1) < SMALL.learner.gamma_explore:
+        settings = {"learner.gamma_explore": settings["learner.gamma"]} | settings
+    return changed(SMALL, {"replay.rows": max(SMALL.replay.rows, 64 * settings.get("env.count", 1))} | settings)
 
 
 class Scripted:
@@ -134,7 +137,7 @@ class Told(NGU):
         self.judged += observation[counts].tolist()
         return np.where(counts, self._novelty(observation.astype(float)), 0).astype(np.float32)
 
-    def begin(self, observation, started):
+    def begin(self, observation, started, judge=True):
         self.begun += observation[started].tolist()
         if self.config.bonus.at == "arrival":
             return np.zeros(len(started), np.float32)
