@@ -8,10 +8,10 @@ from outrange.cli import app
 
 
 def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
-    """Sample traces, write a page to open; teach a network bfs in a minute, score the generalist that ships; look into a language model's use of positions.
+    """Sample traces; teach a network bfs, score the generalist that ships; look into a language model's use of positions; explore a maze. Pages to open.
 
     Args:
-        out: where to write the page and the run; a run that is there already is not trained again.
+        out: where to write pages and runs; a run that is there already is not trained again.
     """
     from outrange.core.atomic import writable, write_text
     from outrange.reasoning import clrs, text
@@ -27,10 +27,19 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
     learned = _learn(out / "bfs", quiet=json)
     scores = _generalist(quiet=json)
     scanned = _scan(out / "scan.html", quiet=json)
+    explored = _explore(out / "maze", out / "maze.html", quiet=json)
     if json:
         questions = {n: {"question": i.question, "answer": i.answer} for n, i in items.items()}
         app.print_json(
-            {"items": questions, "traces_per_second": rates, "page": str(target.resolve()), "learned": learned, "generalist": scores, "scan": scanned}
+            {
+                "items": questions,
+                "traces_per_second": rates,
+                "page": str(target.resolve()),
+                "learned": learned,
+                "generalist": scores,
+                "scan": scanned,
+                "maze": explored,
+            }
         )
         return 0
     for item in items.values():
@@ -43,7 +52,13 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
         print("the shipped generalist, one network for all thirty, micro-F1 at 16 / 64 nodes")
         print("  " + " · ".join(f"{name} {by_size[16]:.2f} / {by_size[64]:.2f}" for name, by_size in scores.items()))
     print(f"\nwhich rotary frequencies a language model uses\n{scanned}")
-    print("\nnext: outrange nar train dijkstra · outrange nar eval generalist · outrange attention ablate · outrange papers")
+    print(f"\nan agent without any reward but what is new to it, in mazes of 11 x 11 it never saw, share of the cells it visits in {explored['cap']} steps")
+    print(
+        f"  {explored['coverage']:.0%} ± {explored['error']:.0%} after {explored['steps']:,} steps · "
+        + " · ".join(f"{n} {v:.0%}" for n, v in explored["references"].items())
+    )
+    print(f"open: {explored['page']}")
+    print("\nnext: outrange nar train dijkstra · outrange nar eval generalist · outrange attention ablate · outrange explore train · outrange papers")
     return 0
 
 
@@ -108,6 +123,34 @@ def _scan(page: Path, quiet: bool) -> str:
     }
     write_text(page, report.page(story))
     return textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ") + f"\nopen: {page.resolve()}"
+
+
+def _explore(run: Path, page: Path, quiet: bool) -> dict:
+    """Never Give Up for a minute in small mazes, and what policies that learn nothing would cover."""
+    from outrange.core.atomic import write_text
+    from outrange.exploration.config import changed
+    from outrange.exploration.envs.references import POLICIES, coverage
+    from outrange.exploration.evaluate import evaluate
+    from outrange.exploration.presets import preset
+    from outrange.exploration.train import train
+    from outrange.exploration.watch import collect
+    from outrange.report import explore as report
+
+    size, cap = 11, 100
+    network = {"network.width": 64, "network.hidden": 64, "network.head": 64}
+    replay = {"replay.rows": 100_000, "replay.trace": 25, "replay.period": 25}
+    pace = {"steps": 250_000, "log_every": 10_000, "checkpoint_every": 250_000, "bonus.refresh": 100}
+    config = changed(preset("disco"), {"env.options": [f"size={size}", f"cap={cap}"]} | network | replay | pace)
+    with app.progress("exploring mazes", "steps") as update:
+        came = train(config, run, lambda told: None if quiet else update(told["step"], told["steps"]))
+    if came["stopped"]:
+        raise KeyboardInterrupt
+    found = evaluate(run, 128)
+    write_text(page, report.page(collect([run], episodes=128, command="outrange demo")))
+    known = {name: float(coverage(name, 128, 0, size=size, cap=cap)[0].mean()) for name in POLICIES}
+    return {
+        "steps": came["steps"], "cap": cap, "coverage": found["coverage"], "error": found["coverage_error"], "references": known, "page": str(page.resolve()),
+    }  # fmt: skip
 
 
 def _rate(name: str, seconds: float = 0.3) -> float:

@@ -68,8 +68,9 @@ def train(
 
     from outrange.core.config import load as read
     from outrange.core.errors import BadInput
-    from outrange.exploration.config import TrainConfig, changed, fitting
-    from outrange.exploration.config import preset as named
+    from outrange.exploration.config import TrainConfig, changed
+    from outrange.exploration.presets import fitting
+    from outrange.exploration.presets import preset as named
     from outrange.exploration.train import train as run
 
     if config is not None and (agent or preset):
@@ -285,7 +286,7 @@ def bench(
     """
     from outrange.exploration.bench import bench as measure
     from outrange.exploration.config import changed
-    from outrange.exploration.config import preset as named
+    from outrange.exploration.presets import preset as named
 
     config = changed(named(preset, agent), ({"env.name": env} if env else {}) | app.settings(change))
     with app.progress("bench", "steps") as update:

@@ -9,18 +9,39 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from outrange.core.errors import BadInput
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
 from outrange.exploration import family
 from outrange.exploration.config import TrainConfig
-from outrange.exploration.envs.contract import Envs, Step
+from outrange.exploration.envs import Envs, Step, make
 from outrange.exploration.ngu import NGU, below
 
 
 class Broken(Failed):
     """Environments broke more often than the run allows; the message is one sentence."""
+
+
+def environments(config: TrainConfig, seeds: SeedTree, count: int | None = None) -> Envs:
+    """The environments of a run; ``count`` of them, if another number is wanted."""
+    from json import JSONDecodeError, loads
+
+    options: dict[str, Any] = {}
+    for pair in config.env.options:
+        name, _, value = pair.partition("=")
+        try:
+            options[name] = loads(value)
+        except JSONDecodeError:
+            options[name] = value
+    return make(config.env.name, count or config.env.count, seeds.integer(63), config.env.engine, **options)
+
+
+def settle(config: TrainConfig) -> None:
+    """Set up this process for a run."""
+    torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(True)
 
 
 class Rows(Protocol):

@@ -16,11 +16,10 @@ import torch
 from outrange.core.errors import BadInput
 from outrange.core.run import Run
 from outrange.core.seeding import SeedTree
-from outrange.exploration.actor import Actor
+from outrange.exploration.actor import Actor, environments
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import Envs
 from outrange.exploration.ngu import NGU
-from outrange.exploration.train import environments
 
 Progress = Callable[[int, int], None]
 

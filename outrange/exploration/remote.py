@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from outrange.core.errors import BadInput
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree
-from outrange.exploration.actor import Actor, Rows
+from outrange.exploration.actor import Actor, Rows, environments, settle
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.ngu import NGU
 
@@ -144,8 +144,6 @@ def _acting(agent: NGU) -> dict[str, nn.Module]:
 
 def serve(pipe: Connection, config: TrainConfig, weights: dict[str, dict[str, Tensor]]) -> None:
     """The process: an actor that does as it is told, until it is told to close or the other side is gone."""
-    from outrange.exploration.train import environments, settle
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     envs = None

@@ -18,35 +18,14 @@ from outrange.core import metrics
 from outrange.core.errors import BadInput
 from outrange.core.run import Run, Stopping
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
-from outrange.exploration.actor import Actor
+from outrange.exploration.actor import Actor, environments, settle
 from outrange.exploration.config import TrainConfig
-from outrange.exploration.envs import Envs, make
 from outrange.exploration.ngu import NGU
 from outrange.exploration.remote import Remote
 from outrange.exploration.replay import Replay
 
 log = logging.getLogger("outrange")
 Told = Callable[[dict[str, Any]], None]
-
-
-def environments(config: TrainConfig, seeds: SeedTree, count: int | None = None) -> Envs:
-    """The environments of a run; ``count`` of them, if another number is wanted."""
-    from json import JSONDecodeError, loads
-
-    options: dict[str, Any] = {}
-    for pair in config.env.options:
-        name, _, value = pair.partition("=")
-        try:
-            options[name] = loads(value)
-        except JSONDecodeError:
-            options[name] = value
-    return make(config.env.name, count or config.env.count, seeds.integer(63), config.env.engine, **options)
-
-
-def settle(config: TrainConfig) -> None:
-    """Set up this process for a run."""
-    torch.set_num_threads(config.threads)
-    torch.set_flush_denormal(True)
 
 
 class Trainer:

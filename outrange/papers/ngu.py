@@ -56,8 +56,9 @@ def trained(config: "TrainConfig", folder: str = RUNS) -> Path:
 
 def maze(seed: int, steps: int, agents: tuple[str, ...], encoder: str = "crop", episodes: int = 128, **changes: Any) -> dict[str, float]:
     """Share of a maze's free cells that a greedy episode visits, by agent; mazes that training did not see."""
-    from outrange.exploration.config import changed, preset
+    from outrange.exploration.config import changed
     from outrange.exploration.evaluate import evaluate
+    from outrange.exploration.presets import preset
 
     found: dict[str, float] = {}
     for agent in agents:
@@ -69,8 +70,9 @@ def maze(seed: int, steps: int, agents: tuple[str, ...], encoder: str = "crop", 
 
 def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: int = 256) -> dict[str, float]:
     """Cells visited by the mixture that explores most, and success of the one that exploits, by agent."""
-    from outrange.exploration.config import changed, preset
+    from outrange.exploration.config import changed
     from outrange.exploration.evaluate import evaluate
+    from outrange.exploration.presets import preset
 
     found: dict[str, float] = {}
     for agent in agents:
@@ -85,7 +87,7 @@ def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: in
 def montezuma(seed: int, steps: int, agents: tuple[str, ...]) -> dict[str, float]:
     """Rooms of Montezuma's Revenge that were seen while training, by the machine's memory."""
     from outrange.core import metrics
-    from outrange.exploration.config import preset
+    from outrange.exploration.presets import preset
 
     found: dict[str, float] = {}
     for agent in agents:

@@ -9,7 +9,8 @@ from scripted import SMALL
 
 from outrange.core.config import from_json, to_json
 from outrange.core.errors import BadInput
-from outrange.exploration.config import AGENTS, PRESETS, ActingConfig, BonusConfig, EnvConfig, TrainConfig, changed, fitting, preset
+from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, TrainConfig, changed
+from outrange.exploration.presets import AGENTS, PRESETS, fitting, preset
 
 WRONG = {
     "env.count": [0, -1, 5000, 1.5, True, "four"], "env.options": [["size"], "size=3"], "env.name": [3], "network.width": [0, -3], "network.hidden": [0, 8193],

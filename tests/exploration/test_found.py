@@ -12,8 +12,9 @@ from outrange.core.errors import BadInput
 from outrange.core.seeding import SeedTree
 from outrange.exploration import train as training
 from outrange.exploration.actor import Actor
-from outrange.exploration.config import changed, preset
+from outrange.exploration.config import changed
 from outrange.exploration.ngu import NGU
+from outrange.exploration.presets import preset
 from outrange.exploration.r2d2 import R2D2
 from outrange.exploration.replay import Sequences
 from outrange.exploration.train import Trainer

@@ -17,9 +17,9 @@ from outrange.core import atomic, metrics
 from outrange.core.errors import BadInput
 from outrange.core.run import Run
 from outrange.exploration import watch
-from outrange.exploration.config import preset
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.evaluate import Recording, evaluate, record
+from outrange.exploration.presets import preset
 from outrange.exploration.train import train
 from outrange.report import explore
 from outrange.report.explore import page
