@@ -9,6 +9,7 @@ from scripted import ACTIONS, Scripted, Told, Written, tiny
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree
 from outrange.exploration.actor import Actor, Broken
+from outrange.exploration.presets import preset
 
 SCRIPTS = [["..T", "C", "...C", "T"], [".C", ".....T"]]
 REWARDS = [[[1, 2, 3], [4], [5, 6, 7, 8], [9]], [[0.5, -1], [0, 0, 0, 0, 0, 2.5]]]
@@ -280,3 +281,9 @@ def test_the_embedding_is_refreshed_when_steps_are_due_and_not_while_warming_up(
     for _ in range(6):
         actor.advance(uniform=True)
     assert actor.agent.refreshed == 2
+
+
+def test_the_ladder_of_the_papers_preset_falls_from_its_top_to_its_bottom():
+    paper = preset("atari-paper")
+    epsilon = actor_for([["T"]] * paper.env.count, bonus__mixtures=paper.bonus.mixtures, bonus__kind="rnd", acting__base=paper.acting.base).epsilon
+    assert epsilon.max() == pytest.approx(0.4) and epsilon.min() == pytest.approx(0.4**8)

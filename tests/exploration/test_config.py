@@ -22,7 +22,10 @@ WRONG = {
     "learner.foreign": [-1.0, 2.0], "bonus.kind": ["novel"], "bonus.mixtures": [0, 300], "bonus.beta": [-1.0], "bonus.at": ["here"], "bonus.dimension": [0],
     "bonus.encoder": ["x"], "bonus.k": [0, 21], "bonus.missing": ["x"], "bonus.mean": ["x"], "bonus.mean_scope": ["x"], "bonus.mean_of": ["x"],
     "bonus.ceiling": [0.5], "bonus.frames": [0, 5], "bonus.refresh": [0], "bonus.wipe_every": [0], "steps": [-1, 0.5], "log_every": [0], "checkpoint_every": [0],
-    "threads": [0], "device": ["gpu"], "broken": ["few"], "agent": [None],
+    "threads": [0], "env.engine": ["foo"], "acting.alpha": [-1.0], "acting.ahead": [-1], "replay.rows": [0, -5, 7], "learner.transform_epsilon": [-1.0],
+    "learner.adam_epsilon": [-1.0], "learner.clip": [0.0, -1.0], "bonus.epsilon": [0.0, -1.0], "bonus.xi": [-1.0], "bonus.c": [-1.0], "bonus.maximum": [0.0],
+    "bonus.mean_rate": [0.0, 2.0], "bonus.rate": [-1.0], "bonus.adam_epsilon": [-1.0], "bonus.decay": [-1.0], "bonus.rnd_width": [0, -1], "bonus.rnd_rate": [-1.0],
+    "bonus.capacity": [0], "bonus.warmup": [-1], "bonus.warmup_accuracy": [-1.0, 2.0], "broken": [-1], "device": ["gpu"], "agent": [None],
 }  # fmt: skip
 
 
@@ -52,7 +55,10 @@ def test_what_does_not_go_together_says_both():
         ({"bonus.mixtures": 2}, r"env.count: 1 is not allowed; it must be at least bonus.mixtures, 2, or take acting.assign uniform"),
         ({"env.count": 4, "bonus.mixtures": 2, "acting.greedy": 3}, r"acting.greedy: 3 for each of 2 mixtures .* the 4 of env.count"),
         ({"learner.burn_in": 4}, r"learner.burn_in: 4 .* less than replay.trace, 4"), ({"bonus.frames": 5}, r"bonus.frames: 5 .* at most replay.trace, 4"),
-        ({"replay.period": 6, "replay.trace": 5}, r"replay.period: 6"), ({"bonus.capacity": 3, "bonus.k": 4}, r"bonus.k: 4 .* bonus.capacity"),
+        ({"replay.period": 6, "replay.trace": 5}, r"replay.period: 6"),
+        ({"learner.gamma": 0.9, "learner.gamma_explore": 0.95}, r"learner.gamma_explore: 0.95 .* at most learner.gamma, 0.9"),
+        ({"replay.rows": 40, "replay.start": 19}, r"replay.start: 19 .* never holds more than 18 sequences"),
+        ({"env.count": 3, "replay.rows": 23}, r"replay.rows: 23 .* 3 environments need at least 24"), ({"bonus.capacity": 3, "bonus.k": 4}, r"bonus.k: 4 .* bonus.capacity"),
     ):  # fmt: skip
         with pytest.raises(BadInput, match=said):
             changed(SMALL, settings)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from outrange.core.errors import BadInput
-from outrange.exploration.networks import ENCODERS, RND, Encoder, InverseDynamics, QNetwork, _one_hot
+from outrange.exploration.networks import _PALETTE, ENCODERS, RND, Encoder, InverseDynamics, QNetwork, _one_hot
 
 pytestmark = pytest.mark.usefixtures("own_draws")
 
@@ -98,7 +98,8 @@ def test_the_crop_shows_what_lies_around_the_agent_even_in_a_corner(at):
         encoder.body.layer.weight.copy_(torch.eye(3 * 81))
         encoder.body.layer.bias.zero_()
     seen = encoder(torch.from_numpy(np.stack([np.where(x == 1, 0, x), x])[1:]))[0].detach().numpy().reshape(9, 9, 3)
-    colours = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1]])
+    colours = np.array(_PALETTE, np.float32)
+    assert len(np.unique(colours, axis=0)) == len(colours) and colours[:2].tolist() == [[0, 0, 0], [0, 1, 0]]
     for i in range(9):
         for j in range(9):
             row, column = at[0] + i - 4, at[1] + j - 4

@@ -305,3 +305,30 @@ def test_settings_of_the_bonus_reach_the_kernel():
     settings = {"epsilon": 0.02, "xi": 0.1, "c": 0.3, "maximum": 2.0, "k": 4, "missing": "unit", "mean": "momentum", "mean_rate": 0.3, "mean_of": "kth"}
     agent = NGU(tiny(bonus__kind="ngu", **{f"bonus__{name}": value for name, value in settings.items()}), Scripted([["T"]]), SeedTree(0))
     assert {name: getattr(agent.kernel.config, name) for name in settings} == settings and agent.memory.capacity == 20
+
+
+def test_a_sequence_that_ends_in_padding_teaches_with_its_own_last_steps():
+    agent, s, given = trainer("episodic"), sequences(count=1), []
+    s.terminated[:], s.first[:], s.filler[:] = False, False, False
+    s.terminated[3] = s.first[0] = True
+    s.first[4:] = s.filler[4:] = True  # an episode of four steps, as the replay gives it when sequences do not cross
+    agent.embedding.register_forward_pre_hook(lambda module, values: given.extend(values))
+    agent.learn_novelty(s, 3)
+    assert [row[1] for row in given[0].tolist()] == [1, 2]  # of the last three steps the last leads nowhere
+
+
+def test_a_warm_up_moves_no_running_mean_where_first_observations_are_judged():
+    config = tiny(bonus__kind="ngu", bonus__at="departure", bonus__missing="unit")
+    envs, written = Scripted([["....T"]]), Written(1)
+    agent = NGU(config, envs, SeedTree(0))
+    actor = Actor(config, envs, agent, written, SeedTree(1))
+    known = agent.moments.count
+    for _ in range(12):
+        actor.advance(uniform=True)
+    assert not any(written.column(0, "bonus")) and not any(written.column(0, "last_bonus")) and agent.moments.count == known
+
+
+def test_building_an_agent_of_any_kind_draws_nothing_from_torchs_global_generator():
+    before = torch.get_rng_state()
+    trainer("ngu")
+    assert torch.equal(before, torch.get_rng_state())

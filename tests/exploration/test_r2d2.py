@@ -204,7 +204,7 @@ def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_wei
 
 
 def test_the_target_is_the_target_networks_worth_of_what_the_online_network_would_do():
-    config = tiny(learner__target_epsilon=0.0, learner__transform="identity", replay__trace=6, learner__gamma=0.9, learner__lam=0.0)
+    config = tiny(learner__target_epsilon=0.0, learner__transform="identity", replay__trace=6, learner__gamma=0.9, learner__gamma_explore=0.9, learner__lam=0.0)
     agent = agent_for(config)
     s = batch(6, 8, 1, agent.state_size)
     says, worth = unrolled(agent.online, s).detach(), unrolled(agent.target, s).detach()
@@ -402,3 +402,19 @@ def test_adam_is_pytorchs_with_the_papers_epsilon_and_cuts_the_norm_to_40():
 def test_the_defaults_of_the_learner_are_the_sheets():
     learner = TrainConfig().learner
     assert (learner.lam, learner.transform_epsilon, learner.target_epsilon, learner.adam_epsilon, learner.clip) == (0.95, 1e-3, 0.01, 1e-4, 40.0)
+
+
+@pytest.mark.parametrize("mixtures", [2, 8])
+def test_the_share_of_foreign_sequences_is_the_share_that_was_collected_under_another_mixture(mixtures):
+    agent = R2D2(tiny(bonus__kind="episodic", bonus__mixtures=mixtures, env__count=mixtures, learner__foreign=0.5), Scripted([["T"]]), SeedTree(0))
+    collected = torch.arange(20_000, dtype=torch.int16).remainder(mixtures).repeat(2, 1)
+    trained = agent._mixtures(collected)
+    assert torch.equal(trained[0], trained[1]) and set(trained.unique().tolist()) == set(range(mixtures)) and trained.dtype == torch.int16
+    assert float((trained != collected)[0].float().mean()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_building_an_agent_draws_nothing_from_torchs_global_generator():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    R2D2(tiny(), Scripted([["T"]]), SeedTree(0))
+    assert torch.equal(before, torch.get_rng_state())

@@ -19,7 +19,7 @@ from outrange.core import checkpoint, metrics
 from outrange.core.run import Run
 from outrange.exploration import returns
 from outrange.exploration import train as training
-from outrange.exploration.config import TrainConfig
+from outrange.exploration.config import TrainConfig, changed
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.evaluate import evaluate, load, record
 from outrange.exploration.train import Trainer, train
@@ -186,13 +186,27 @@ def test_what_cannot_be_trained_is_one_sentence_and_exit_code_2_and_leaves_no_di
     assert error.startswith("error: ") and said in error and not (tmp_path / "run").exists()
 
 
+def test_a_configuration_is_whole_and_takes_no_agent_or_preset_beside_it(whole, tmp_path, capsys):
+    given = ["explore", "train", "--config", str(whole / "r2d2/config.json"), "--out", str(tmp_path / "run")]
+    for beside in (["--agent", "ngu"], ["--preset", "smoke"]):
+        assert main([*given, *beside]) == 2
+        assert "leave out --agent and --preset" in capsys.readouterr().err
+    assert main([*given, "--steps", "0"]) == 0
+    assert json.loads((tmp_path / "run/config.json").read_text()) == json.loads((whole / "r2d2/config.json").read_text()) | {"steps": 0}
+
+
+def test_an_actor_in_a_process_of_its_own_in_lock_step_gives_the_numbers_of_one_process(whole, tmp_path):
+    config = changed(Run.configuration(whole / "ngu", TrainConfig), {"acting.process": True, "acting.ahead": 0})
+    assert train(config, tmp_path / "run")["steps"] == STEPS
+    assert differences(whole / "ngu", tmp_path / "run") == []
+
+
 # the trainer
 
 
-def scripted_trainer(monkeypatch, scripts=(("...T", ".....C"),), **settings):
-    envs = Scripted([list(each) for each in scripts] * 2)
-    monkeypatch.setattr(training, "environments", lambda config, seeds, count=None: envs)
-    return Trainer(tiny(env__count=2, **settings))
+def scripted_trainer(monkeypatch, scripts=(("...T", ".....C"),) * 2, exact=True, **settings):
+    monkeypatch.setattr(training, "environments", lambda config, seeds, count=None: Scripted([list(each) for each in scripts], exact=exact))
+    return Trainer(tiny(env__count=len(scripts), **settings))
 
 
 def test_updates_are_as_many_as_the_ratio_says_and_begin_when_there_are_enough_sequences(monkeypatch):
@@ -262,6 +276,43 @@ def test_the_numbers_of_a_report_are_means_since_the_last_one(monkeypatch):
         told = trainer.report()
         assert told["loss"] == pytest.approx(np.mean([each[1]["loss"] for each in losses])) and told["updates"] == trainer.agent.updates
         assert told["replay"] == trainer.replay.filled
+
+
+def test_a_projection_is_not_trained_by_a_warm_up_either(monkeypatch):
+    trainer = scripted_trainer(monkeypatch, bonus__kind="projection", bonus__warmup=3)
+    before = trainer.agent.tensors()["embedding"]
+    for _ in range(30):
+        trainer.advance()
+    assert all(torch.equal(value, before[name]) for name, value in trainer.agent.tensors()["embedding"].items())
+
+
+def begun_anew(monkeypatch, scripts, steps, **settings):
+    """A trainer in the middle of episodes of an engine that cannot say where it is, and one that went on from what the first saved."""
+    trainer, other = (scripted_trainer(monkeypatch, scripts, exact=False, **settings) for _ in range(2))
+    for _ in range(steps):
+        trainer.advance()
+    other.restore(trainer.tensors(), trainer.state())
+    return trainer, other
+
+
+@pytest.mark.parametrize("crossing", [True, False])
+def test_after_a_resume_that_begins_new_episodes_no_step_is_bootstrapped_from_another_episodes_beginning(monkeypatch, crossing):
+    trainer, other = begun_anew(monkeypatch, [["......T"], ["...C"], ["..C", ".....T"]], 9, replay__crossing=crossing, replay__start=50)
+    for _ in range(9):
+        other.advance()
+    held, lost = other.replay.state(), 0
+    ends = np.cumsum(held["position"])
+    for begin, end in zip([0, *ends], ends):
+        first, over, filler = (held[name][begin:end] for name in ("first", "terminated", "filler"))
+        assert all(over[t] or filler[t] for t in np.flatnonzero(first[1:])) and first[1:].any()
+        lost += int(filler.sum())
+    assert other.actor.broken == 0 and not any(row["first"].any() for row in [other.actor.row]) | (lost == 0)
+
+
+def test_after_a_resume_new_episodes_are_others_than_those_of_the_beginning(monkeypatch):
+    trainer, other = begun_anew(monkeypatch, [["..T"] * 9], 14)
+    seen = int(trainer.actor.row["observation"][0, 1])
+    assert seen == 4 and int(other.actor.row["observation"][0, 1]) > seen  # or every resume trains on the first episodes once more
 
 
 # whether what is learned is right

@@ -12,7 +12,7 @@ SMALL = TrainConfig(
     env=EnvConfig(name="scripted", count=1),
     network=NetworkConfig(encoder="vector", width=4, hidden=3, head=4),
     acting=ActingConfig(base=0.0),
-    replay=ReplayConfig(rows=64, trace=4, period=2, start=1),
+    replay=ReplayConfig(rows=4096, trace=4, period=2, start=1),
     learner=LearnerConfig(batch=2, rate=1e-2, copy_every=1000),
     bonus=BonusConfig(kind="none", encoder="vector", dimension=2, capacity=20, k=1, frames=2, rnd_width=3, refresh=1000),
 )
