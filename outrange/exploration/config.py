@@ -244,7 +244,7 @@ class TrainConfig:
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     bonus: BonusConfig = field(default_factory=BonusConfig)
     steps: int = 1_500_000
-    """environment steps in all, after the embedding's warm-up"""
+    """environment steps in all, the embedding's warm-up among them"""
     seed: int = 0
     log_every: int = 25_000
     checkpoint_every: int = 500_000

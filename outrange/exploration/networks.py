@@ -24,7 +24,7 @@ class Crop(nn.Module):
         self.rows, self.columns = shape
         self.reach = side // 2
         colours = torch.tensor(_PALETTE[:codes])
-        self.register_buffer("palette", torch.cat([colours, torch.zeros(1, 3)]), persistent=False)
+        self.register_buffer("palette", torch.cat([colours, torch.full((1, 3), 1 / 3)]), persistent=False)  # outside is as bright as a wall
         self.outside = codes
         steps = torch.arange(-self.reach, self.reach + 1)
         self.register_buffer("around", (steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]).flatten(), persistent=False)
@@ -112,10 +112,10 @@ ENCODERS: dict[str, tuple[str, Callable[[tuple[int, ...], int, bool, int], nn.Mo
 class Encoder(nn.Module):
     """An encoder by name; output (…, width), no activation after the last layer."""
 
-    def __init__(self, name: str, shape: tuple[int, ...], codes: int, byte: bool, width: int) -> None:
+    def __init__(self, name: str, shape: tuple[int, ...], codes: int, byte: bool, width: int, setting: str = "encoder") -> None:
         super().__init__()
         if name not in ENCODERS:
-            raise unknown("encoder", name, ENCODERS, "an encoder")
+            raise unknown(setting, name, ENCODERS, "an encoder")
         needs, make = ENCODERS[name]
         fits = {
             "grid": len(shape) == 2 and 0 < codes <= len(_PALETTE) and min(shape) >= 7,
@@ -127,7 +127,9 @@ class Encoder(nn.Module):
             said = {"grid": "a grid of cell codes, at least 7 x 7", "image": "an image of bytes, at least 36 x 36", "minigrid": "MiniGrid's view (7, 7, 4)"}[
                 needs
             ]
-            raise BadInput(f"encoder: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; take another encoder")
+            raise BadInput(
+                f"{setting}: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; take another encoder"
+            )
         self.axes, self.width = len(shape), width
         self.body = make(tuple(shape), codes, byte, width)
 

@@ -32,7 +32,7 @@ class NGU(R2D2):
         if bonus.embeds:
 
             def embedding() -> InverseDynamics:
-                return InverseDynamics(encoder(config, envs, bonus.encoder, bonus.dimension), envs.actions).to(self.device)
+                return InverseDynamics(encoder(envs, bonus.encoder, bonus.dimension, "bonus.encoder"), envs.actions).to(self.device)
 
             self.embedding = seeded(seeds.child("embedding"), embedding)
             self.acting = copy.deepcopy(self.embedding)
@@ -46,7 +46,7 @@ class NGU(R2D2):
                 self.count,
             )  # fmt: skip
         if bonus.distils:
-            self.rnd = seeded(seeds.child("rnd"), lambda: RND(lambda: encoder(config, envs, bonus.encoder, bonus.rnd_width)).to(self.device))
+            self.rnd = seeded(seeds.child("rnd"), lambda: RND(lambda: encoder(envs, bonus.encoder, bonus.rnd_width, "bonus.encoder")).to(self.device))
             self.rnd_optimizer = Optimizer(self.rnd, bonus.rnd_rate, bonus.adam_epsilon, clip=config.learner.clip)
             self.moments = Moments()
 

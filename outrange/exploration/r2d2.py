@@ -21,9 +21,9 @@ from outrange.exploration.optimizer import Optimizer
 from outrange.exploration.replay import Sequences
 
 
-def encoder(config: TrainConfig, envs: Envs, name: str, width: int) -> Encoder:
-    """An encoder for what these environments show."""
-    return Encoder(name, envs.shape, envs.codes, envs.dtype == np.uint8, width)
+def encoder(envs: Envs, name: str, width: int, setting: str) -> Encoder:
+    """An encoder for what these environments show; ``setting`` is what to change where it does not fit."""
+    return Encoder(name, envs.shape, envs.codes, envs.dtype == np.uint8, width, setting)
 
 
 def seeded(seeds: SeedTree, make: Any) -> Any:
@@ -47,7 +47,7 @@ class R2D2:
         self._beta, self._gamma = (torch.tensor(a, dtype=torch.float32, device=self.device) for a in (self.beta, self.gamma))
 
         def network() -> QNetwork:
-            return QNetwork(encoder(config, envs, shape.encoder, shape.width), envs.actions, self.mixtures, shape.hidden, shape.head).to(self.device)
+            return QNetwork(encoder(envs, shape.encoder, shape.width, "network.encoder"), envs.actions, self.mixtures, shape.hidden, shape.head).to(self.device)
 
         self.online = seeded(seeds.child("q"), network)
         self.target = copy.deepcopy(self.online)

@@ -36,7 +36,7 @@ def test_what_is_not_allowed_is_one_sentence_that_names_the_setting_the_value_an
     message = str(caught.value)
     assert f"{name}: " in message or f"{name}[" in message, message
     assert (str(value) if not isinstance(value, list) else value[0]).strip("'") in message, message
-    assert any(said in message for said in ("must be", "allowed:", "did you mean", "write NAME=VALUE", "are more than")), message
+    assert any(said in message for said in ("must be", "allowed:", "did you mean", "write NAME=VALUE", "are more than", "need at least")), message
     assert "\n" not in message and len(message) < 220
 
 

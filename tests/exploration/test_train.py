@@ -33,8 +33,8 @@ AGENTS = {
     "ngu-episodic": {"bonus.at": "departure", "bonus.wipe_every": 3, "bonus.mean_scope": "episode", "bonus.warmup": 2, "replay.crossing": "false"},
     "r2d2": {"learner.target": "n-step", "learner.burn_in": 3},
 }
-STOPS = {"ngu": (40, 48, 52, 240), "ngu-episodic": (244,), "r2d2": (240,)}  # the warm-up of ngu ends with step 48
-STEPS = 480
+STOPS = {"ngu": (40, 48, 240), "ngu-episodic": (244,), "r2d2": (240,)}  # the warm-up of ngu ends with step 48
+STEPS = 360
 
 
 def command(agent, out, steps=STEPS, **changes):
@@ -120,8 +120,8 @@ def test_the_command_line_trains_and_leaves_a_run_that_says_what_it_was(agent, w
     about, lines = json.loads((whole / agent / "config.json").read_text()), metrics.read(whole / agent / "metrics.jsonl")
     assert about["agent"] == agent and about["steps"] == STEPS and about["env"]["options"] == ["size=7", "cap=40"] and about["env"]["count"] == 4
     assert about["bonus"]["kind"] == {"ngu": "ngu", "ngu-episodic": "episodic", "r2d2": "none"}[agent]
-    assert [line["step"] for line in lines] == [100, 200, 300, 400, 480]
-    assert lines[-1]["updates"] > 40 and all(np.isfinite(value) for line in lines for value in line.values())
+    assert [line["step"] for line in lines] == [100, 200, 300, 360]
+    assert lines[-1]["updates"] > 30 and all(np.isfinite(value) for line in lines for value in line.values())
     assert {"loss", "gradient_norm", "return", "length", "coverage"} <= set(lines[-1])
     assert ("embedding_loss" in lines[-1], "rnd_loss" in lines[-1]) == {"ngu": (True, True), "ngu-episodic": (True, False), "r2d2": (False, False)}[agent]
     assert any(line.get("bonus", 0) > 0 for line in lines) == (agent != "r2d2")
@@ -300,13 +300,12 @@ def test_after_a_resume_that_begins_new_episodes_no_step_is_bootstrapped_from_an
     trainer, other = begun_anew(monkeypatch, [["......T"], ["...C"], ["..C", ".....T"]], 9, replay__crossing=crossing, replay__start=50)
     for _ in range(9):
         other.advance()
-    held, lost = other.replay.state(), 0
+    held = other.replay.state()
     ends = np.cumsum(held["position"])
     for begin, end in zip([0, *ends], ends):
         first, over, filler = (held[name][begin:end] for name in ("first", "terminated", "filler"))
-        assert all(over[t] or filler[t] for t in np.flatnonzero(first[1:])) and first[1:].any()
-        lost += int(filler.sum())
-    assert other.actor.broken == 0 and not any(row["first"].any() for row in [other.actor.row]) | (lost == 0)
+        assert first[1:].any() and all(over[t] or filler[t] for t in np.flatnonzero(first[1:]))
+    assert other.actor.broken == 0 and not held["filler"].all()
 
 
 def test_after_a_resume_new_episodes_are_others_than_those_of_the_beginning(monkeypatch):
