@@ -144,7 +144,8 @@ def record(path: Path, seed: int = 0, mixture: int = 0, epsilon: float = 0.0, lo
     try:
         of = int(envs.places()[0])
         pictures, places = [envs.picture()], [int(actor.place[0])]
-        actions, rewards, bonuses, points, ended = [], [], [], [], False
+        actions, rewards, bonuses, points = [], [], [], []
+        ended = terminated = False
         while not ended and len(actions) < longest:
             actor.advance()
             assert actor.last is not None
@@ -157,7 +158,8 @@ def record(path: Path, seed: int = 0, mixture: int = 0, epsilon: float = 0.0, lo
             places.append(int(step.place[0]))
             if agent.bonus.embeds:
                 points.append(agent.embed(step.final)[0])
-            ended = bool(step.terminated[0] or step.truncated[0])
+            terminated = bool(step.terminated[0])
+            ended = terminated or bool(step.truncated[0])
             pictures.append(pictures[-1] if step.started[0] else envs.picture())
     finally:
         envs.close()
@@ -165,5 +167,5 @@ def record(path: Path, seed: int = 0, mixture: int = 0, epsilon: float = 0.0, lo
     return Recording(
         env=config.env.name, mixture=mixture, pictures=np.stack(pictures), place=np.array(places), action=np.array(actions),
         reward=np.array(rewards, np.float32), bonus=np.array(bonuses, np.float32),
-        points=np.array(points, np.float32).reshape(len(actions), -1), terminated=bool(step.terminated[0]), coverage=seen / of if of else 0.0, places=of,
+        points=np.array(points, np.float32).reshape(len(actions), -1), terminated=terminated, coverage=seen / of if of else 0.0, places=of,
     )  # fmt: skip
