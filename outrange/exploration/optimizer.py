@@ -17,6 +17,16 @@ class Optimizer:
         for p in self.parameters:
             self.adam.state[p] = {"step": torch.zeros((), device=p.device), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
 
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        return self.adam.param_groups[0]["lr"]
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        for group in self.adam.param_groups:
+            group["lr"] = value
+
     def step(self, loss: Tensor, what: str) -> tuple[float, float]:
         """One update from a loss; returns the loss and the gradient's norm before it was cut.
 

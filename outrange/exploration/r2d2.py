@@ -105,6 +105,11 @@ class R2D2:
         told = {"loss": loss * steps / len(error), "gradient_norm": norm, "q": float(said.detach().mean()), "counted": float(counted.float().mean())}
         return priority.cpu().numpy().astype(np.float64), told
 
+    def slow(self, progress: float) -> None:
+        """Set the learning rate for a share of the run that is done."""
+        learner = self.config.learner
+        self.optimizer.rate = learner.rate * (1 - (1 - learner.rate_end) * min(progress, 1.0))
+
     def _goal(self, policy: Tensor, worth: Tensor, action: Tensor, reward: Tensor, discount: Tensor, mu: Tensor, first: Tensor, filler: Tensor) -> Tensor:
         """What Q(x_t, a_t) is trained towards, (T, B): h of Retrace's or the n-step return. ``policy`` and ``worth`` are (T + 1, B, A)."""
         learner = self.config.learner

@@ -72,6 +72,7 @@ class Trainer:
         while self.debt >= self.config.update_every:
             self.debt -= self.config.update_every
             sequences = self.replay.sample(self.config.learner.batch, self.rng)
+            self.agent.slow(self.step / self.config.steps)
             priorities, told = self.agent.learn(sequences)
             self.replay.update(sequences.slots, priorities)
             self._note(told)

@@ -418,3 +418,15 @@ def test_building_an_agent_draws_nothing_from_torchs_global_generator():
     before = torch.get_rng_state()
     R2D2(tiny(), Scripted([["T"]]), SeedTree(0))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_learning_rate_falls_in_proportion_to_the_steps_and_stays_as_it_is_by_default():
+    falling = R2D2(tiny(learner__rate=1e-2, learner__rate_end=0.1), Scripted([["T"]]), SeedTree(0))
+    rates = []
+    for progress in (0.0, 0.5, 1.0, 1.5):
+        falling.slow(progress)
+        rates.append(falling.optimizer.rate)
+    assert rates == pytest.approx([1e-2, 5.5e-3, 1e-3, 1e-3])
+    steady = R2D2(tiny(learner__rate=1e-2), Scripted([["T"]]), SeedTree(0))
+    steady.slow(1.0)
+    assert steady.optimizer.rate == 1e-2
