@@ -132,8 +132,8 @@ def _explore(run: Path, page: Path, quiet: bool) -> dict:
     from outrange.exploration.envs.references import POLICIES, coverage
     from outrange.exploration.evaluate import evaluate
     from outrange.exploration.presets import preset
+    from outrange.exploration.story import collect
     from outrange.exploration.train import train
-    from outrange.exploration.watch import collect
     from outrange.report import explore as report
 
     size, cap = 11, 100

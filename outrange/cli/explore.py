@@ -227,7 +227,7 @@ def page(
         seed: of the environments.
     """
     from outrange.core.atomic import write_text
-    from outrange.exploration.watch import collect
+    from outrange.exploration.story import collect
     from outrange.report.explore import page as written
 
     with app.progress("page", "episodes") as update:

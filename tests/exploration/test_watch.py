@@ -16,10 +16,12 @@ from PIL import Image
 from outrange.core import atomic, metrics
 from outrange.core.errors import BadInput
 from outrange.core.run import Run
+from outrange.exploration import story as story_of_runs
 from outrange.exploration import watch
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.evaluate import Recording, evaluate, record
 from outrange.exploration.presets import preset
+from outrange.exploration.story import collect
 from outrange.exploration.train import train
 from outrange.report import explore
 from outrange.report.explore import page
@@ -264,7 +266,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 
 def test_a_story_of_a_run_makes_a_page(runs):
-    story = watch.collect([runs["ngu"]], episodes=4, maps=3, command="outrange explore report RUN")
+    story = collect([runs["ngu"]], episodes=4, maps=3, command="outrange explore report RUN")
     assert story["title"] == "ngu in RandomDiscoMaze-v0" and story["subtitle"] == "size=7 cap=12 · seed 0"
     assert story["runs"][0]["metrics"] == metrics.read(runs["ngu"] / "metrics.jsonl") and story["runs"][0]["group"] == ""
     assert [row["name"] for row in story["references"]] == ["uniform", "to and fro", "legal", "onward", "wall follower"]
@@ -275,7 +277,7 @@ def test_a_story_of_a_run_makes_a_page(runs):
 
 
 def test_the_episode_of_a_story_is_the_one_that_record_gives(runs):
-    story, plain = watch.collect([runs["ngu"]], episodes=4, maps=2, seed=3, references=False), record(runs["ngu"], seed=3)
+    story, plain = collect([runs["ngu"]], episodes=4, maps=2, seed=3, references=False), record(runs["ngu"], seed=3)
     for part in ("bonus", "reward", "place", "pictures", "points", "action"):
         np.testing.assert_array_equal(story["episode"][part], getattr(plain, part))
     assert story["episode"]["grid"] == [7, 7] and story["episode"]["action_names"] == ["up", "down", "left", "right"]
@@ -285,7 +287,7 @@ def test_the_episode_of_a_story_is_the_one_that_record_gives(runs):
 
 
 def test_the_maps_of_a_story_count_what_was_visited(runs):
-    story = watch.collect([runs["ngu"]], episodes=4, maps=3, references=False)
+    story = collect([runs["ngu"]], episodes=4, maps=3, references=False)
     assert len(story["maps"]) == 3
     for one in story["maps"]:
         visits, first = one["visits"], one["first"]
@@ -299,10 +301,10 @@ def test_the_maps_of_a_story_count_what_was_visited(runs):
 
 
 def test_runs_that_differ_in_their_seed_are_one_group_and_others_are_compared(runs):
-    same = watch.collect([runs["ngu"], runs["again"]], episodes=0)
+    same = collect([runs["ngu"], runs["again"]], episodes=0)
     assert [run["group"] for run in same["runs"]] == ["", ""] and same["subtitle"].endswith("seeds 0, 1")
     assert "evaluation" not in same and "episode" not in same
-    other = watch.collect([runs["ngu"], runs["again"], runs["rnd"], runs["two"]], episodes=0)
+    other = collect([runs["ngu"], runs["again"], runs["rnd"], runs["two"]], episodes=0)
     groups = [run["group"] for run in other["runs"]]
     assert groups == ["ngu kind=episodic mixtures=1", "ngu kind=episodic mixtures=1", "rnd", "ngu kind=ngu mixtures=2"]
     page(other)
@@ -310,12 +312,12 @@ def test_runs_that_differ_in_their_seed_are_one_group_and_others_are_compared(ru
 
 def test_every_mixture_has_its_row_and_the_one_that_explores_most_is_watched(runs):
     told: list[tuple[str, int, int]] = []
-    story = watch.collect([runs["two"]], episodes=4, maps=1, references=False, tell=lambda *what: told.append(what))
+    story = collect([runs["two"]], episodes=4, maps=1, references=False, tell=lambda *what: told.append(what))
     assert [row["mixture"] for row in story["evaluation"]] == [0, 1]
     assert story["episode"]["name"] == "ngu, seed 0, mixture 1 of 2"
     assert ("two, mixture 1", 4, 4) in told and ("recording an episode", 0, 1) in told
-    assert watch.collect([runs["two"]], episodes=4, maps=0, mixture=0, references=False)["episode"]["name"].endswith("mixture 0 of 2")
-    assert watch.collect([runs["two"]], episodes=4, maps=0, references=False)["maps"] == []
+    assert collect([runs["two"]], episodes=4, maps=0, mixture=0, references=False)["episode"]["name"].endswith("mixture 0 of 2")
+    assert collect([runs["two"]], episodes=4, maps=0, references=False)["maps"] == []
 
 
 @pytest.mark.parametrize("which", ["ngu", "two", "rnd"])
@@ -327,16 +329,16 @@ def test_the_glossary_knows_every_number_that_a_run_logs(runs, which):
 def test_a_run_without_a_checkpoint_is_told_by_its_log(runs, tmp_path):
     copy = tmp_path / "running"
     shutil.copytree(runs["ngu"], copy, ignore=shutil.ignore_patterns("checkpoints"))
-    story = watch.collect([copy], episodes=4)
+    story = collect([copy], episodes=4)
     assert "episode" not in story and "There is no checkpoint yet, so there is no episode to show." in story["notes"]
     page(story)
 
 
 def test_a_run_that_has_logged_nothing_is_left_out_or_refused(runs):
-    story = watch.collect([runs["young"], runs["ngu"]], episodes=0)
+    story = collect([runs["young"], runs["ngu"]], episodes=0)
     assert len(story["runs"]) == 1 and any("has logged nothing yet" in note for note in story["notes"])
     with pytest.raises(BadInput, match=r"has logged nothing yet; wait for the first line of its metrics.jsonl$"):
-        watch.collect([runs["young"]])
+        collect([runs["young"]])
 
 
 def test_a_torn_line_is_noted(runs, tmp_path):
@@ -344,7 +346,7 @@ def test_a_torn_line_is_noted(runs, tmp_path):
     shutil.copytree(runs["ngu"], copy)
     with open(copy / "metrics.jsonl", "ab") as file:
         file.write(b'{"step": 99')
-    assert any("was torn off" in note for note in watch.collect([copy], episodes=0)["notes"])
+    assert any("was torn off" in note for note in collect([copy], episodes=0)["notes"])
 
 
 def test_runs_of_different_environments_are_refused(runs, tmp_path):
@@ -352,19 +354,19 @@ def test_runs_of_different_environments_are_refused(runs, tmp_path):
     with pytest.raises(
         BadInput, match=r"is of outrange/RandomDiscoMaze-v0 size=9 cap=12, and .* of outrange/RandomDiscoMaze-v0 size=7 cap=12; give runs in one env"
     ):
-        watch.collect([runs["ngu"], other])
+        collect([runs["ngu"], other])
 
 
 def test_what_is_no_run_of_this_kind_is_refused(runs, tmp_path):
     with pytest.raises(BadInput, match=r"^runs: \[\] is not allowed; give at least one run's directory$"):
-        watch.collect([])
+        collect([])
     with pytest.raises(BadInput, match=r"^run: .*missing.* is not a directory"):
-        watch.collect([tmp_path / "missing"])
+        collect([tmp_path / "missing"])
     with pytest.raises(BadInput, match=r"^maps: -1 is not allowed; it must not be negative$"):
-        watch.collect([runs["ngu"]], maps=-1)
+        collect([runs["ngu"]], maps=-1)
     Run.create(tmp_path / "lm", "lm", preset("smoke"))
     with pytest.raises(BadInput, match=r"holds a run of kind 'lm'; this is for runs of `outrange explore train`$"):
-        watch.collect([tmp_path / "lm"])
+        collect([tmp_path / "lm"])
 
 
 class Walk:
@@ -398,8 +400,8 @@ class Closed:
 def test_the_map_of_a_minigrid_level_is_cut_to_what_was_visited_and_broken_episodes_have_none(monkeypatch, tmp_path):
     config = preset("minigrid")
     walk = Walk([[169, 0], [170, 1], [202, 2], [170, 3], [1, 4]], ["..", ".B", "T.", ".."])  # x 9 and 10 of row 5, x 10 of row 6
-    monkeypatch.setattr(watch, "load", lambda *_: (config, Closed(), None, walk))
-    maps, shape = watch._visited(tmp_path, 2, 0, 0, 0.0, 100)
+    monkeypatch.setattr(story_of_runs, "load", lambda *_: (config, Closed(), None, walk))
+    maps, shape = story_of_runs._visited(tmp_path, 2, 0, 0, 0.0, 100)
     assert shape is None and [one["name"] for one in maps] == ["episode 1: 3 steps"]
     np.testing.assert_array_equal(maps[0]["visits"], [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
     assert walk.t == 3
@@ -408,13 +410,13 @@ def test_the_map_of_a_minigrid_level_is_cut_to_what_was_visited_and_broken_episo
 def test_a_walk_that_does_not_end_is_cut(monkeypatch, tmp_path):
     config = preset("minigrid")
     walk = Walk([[33], [34], [35], [36], [37]], ["."] * 4)
-    monkeypatch.setattr(watch, "load", lambda *_: (config, Closed(), None, walk))
-    maps, _ = watch._visited(tmp_path, 1, 0, 0, 0.0, 3)
+    monkeypatch.setattr(story_of_runs, "load", lambda *_: (config, Closed(), None, walk))
+    maps, _ = story_of_runs._visited(tmp_path, 1, 0, 0, 0.0, 3)
     assert maps[0]["name"] == "episode 1: 3 steps"
     np.testing.assert_array_equal(maps[0]["visits"], [[0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]])
     np.testing.assert_array_equal(maps[0]["first"][1, 1:5], [0, 1, 2, 3])
 
 
 def test_where_places_are_no_cells_there_is_no_map(monkeypatch, tmp_path):
-    monkeypatch.setattr(watch, "load", lambda *_: (preset("atari-laptop"), Closed(), None, None))
-    assert watch._visited(tmp_path, 2, 0, 0, 0.0, 100) == ([], None)
+    monkeypatch.setattr(story_of_runs, "load", lambda *_: (preset("atari-laptop"), Closed(), None, None))
+    assert story_of_runs._visited(tmp_path, 2, 0, 0, 0.0, 100) == ([], None)
