@@ -5,7 +5,8 @@ the row is stored: what was seen, the network's other inputs, the action, r^e an
 row more, its last observation, to bootstrap from; one that ended by itself gets none. Episodes' numbers go to ``Episodes``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,10 +39,15 @@ def environments(config: TrainConfig, seeds: SeedTree, count: int | None = None)
     return make(config.env.name, count or config.env.count, seeds.integer(63), config.env.engine, **options)
 
 
-def settle(config: TrainConfig) -> None:
-    """Set up this process for a run."""
+@contextmanager
+def settled(config: TrainConfig) -> Iterator[None]:
+    """This process set up for a run: its threads; and while it lasts numbers below 1e-38 are zero, which are slow to compute with."""
     torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)  # it is the processor's state, and others in this process mean their small numbers
 
 
 class Rows(Protocol):

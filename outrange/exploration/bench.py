@@ -5,11 +5,12 @@ The parts are timed inside the same run: the clock is read around environments, 
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any
 
+from outrange.exploration.actor import settled
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.train import Trainer
 
@@ -54,8 +55,7 @@ def bench(config: TrainConfig, steps: int = 20_000, rounds: int = 3, progress: P
     Returns:
         steps_per_cpu_second, rounds (each one's), milliseconds_per_update, shares of the time by part.
     """
-    trainer = Trainer(replace(config, bonus=replace(config.bonus, warmup=0)))
-    try:
+    with settled(config), closing(Trainer(replace(config, bonus=replace(config.bonus, warmup=0)))) as trainer:
         while trainer.agent.updates < 3:
             trainer.advance()
         clock = Clock()
@@ -84,5 +84,3 @@ def bench(config: TrainConfig, steps: int = 20_000, rounds: int = 3, progress: P
             "milliseconds_per_update": 1000 * clock.spent.get("learning", 0.0) / max(trainer.agent.updates - updates, 1),
             "shares": shares, "threads": config.threads,
         }  # fmt: skip
-    finally:
-        trainer.close()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from outrange.core.errors import BadInput
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree
-from outrange.exploration.actor import Actor, Rows, environments, settle
+from outrange.exploration.actor import Actor, Rows, environments, settled
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.ngu import NGU
 
@@ -146,9 +146,13 @@ def serve(pipe: Connection, config: TrainConfig, weights: dict[str, dict[str, Te
     """The process: an actor that does as it is told, until it is told to close or the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with settled(config):
+        _serve(pipe, config, weights)
+
+
+def _serve(pipe: Connection, config: TrainConfig, weights: dict[str, dict[str, Tensor]]) -> None:
     envs = None
     try:
-        settle(config)
         seeds, outbox = SeedTree(config.seed), Outbox()
         envs = environments(config, seeds.child("env"))
         agent = NGU(config, envs, seeds)

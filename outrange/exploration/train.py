@@ -7,6 +7,7 @@ engine cannot say where it is (envpool, ALE), a resumed run begins new episodes,
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from outrange.core import metrics
 from outrange.core.errors import BadInput
 from outrange.core.run import Run, Stopping
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
-from outrange.exploration.actor import Actor, environments, settle
+from outrange.exploration.actor import Actor, environments, settled
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.ngu import NGU
 from outrange.exploration.remote import Remote
@@ -34,7 +35,6 @@ class Trainer:
     def __init__(self, config: TrainConfig) -> None:
         if config.device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device: 'cuda' is not allowed; there is no GPU here; take 'cpu'")
-        settle(config)
         self.config, self.seeds = config, SeedTree(config.seed)
         self.envs = environments(config, self.seeds.child("env"))
         self.agent = NGU(config, self.envs, self.seeds)
@@ -159,12 +159,8 @@ def train(config: TrainConfig, path: Path, tell: Told | None = None) -> dict[str
         NonFinite: a loss or gradient is not finite; nothing was updated.
         Broken: the environments broke too often.
     """
-    trainer = Trainer(config)
-    try:
-        with Run.create(path, "explore", config) as run:
-            return _loop(trainer, run, tell)
-    finally:
-        trainer.close()
+    with settled(config), closing(Trainer(config)) as trainer, Run.create(path, "explore", config) as run:
+        return _loop(trainer, run, tell)
 
 
 def resume(path: Path, tell: Told | None = None) -> dict[str, Any]:

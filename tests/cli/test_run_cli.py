@@ -103,7 +103,7 @@ def test_a_run_is_resumed_by_the_trainer_of_its_kind(path, resumed, capsys):
 
 
 def test_a_kind_that_cannot_be_resumed_is_bad_input(path, capsys, monkeypatch):
-    assert said(capsys, "resume", path, code=2).err == "error: run: 'toy' is not a kind of run that this version can resume; allowed: lm, nar\n"
+    assert said(capsys, "resume", path, code=2).err == "error: run: 'toy' is not a kind of run that this version can resume; allowed: explore, lm, nar\n"
     monkeypatch.setitem(group.KINDS, "toy", "outrange.absent:resume")
     assert said(capsys, "resume", path, code=2).err == "error: run: resuming a run of kind 'toy' needs 'outrange.absent', which is not installed\n"
 

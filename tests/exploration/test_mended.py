@@ -7,7 +7,7 @@ from outrange.core.errors import BadInput
 from outrange.exploration.config import changed
 from outrange.exploration.networks import Encoder
 from outrange.exploration.presets import preset
-from outrange.exploration.train import Trainer
+from outrange.exploration.train import Trainer, train
 
 
 def test_the_crop_shows_what_lies_outside_the_grid_as_something_else_than_an_empty_cell():
@@ -40,3 +40,9 @@ def test_the_warm_up_is_among_the_steps_of_a_run_as_its_setting_says():
     while trainer.step < trainer.config.steps:  # as the training does
         trainer.advance()
     assert 0 < trainer.warm_steps < 400 <= trainer.step < 404
+
+
+def test_after_a_training_small_numbers_are_what_they_were(tmp_path):
+    settings = {"steps": 40, "env.count": 4, "acting.greedy": 1, "replay.trace": 8, "replay.period": 4, "replay.rows": 480, "bonus.warmup": 0}
+    train(changed(preset("smoke"), settings), tmp_path / "run")
+    assert float(torch.tensor(1e-39) * 0.5) > 0
