@@ -24,7 +24,8 @@ class Crop(nn.Module):
         self.rows, self.columns = shape
         self.reach = side // 2
         colours = torch.tensor(_PALETTE[:codes])
-        self.register_buffer("palette", torch.cat([colours, torch.full((1, 3), 1 / 3)]), persistent=False)  # outside is as bright as a wall
+        beyond = torch.full((1, 3), 0.0 if codes > 3 else 1 / 3)  # a maze has walls of its own; elsewhere the grid's edge looks like one
+        self.register_buffer("palette", torch.cat([colours, beyond]), persistent=False)
         self.outside = codes
         steps = torch.arange(-self.reach, self.reach + 1)
         self.register_buffer("around", (steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]).flatten(), persistent=False)
