@@ -137,7 +137,7 @@ def test_greedy_actors_do_what_is_best_while_others_draw():
 def test_fixed_mixtures_stay_and_drawn_ones_change_where_episodes_begin_only():
     actor = walked(actor_for(bonus__mixtures=2, bonus__kind="episodic"), 20)
     assert [set(actor.replay.column(b, "mixture")) for b in range(2)] == [{0}, {1}]
-    scripts = [["..C", ".T"]] * 30
+    scripts = [["." * (k % 5) + "C", ".T"] for k in range(30)]  # so that some go on where others begin
     actor = actor_for(scripts, bonus__mixtures=3, bonus__kind="episodic", acting__assign="uniform")
     for _ in range(40):
         actor.advance()
