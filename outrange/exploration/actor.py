@@ -73,6 +73,7 @@ class Actor:
         self.mixture = family.assign(agent.mixtures, count, config.acting.assign, self.rng).astype(np.int16)
         self.epsilon, self.greedy = _epsilons(config, count)
         self.assign = config.acting.assign
+        self.learning = True  # whether the embedding moves on while episodes run
         self.vector_steps = self.broken = 0
         observation, self.place = envs.reset()
         self.state = np.zeros((count, agent.state_size), np.float32)
@@ -135,7 +136,7 @@ class Actor:
         self.row = self._next(step.observation, action, step.reward, bonus, step.started)
         self.state, self.last = after, (step, action, bonus)
         self.vector_steps += 1
-        if not uniform and self.vector_steps % config.bonus.refresh == 0:
+        if self.learning and not uniform and self.vector_steps % config.bonus.refresh == 0:
             self.agent.refresh()
         return int(step.valid.sum())
 

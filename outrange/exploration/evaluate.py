@@ -67,7 +67,7 @@ def load(path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float
     actor.mixture[:] = mixture
     actor.row["mixture"] = actor.mixture.copy()
     actor.epsilon[:] = epsilon
-    actor.assign = "fixed"
+    actor.assign, actor.learning = "fixed", False
     return config, envs, agent, actor
 
 

@@ -13,7 +13,8 @@ from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, Le
 
 
 def disco() -> TrainConfig:
-    """Random Disco Maze in minutes on one core: the Q network sees 9 x 9 cells around the agent, gamma is shorter, learning rates and replay ratio higher."""
+    """Random Disco Maze in minutes on one core: the Q network sees 9 x 9 cells around the agent, gamma is shorter, learning rates and replay
+    ratio higher. The bonus is the episodic one without its life-long factor, so that ngu and ngu-episodic are one agent here."""
     return TrainConfig(
         preset="disco",
         acting=ActingConfig(base=0.05, alpha=1.5, greedy=8),
@@ -25,7 +26,7 @@ def disco() -> TrainConfig:
 
 
 def smoke() -> TrainConfig:
-    """Seconds: a maze of 7 x 7, small networks, too few steps to learn much."""
+    """Seconds: a maze of 7 x 7, small networks, too few steps to learn much; no life-long factor, as in disco."""
     small = disco()
     return replace(
         small,

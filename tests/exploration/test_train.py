@@ -17,6 +17,7 @@ from scripted import Scripted, tiny
 from outrange.cli import main
 from outrange.core import checkpoint, metrics
 from outrange.core.run import Run
+from outrange.exploration import evaluate as evaluation
 from outrange.exploration import returns
 from outrange.exploration import train as training
 from outrange.exploration.config import TrainConfig, changed
@@ -31,9 +32,9 @@ SETTINGS = {
 AGENTS = {
     "ngu": {"bonus.kind": "ngu", "bonus.warmup": 4, "bonus.mixtures": 2, "acting.assign": "uniform", "learner.foreign": 0.3},
     "ngu-episodic": {"bonus.at": "departure", "bonus.wipe_every": 3, "bonus.mean_scope": "episode", "bonus.warmup": 2, "replay.crossing": "false"},
-    "r2d2": {"learner.target": "n-step", "learner.burn_in": 3},
+    "r2d2": {"learner.target": "n-step", "learner.burn_in": 3, "learner.rate_end": 0.1},
 }
-STOPS = {"ngu": (40, 48, 240), "ngu-episodic": (244,), "r2d2": (240,)}  # the warm-up of ngu ends with step 48
+STOPS = {"ngu": (40, 48, 228), "ngu-episodic": (264,), "r2d2": (244,)}  # the warm-up of ngu ends with step 48
 STEPS = 360
 
 
@@ -108,11 +109,11 @@ def test_those_runs_were_stopped_in_the_middle_of_what_matters(whole):
     config = Run.configuration(whole / "ngu", TrainConfig)
     trainer = Trainer(config)
     at = {}
-    while trainer.step < 240:
+    while trainer.step < 228:
         trainer.advance()
         at[trainer.step] = trainer.warming, trainer.replay.filled, trainer.warm_updates
     assert at[40][0] and at[40][2] == 2 and at[48] == (False, 0, 4) and at[52][1] == 4
-    assert trainer.actor.episodes.length.any() and trainer.agent.memory.held.max() > 1 and trainer.agent.updates > 10
+    assert trainer.actor.episodes.length.any() and trainer.agent.memory.held.max() > 1 and trainer.agent.updates > 10 and trainer.debt > 0
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -210,7 +211,7 @@ def scripted_trainer(monkeypatch, scripts=(("...T", ".....C"),) * 2, exact=True,
 
 
 def test_updates_are_as_many_as_the_ratio_says_and_begin_when_there_are_enough_sequences(monkeypatch):
-    trainer = scripted_trainer(monkeypatch, replay__start=4, learner__ratio=0.5, learner__batch=3)
+    trainer = scripted_trainer(monkeypatch, replay__start=4, learner__ratio=0.8, learner__batch=3)
     counted = []
     while len(counted) < 60:
         trainer.advance()
@@ -218,7 +219,7 @@ def test_updates_are_as_many_as_the_ratio_says_and_begin_when_there_are_enough_s
     begun = next(k for k, (ready, _) in enumerate(counted) if ready >= 4)
     assert begun > 2 and not any(updates for _, updates in counted[:begun])
     for k, (_, updates) in enumerate(counted[begun:], start=1):
-        assert updates == int(0.5 * 2 * k / (3 * 4))  # ratio x steps / (batch x trace), two steps at a time
+        assert updates == int(0.8 * 2 * k / (3 * 4) + 1e-9)  # ratio x steps / (batch x trace), two steps at a time
 
 
 def test_priorities_of_what_was_learned_from_go_back_to_the_replay(monkeypatch):
@@ -396,6 +397,15 @@ def test_an_evaluation_repeats_itself_changes_nothing_and_takes_as_many_episodes
     assert one == again != other and one["episodes"] == 6 and 0 < one["coverage"] <= 1 and one["mixture"] == 1
     assert 1 <= one["length"] <= 40 and one["coverage"] * 17 == pytest.approx(one["places"])  # 17 free cells in a maze of 7 x 7
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+
+
+def test_an_evaluation_does_not_prefer_environments_whose_episodes_are_short(monkeypatch, tmp_path):
+    for module in (training, evaluation):
+        monkeypatch.setattr(module, "environments", lambda config, seeds, count=None: Scripted([["T"], ["....C"]], rewards=[[[0.0]], [[1.0]]]))
+    train(tiny(env__count=2, steps=20), tmp_path / "run")
+    told = evaluate(tmp_path / "run", episodes=2)
+    assert (told["episodes"], told["length"], told["return"], told["success"]) == (2, 3, 0.5, 0.5)  # 1 and 5 steps, one episode each
+    assert told["length_error"] == pytest.approx(2.0) and told["places"] == 4 and told["coverage"] == 0.5  # 2 and 6 of 8 places
 
 
 def test_an_evaluation_acts_with_the_mixture_and_epsilon_it_was_told(whole):
