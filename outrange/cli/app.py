@@ -54,20 +54,6 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` pairs as a dict; values are JSON, or text where they are not."""
-    result = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BadInput(f"set: {brief(pair)} cannot be read; write KEY=VALUE, e.g. learner.gamma=0.97")
-        try:
-            result[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            result[name] = value
-    return result
-
-
 def json_object(field: str, text: str) -> dict[str, Any]:
     """An argument that is a JSON object."""
     try:

@@ -66,6 +66,7 @@ def train(
     """
     from dataclasses import replace
 
+    from outrange.core.config import assignments
     from outrange.core.config import load as read
     from outrange.core.errors import BadInput
     from outrange.exploration.config import TrainConfig, changed
@@ -83,7 +84,7 @@ def train(
         "env.name": env, "env.count": envs, "env.engine": engine, "steps": steps, "bonus.mixtures": mixtures, "bonus.beta": beta, "seed": seed,
         "log_every": log_every, "checkpoint_every": checkpoint_every, "device": device, "threads": threads,
     }  # fmt: skip
-    chosen = changed(chosen, {name: value for name, value in pairs.items() if value is not None} | app.settings(change))
+    chosen = changed(chosen, {name: value for name, value in pairs.items() if value is not None} | assignments("set", change))
     if option:
         chosen = replace(chosen, env=replace(chosen.env, options=option))
     path = out or _default(chosen)
@@ -284,11 +285,12 @@ def bench(
         steps: of each round.
         rounds: the median counts.
     """
+    from outrange.core.config import assignments
     from outrange.exploration.bench import bench as measure
     from outrange.exploration.config import changed
     from outrange.exploration.presets import preset as named
 
-    config = changed(named(preset, agent), ({"env.name": env} if env else {}) | app.settings(change))
+    config = changed(named(preset, agent), ({"env.name": env} if env else {}) | assignments("set", change))
     with app.progress("bench", "steps") as update:
         found = measure(config, steps, rounds, update)
     if json:

@@ -56,6 +56,24 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     return ""
 
 
+def assignments(field: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs as a dict; values are JSON, or text where they are not.
+
+    Raises:
+        BadInput: one has no ``=``.
+    """
+    result = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise BadInput(f"{field}: {brief(pair)} is not allowed; write NAME=VALUE")
+        try:
+            result[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            result[name] = value
+    return result
+
+
 def read_object(path: Path, field: str = "config", limit: int = 1 << 20) -> dict[str, Any]:
     """The object that a JSON file holds: UTF-8 without byte-order mark, no key twice, no NaN, at most ``limit`` bytes."""
     name = repr(str(path))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from outrange.core.config import assignments
 from outrange.core.errors import BadInput
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
@@ -27,15 +28,7 @@ class Broken(Failed):
 
 def environments(config: TrainConfig, seeds: SeedTree, count: int | None = None) -> Envs:
     """The environments of a run; ``count`` of them, if another number is wanted."""
-    from json import JSONDecodeError, loads
-
-    options: dict[str, Any] = {}
-    for pair in config.env.options:
-        name, _, value = pair.partition("=")
-        try:
-            options[name] = loads(value)
-        except JSONDecodeError:
-            options[name] = value
+    options = assignments("env.options", config.env.options)
     return make(config.env.name, count or config.env.count, seeds.integer(63), config.env.engine, **options)
 
 
@@ -63,17 +56,22 @@ class Rows(Protocol):
 
 
 class Actor:
-    """Where B environments are, and how they go on."""
+    """Where B environments are, and how they go on.
 
-    def __init__(self, config: TrainConfig, envs: Envs, agent: NGU, replay: Rows, seeds: SeedTree) -> None:
+    Args:
+        show: a mixture and an epsilon with which all of them act, while the embedding stays as it is: to look at what was learned.
+    """
+
+    def __init__(self, config: TrainConfig, envs: Envs, agent: NGU, replay: Rows, seeds: SeedTree, show: tuple[int, float] | None = None) -> None:
         self.config, self.envs, self.agent, self.replay = config, envs, agent, replay
         self.rng = seeds.child("actor").numpy()
         count = envs.count
         self.every = np.ones(count, bool)
         self.mixture = family.assign(agent.mixtures, count, config.acting.assign, self.rng).astype(np.int16)
         self.epsilon, self.greedy = _epsilons(config, count)
-        self.assign = config.acting.assign
-        self.learning = True  # whether the embedding moves on while episodes run
+        self.show = show
+        if show:
+            self.mixture[:], self.epsilon[:] = show
         self.vector_steps = self.broken = 0
         observation, self.place = envs.reset()
         self.state = np.zeros((count, agent.state_size), np.float32)
@@ -126,7 +124,7 @@ class Actor:
         if step.broken.any():
             self._drop(step.broken)
         if step.started.any():
-            if self.assign == "uniform":
+            if config.acting.assign == "uniform" and not self.show:
                 drawn = family.assign(self.agent.mixtures, count, "uniform", self.rng)
                 self.mixture = np.where(step.started, drawn, self.mixture).astype(np.int16)
             self.pending = np.where(step.started, self.agent.begin(step.observation, step.started, not uniform), arrived).astype(np.float32)
@@ -136,7 +134,7 @@ class Actor:
         self.row = self._next(step.observation, action, step.reward, bonus, step.started)
         self.state, self.last = after, (step, action, bonus)
         self.vector_steps += 1
-        if self.learning and not uniform and self.vector_steps % config.bonus.refresh == 0:
+        if not uniform and not self.show and self.vector_steps % config.bonus.refresh == 0:
             self.agent.refresh()
         return int(step.valid.sum())
 
@@ -216,7 +214,7 @@ class Actor:
 class Episodes:
     """What episodes come to: return, length, bonus, and the share of their places that was visited; running ones, and a tally of those that ended."""
 
-    #: of an episode: how often, its return, squared return, length, bonus, coverage, places, success (a return above 0)
+    #: of an episode: how often, its return, length, bonus, coverage, places, success (a return above 0)
     COLUMNS = ("episodes", "return", "length", "bonus", "coverage", "places", "success")
 
     def __init__(self, envs: Envs, mixtures: int) -> None:

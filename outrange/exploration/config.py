@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from outrange.core.config import from_json, to_json
-from outrange.core.errors import BadInput, brief, unknown
+from outrange.core.config import assignments, from_json, to_json
+from outrange.core.errors import BadInput, unknown
+from outrange.exploration.novelty import EpisodicConfig
 
 EncoderName = Literal["crop", "cells", "cells-paper", "pixels", "objects", "vector"]
 
@@ -30,9 +31,7 @@ class EnvConfig:
         _within("env.count", self.count, 1, 4096, "between 1 and 4,096")
         if not self.name:
             raise BadInput("env.name: '' is not allowed; it must be the name of an environment")
-        for pair in self.options:
-            if "=" not in pair:
-                raise BadInput(f"env.options: {brief(pair)} is not allowed; write NAME=VALUE")
+        assignments("env.options", self.options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +153,8 @@ class LearnerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BonusConfig:
-    """The intrinsic reward r^i and the family of mixtures r^e + beta_j r^i."""
+class BonusConfig(EpisodicConfig):
+    """The intrinsic reward r^i and the family of mixtures r^e + beta_j r^i; with the constants of the episodic bonus."""
 
     kind: Literal["none", "ngu", "episodic", "projection", "rnd"] = "ngu"
     """ngu: episodic x life-long factor; episodic: without the factor; projection: episodic with an embedding that is never trained; rnd: the factor alone"""
@@ -167,17 +166,6 @@ class BonusConfig:
     encoder: EncoderName = "cells"
     capacity: int = 5000
     """points of an episode that are remembered; the oldest goes first"""
-    k: int = 10
-    epsilon: float = 1e-4
-    xi: float = 0.008
-    c: float = 1e-3
-    maximum: float = 8.0
-    missing: Literal["zero", "unit"] = "zero"
-    """while fewer than k points are held: no bonus, or the missing neighbours stand at normalised distance 1"""
-    mean: Literal["cumulative", "momentum"] = "cumulative"
-    mean_rate: float = 0.01
-    mean_scope: Literal["global", "episode"] = "global"
-    mean_of: Literal["all", "kth"] = "all"
     ceiling: float = 5.0
     """L, at most which the life-long factor multiplies"""
     frames: int = 5
@@ -201,14 +189,10 @@ class BonusConfig:
         _within("bonus.beta", self.beta, 0, 1e6, "not negative")
         _within("bonus.dimension", self.dimension, 1, 4096, "between 1 and 4,096")
         _within("bonus.capacity", self.capacity, 1, 1 << 30, "at least 1")
+        super().__post_init__()
         _within("bonus.k", self.k, 1, self.capacity, "between 1 and bonus.capacity")
-        for name in ("epsilon", "maximum"):
-            _within(f"bonus.{name}", getattr(self, name), 1e-300, 1e300, "above 0")
-        for name in ("xi", "c"):
-            _within(f"bonus.{name}", getattr(self, name), 0, 1e300, "not negative")
         for name in ("rate", "rnd_rate", "adam_epsilon", "decay", "warmup_accuracy"):
             _within(f"bonus.{name}", getattr(self, name), 0, 1, "between 0 and 1")
-        _within("bonus.mean_rate", self.mean_rate, 1e-300, 1, "above 0 and at most 1")
         _within("bonus.rnd_width", self.rnd_width, 1, 8192, "between 1 and 8,192")
         _within("bonus.warmup", self.warmup, 0, 1 << 40, "not negative")
         _within("bonus.frames", self.frames, 1, 10_000, "at least 1")

@@ -19,7 +19,7 @@ from outrange.core.seeding import SeedTree
 from outrange.exploration.actor import Actor, environments
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import Envs
-from outrange.exploration.ngu import NGU
+from outrange.exploration.ngu import NGU, below
 
 Progress = Callable[[int, int], None]
 
@@ -60,14 +60,9 @@ def load(path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float
     envs = environments(config, seeds.child("env"), count)
     agent = NGU(config, envs, seeds)
     agent.adopt(found.tensors)
-    agent.take_up(
-        {name.removeprefix("novelty."): value.numpy() for name, value in found.tensors["actor"].items() if name.startswith("novelty.")}, memories=False
-    )
-    actor = Actor(config, envs, agent, Nowhere(), seeds)
-    actor.mixture[:] = mixture
-    actor.row["mixture"] = actor.mixture.copy()
-    actor.epsilon[:] = epsilon
-    actor.assign, actor.learning = "fixed", False
+    gathered = {name: value.numpy() for name, value in found.tensors["actor"].items()}
+    agent.take_up(below(gathered, "novelty."), memories=False)
+    actor = Actor(config, envs, agent, Nowhere(), seeds, show=(mixture, epsilon))
     return config, envs, agent, actor
 
 

@@ -16,7 +16,7 @@ from outrange.core.seeding import SeedTree
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs.contract import Envs
 from outrange.exploration.networks import RND, InverseDynamics
-from outrange.exploration.novelty import EpisodicConfig, EpisodicMemory, KernelBonus, Moments, combine
+from outrange.exploration.novelty import EpisodicMemory, KernelBonus, Moments, combine
 from outrange.exploration.optimizer import Optimizer
 from outrange.exploration.r2d2 import R2D2, encoder, held, seeded
 from outrange.exploration.replay import Sequences
@@ -38,13 +38,7 @@ class NGU(R2D2):
             self.acting = copy.deepcopy(self.embedding)
             self.embedding_optimizer = Optimizer(self.embedding, bonus.rate, bonus.adam_epsilon, bonus.decay, config.learner.clip)
             self.memory = EpisodicMemory(self.count, bonus.capacity, bonus.dimension)
-            self.kernel = KernelBonus(
-                EpisodicConfig(
-                    k=bonus.k, epsilon=bonus.epsilon, xi=bonus.xi, c=bonus.c, maximum=bonus.maximum, missing=bonus.missing,
-                    mean=bonus.mean, mean_rate=bonus.mean_rate, mean_scope=bonus.mean_scope, mean_of=bonus.mean_of,
-                ),
-                self.count,
-            )  # fmt: skip
+            self.kernel = KernelBonus(bonus, self.count)
         if bonus.distils:
             self.rnd = seeded(seeds.child("rnd"), lambda: RND(lambda: encoder(envs, bonus.encoder, bonus.rnd_width, "bonus.encoder")).to(self.device))
             self.rnd_optimizer = Optimizer(self.rnd, bonus.rnd_rate, bonus.adam_epsilon, clip=config.learner.clip)
@@ -93,7 +87,7 @@ class NGU(R2D2):
     def learn(self, sequences: Sequences) -> tuple[np.ndarray, dict[str, float]]:
         """One update of everything: Q on the sequences, embedding and RND on their last steps."""
         priority, told = super().learn(sequences)
-        if self.bonus.kind not in ("none", "projection"):
+        if self.bonus.learns or self.bonus.distils:
             told |= self.learn_novelty(sequences, self.bonus.frames)
         return priority, told
 
@@ -107,7 +101,7 @@ class NGU(R2D2):
             return told
         before = torch.from_numpy(sequences.observation[:-1][acted]).to(self.device)
         after = torch.from_numpy(sequences.observation[1:][acted]).to(self.device)
-        if self.bonus.embeds:
+        if self.bonus.learns:
             action = torch.from_numpy(sequences.action[:-1][acted]).long().to(self.device)
             logits = self.embedding(before, after)
             loss = nn.functional.cross_entropy(logits, action)

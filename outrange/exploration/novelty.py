@@ -58,15 +58,15 @@ class EpisodicConfig:
 
     def __post_init__(self) -> None:
         if self.k < 1:
-            raise BadInput(f"episodic.k: {brief(self.k)} is not allowed; it must be at least 1")
+            raise BadInput(f"bonus.k: {brief(self.k)} is not allowed; it must be at least 1")
         for name in ("epsilon", "c", "maximum"):
             if not 0 < getattr(self, name) < math.inf:
-                raise BadInput(f"episodic.{name}: {brief(getattr(self, name))} is not allowed; it must be above 0")
+                raise BadInput(f"bonus.{name}: {brief(getattr(self, name))} is not allowed; it must be above 0")
         if not 0 <= self.xi < math.inf:
-            raise BadInput(f"episodic.xi: {brief(self.xi)} is not allowed; it must be 0 or above")
+            raise BadInput(f"bonus.xi: {brief(self.xi)} is not allowed; it must be 0 or above")
         if self.missing not in MISSING:
-            raise unknown("episodic.missing", self.missing, MISSING, "a way to count missing neighbours")
-        _check_mean("episodic.mean", self.mean, self.mean_rate, self.mean_scope, self.mean_of)
+            raise unknown("bonus.missing", self.missing, MISSING, "a way to count missing neighbours")
+        _check_mean("bonus.mean", self.mean, self.mean_rate, self.mean_scope, self.mean_of)
 
 
 def kernel_bonus(normalised: np.ndarray, config: EpisodicConfig) -> np.ndarray:

@@ -21,6 +21,8 @@ from outrange.exploration.actor import Actor, Rows, environments, settled
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.ngu import NGU
 
+PATIENCE = 5.0  #: seconds that the process has to end by itself
+
 
 class Remote:
     """What ``Actor`` is, spoken to through a pipe. ``replay`` gets the rows as they come."""
@@ -86,12 +88,12 @@ class Remote:
         if self._process.is_alive():
             try:
                 self._pipe.send(("close",))
-                self._process.join(5)
-            except OSError:
+                self._process.join(PATIENCE)
+            except OSError:  # it went away by itself
                 pass
         if self._process.is_alive():
-            self._process.terminate()
-            self._process.join(5)
+            self._process.kill()  # it does not hear anything softer
+            self._process.join(PATIENCE)
         self._pipe.close()
 
     def _send(self, *message: Any) -> None:
@@ -172,7 +174,7 @@ def _serve(pipe: Connection, config: TrainConfig, weights: dict[str, dict[str, T
                 pipe.send(("done", (done, rows)))
             else:
                 pipe.send(("done", getattr(agent if what == "refresh" else actor, what)(*given)))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # the learner is gone: nobody is left to tell
         pass
     except BadInput as error:
         pipe.send(("bad", str(error)))

@@ -82,7 +82,7 @@ class Trainer:
         done = self.actor.advance(uniform=True)
         self.step += done
         self.warm_steps += done
-        if self.replay.ready >= min(self.config.replay.start, 128):
+        if self.replay.ready >= min(self.config.replay.start, 128):  # a small network needs no more; the paper's 6,250 sequences are for Q
             sequences = self.replay.sample(self.config.learner.batch, self.rng)
             told = self.agent.learn_novelty(sequences, self.config.replay.trace)
             self._note(told)

@@ -43,12 +43,12 @@ def formulas(seed: int) -> dict[str, float]:
     }
 
 
-def trained(config: "TrainConfig", folder: str = RUNS) -> Path:
-    """The run of a configuration, trained to its end."""
+def trained(config: "TrainConfig") -> Path:
+    """The run of a configuration below ``RUNS``, trained to its end."""
     from outrange.exploration.train import train
 
     marks = [config.agent, config.env.name.split("/")[-1], *([config.network.encoder] if config.network.encoder == "cells" else []), str(config.seed)]
-    path = Path(folder) / "-".join(marks)
+    path = Path(RUNS) / "-".join(marks)
     if train(config, path)["stopped"]:
         raise KeyboardInterrupt
     return path

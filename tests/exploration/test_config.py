@@ -11,6 +11,7 @@ from outrange.core.config import from_json, to_json
 from outrange.core.errors import BadInput
 from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, TrainConfig, changed
 from outrange.exploration.presets import AGENTS, PRESETS, fitting, preset
+from outrange.exploration.train import Trainer
 
 WRONG = {
     "env.count": [0, -1, 5000, 1.5, True, "four"], "env.options": [["size"], "size=3"], "env.name": [3], "network.width": [0, -3], "network.hidden": [0, 8193],
@@ -172,3 +173,10 @@ def test_rows_are_of_each_environment_and_whole_periods():
 
 def test_defaults_are_what_the_classes_say():
     assert TrainConfig().bonus == BonusConfig() and TrainConfig().env == EnvConfig() and ActingConfig().base == 0.4
+
+
+@pytest.mark.parametrize("name", ["network.encoder", "bonus.encoder"])
+def test_an_encoder_that_does_not_fit_is_refused_by_the_name_of_its_setting(name):
+    config = changed(preset("smoke", "ngu-episodic"), {name: "pixels"})
+    with pytest.raises(BadInput, match=rf"^{name}: 'pixels' needs"):
+        Trainer(config)

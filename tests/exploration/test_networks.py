@@ -243,3 +243,11 @@ def test_rnd_is_a_squared_distance_to_a_network_that_never_learns():
     with torch.no_grad():
         net.predictor.load_state_dict(net.target.state_dict())
     assert net(x).tolist() == [0.0] * 5
+
+
+def test_the_crop_shows_what_lies_outside_the_grid_as_something_else_than_an_empty_cell():
+    # in a grid without walls of its own (DeepSea, RandomCoin) the agent otherwise sees the same wherever it is
+    x = torch.zeros(2, 11, 11, dtype=torch.uint8)
+    x[0, 0, 0] = x[1, 5, 5] = 1
+    seen = Encoder("crop", (11, 11), 2, True, 16)(x)
+    assert not torch.equal(seen[0], seen[1])

@@ -424,5 +424,5 @@ def test_a_state_of_another_shape_is_refused():
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(wrong):
-    with pytest.raises(BadInput, match=f"episodic.{next(iter(wrong))}"):
+    with pytest.raises(BadInput, match=f"bonus.{next(iter(wrong))}"):
         EpisodicConfig(**wrong)

@@ -18,11 +18,12 @@ from outrange.cli import main
 from outrange.core import checkpoint, metrics
 from outrange.core.run import Run
 from outrange.exploration import evaluate as evaluation
-from outrange.exploration import returns
+from outrange.exploration import remote, returns
 from outrange.exploration import train as training
 from outrange.exploration.config import TrainConfig, changed
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.evaluate import evaluate, load, record
+from outrange.exploration.presets import preset
 from outrange.exploration.train import Trainer, train
 
 SETTINGS = {
@@ -449,3 +450,35 @@ def test_a_run_without_a_checkpoint_cannot_be_evaluated_yet(whole, tmp_path):
 def test_no_steps_are_no_run_to_speak_of_and_take_no_time(tmp_path):
     begun = time.monotonic()
     assert train(tiny(env__name="outrange/TwoDoors-v0", steps=0), Path(tmp_path / "run"))["steps"] == 0 and time.monotonic() - begun < 60
+
+
+def test_the_warm_up_is_among_the_steps_of_a_run_as_its_setting_says():
+    settings = {
+        "steps": 400,
+        "env.count": 4,
+        "acting.greedy": 1,
+        "replay.trace": 8,
+        "replay.period": 4,
+        "replay.rows": 480,
+        "replay.start": 4,
+        "bonus.warmup": 10,
+    }
+    trainer = Trainer(changed(preset("smoke"), settings))
+    while trainer.step < trainer.config.steps:  # as the training does
+        trainer.advance()
+    assert 0 < trainer.warm_steps < 400 <= trainer.step < 404
+
+
+def test_after_a_training_small_numbers_are_what_they_were(tmp_path):
+    settings = {"steps": 40, "env.count": 4, "acting.greedy": 1, "replay.trace": 8, "replay.period": 4, "replay.rows": 480, "bonus.warmup": 0}
+    train(changed(preset("smoke"), settings), tmp_path / "run")
+    assert float(torch.tensor(1e-39) * 0.5) > 0
+
+
+def test_an_actor_process_that_hangs_is_ended_with_the_training(monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE", 0.5)
+    trainer = Trainer(changed(preset("smoke"), {"acting.process": True, "replay.rows": 2000}))
+    child = trainer.actor._process
+    os.kill(child.pid, signal.SIGSTOP)
+    trainer.close()
+    assert not child.is_alive()

@@ -290,27 +290,10 @@ def test_nothing_a_user_writes_becomes_markup(text):
     page.encode()
 
 
-def test_the_page_asks_the_network_for_nothing():
+def test_the_page_asks_the_network_for_nothing(calls_out):
     page = scan.page(story(small()))
     assert "default-src 'none'" in page
-    for way in (
-        "http:",
-        "https:",
-        "//www",
-        "src=",
-        "href=",
-        "@import",
-        "url(",
-        "fetch(",
-        "XMLHttpRequest",
-        "innerHTML",
-        "insertAdjacentHTML",
-        "document.write",
-        "eval(",
-        " onclick",
-        " onload",
-    ):
-        assert way not in page.split('id="scan">')[0] + page.split("</script>", 1)[1], way
+    assert not calls_out(page, "scan")
 
 
 def test_what_was_not_measured_leaves_no_heading():

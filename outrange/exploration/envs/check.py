@@ -160,5 +160,5 @@ def _check_rest(breaches: _Breaches, envs: Envs) -> None:
         try:
             envs.step(wrong)
             breaches.add(True, "step takes actions that do not exist, instead of raising BadInput")
-        except BadInput:
+        except BadInput:  # as it must
             pass
