@@ -174,7 +174,7 @@ def test_a_process_asked_to_stop_saves_and_ends_with_exit_code_1(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "learner.gama=0.9"], "did you mean 'learner.gamma'"), (["--set", "learner.gamma=2"], "learner.gamma: 2"), (["--set", "gamma"], "KEY=VALUE"),
+        (["--set", "learner.gama=0.9"], "did you mean 'learner.gamma'"), (["--set", "learner.gamma=2"], "learner.gamma: 2"), (["--set", "gamma"], "NAME=VALUE"),
         (["--option", "size=8"], "size: 8 is not allowed"), (["--option", "sise=7"], "did you mean 'size'"), (["--env", "outrange/RandomDiscMaze-v0"], "did you mean"),
         (["--set", "network.encoder=pixels"], "encoder: 'pixels' needs an image"), (["--set", "replay.rows=20"], "rows: "), (["--steps", "-1"], "steps: -1"),
         (["--device", "cuda"], "device: 'cuda'"),
