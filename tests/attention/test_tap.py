@@ -83,3 +83,16 @@ def test_a_model_outside_the_interface_is_refused_by_name():
 
     with pytest.raises(BadInput, match="BloomForCausalLM cannot be watched"):
         attention_modules(built(BloomConfig(vocab_size=96, hidden_size=64, n_layer=2, n_head=4), "eager"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("name", ["llama", "gemma3", "mistral"])
+def test_on_a_gpu_rebuilt_weights_are_those_of_the_processor(name):
+    found = []
+    for place in ("cpu", "cuda"):
+        watched, maps = model(name).to(place), []
+        with torch.no_grad(), tapped(watched, lambda one, maps=maps: maps.append(one.weights(slice(None)).cpu())):
+            watched(ids().to(place))
+        found.append(maps)
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)

@@ -21,6 +21,12 @@ from outrange.reasoning.nar.spec import Probe
 FOLDER = Path(os.environ.get("OUTRANGE_ORACLE", Path(__file__).parent / "data")) / "nar"
 FILES = sorted(path for path in FOLDER.glob("*.npz") if path.stem != "metrics")
 LAYERS = [("torch", torch.float64), ("torch", torch.float32), ("cpu", torch.float32)]
+if torch.cuda.is_available():  # the torch layer on a GPU
+    LAYERS += [("gpu", torch.float64), ("gpu", torch.float32)]
+
+
+def place(layer):
+    return "cuda" if layer == "gpu" else "cpu"
 
 
 def test_the_oracle_holds_cases():
@@ -71,7 +77,8 @@ class Case:
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in result.items()}
 
     def model(self, dtype, layer, **config):
-        reasoner = Reasoner({self.algorithm: self.spec}, ModelConfig(hidden=self.hidden, **config), layer=layer).to(dtype)
+        reasoner = Reasoner({self.algorithm: self.spec}, ModelConfig(hidden=self.hidden, **config), layer="torch" if layer == "gpu" else layer).to(dtype)
+        reasoner.to(place(layer))
         given, own = self.named(self.group("param")), reasoner.state_dict()
         if not config:
             assert given.keys() == own.keys()
@@ -86,7 +93,7 @@ class Case:
 
 
 def close(ours, reference, dtype, permutation, name):
-    ours, exact = ours.detach().double().numpy(), dtype == torch.float64
+    ours, exact = ours.detach().double().cpu().numpy(), dtype == torch.float64
     masked = np.abs(reference) > 1e5  # the diagonal of a permutation
     if permutation and masked.any():
         np.testing.assert_allclose(ours[masked], reference[masked], rtol=1e-9 if exact else 1e-5, err_msg=name)
@@ -122,7 +129,7 @@ def test_gradients_are_the_reference_s(path, layer, dtype):
     for name, parameter in model.named_parameters():
         ours = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         limit = 1e-6 if dtype == torch.float64 else (2e-4 if near_tie else 1e-4) * norm
-        assert (ours.double() - wanted[name].double()).abs().max() <= limit, name
+        assert (ours.double().cpu() - wanted[name].double()).abs().max() <= limit, name
 
 
 @holding("adam3")
@@ -149,7 +156,8 @@ def test_three_updates_are_the_reference_s(path):
 def test_other_policies_are_the_reference_s(path, layer, dtype):
     case = Case(path)
     with torch.no_grad():
-        forced = case.model(dtype, layer).train()(case.samples, forced=torch.ones(case.samples.steps, len(case.lengths), dtype=torch.bool))
+        always = torch.ones(case.samples.steps, len(case.lengths), dtype=torch.bool, device=place(layer))
+        forced = case.model(dtype, layer).train()(case.samples, forced=always)
         case.same(forced, "forced", dtype)
         for name, value in losses(case.samples, *forced).items():
             np.testing.assert_allclose(value.item(), case.file[f"forced/loss/{name}"], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5)
@@ -173,7 +181,7 @@ def test_hard_predictions_are_the_reference_s(path):
 @pytest.mark.parametrize(("layer", "dtype"), LAYERS)
 def test_known_noise_on_permutations_gives_the_reference_s_losses(path, layer, dtype):
     case = Case(path)
-    noise = torch.from_numpy(case.file["gumbel/noise"]).to(dtype)
+    noise = torch.from_numpy(case.file["gumbel/noise"]).to(place(layer), dtype)
     predicted = case.model(dtype, layer).train()(case.samples, noise=noise)
     for name, value in predicted.outputs.items():
         close(value, case.file[f"gumbel/out/{name}"], dtype, case.spec[name].type == "permutation_pointer", name)

@@ -19,12 +19,12 @@ from outrange.reasoning.clrs.registry import algorithm as known
 from outrange.reasoning.nar.spec import CONSTANT_PRED
 
 ALGORITHMS = ("bfs", "insertion_sort", "dijkstra", "floyd_warshall")
-LAYERS = ("cpu", "torch")
+LAYERS = ("cpu", "torch", "gpu")
 
 
 @dataclass(frozen=True)
 class Row:
-    """Medians of one side (``reference``, ``cpu`` or ``torch``) on one piece of work (``train`` or ``eval``)."""
+    """Medians of one side (``reference``, ``cpu``, ``torch``, or ``gpu``: the torch layer on one) on one piece of work (``train`` or ``eval``)."""
 
     work: str
     algorithm: str
@@ -75,7 +75,20 @@ def bench(
     rounds: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
-    """Measure; ``reference`` is a Python with dm-clrs 2.0.3. ``evaluation_length`` 0 measures training, else a prediction at that length."""
+    """Measure the layers that this machine can run.
+
+    Args:
+        algorithms: by name.
+        reference: a Python with dm-clrs 2.0.3.
+        length: of the training traces.
+        evaluation_length: 0 measures training, else a prediction at that length.
+        batch, hidden: sizes.
+        steps, rounds: of each side; they take turns.
+        progress: called with how many algorithms are done, of how many.
+    """
+    import torch
+
+    layers = [layer for layer in LAYERS if layer != "gpu" or torch.cuda.is_available()]
     for name in algorithms:
         known(name)
     rows = []
@@ -85,7 +98,7 @@ def bench(
         work = {"do": "eval", "length": evaluation_length} if evaluation_length else {"do": "train"}
         sides = []
         try:
-            sides += [_Side(layer, [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, layer]) for layer in LAYERS]
+            sides += [_Side(layer, [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, layer]) for layer in layers]
             if reference:
                 sides.append(_Side("reference", [reference, "-I", here / "bench_reference.py", *shape, "pred_as_input" if name in CONSTANT_PRED else ""]))
             told: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}

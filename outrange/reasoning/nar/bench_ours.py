@@ -12,6 +12,7 @@ from outrange.reasoning import clrs
 from outrange.reasoning.nar.config import TrainConfig
 from outrange.reasoning.nar.data import Samples, prepare
 from outrange.reasoning.nar.evaluate import predict
+from outrange.reasoning.nar.parallel import Group
 from outrange.reasoning.nar.train import Trainer
 
 
@@ -19,8 +20,11 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, la
     """Serve requests from stdin until it closes."""
     from outrange.reasoning.nar.config import ModelConfig
 
-    config = TrainConfig(algorithms=(algorithm,), model=ModelConfig(hidden=hidden), batch=batch, layer=layer)  # type: ignore[arg-type]
-    trainer = Trainer(config)
+    shape = ModelConfig(hidden=hidden)
+    if layer == "gpu":  # the plain layer on a GPU; reading the loss waits for it, so wall seconds are whole
+        trainer = Trainer(TrainConfig(algorithms=(algorithm,), model=shape, batch=batch, layer="torch", device="cuda"), Group(device=torch.device("cuda")))
+    else:
+        trainer = Trainer(TrainConfig(algorithms=(algorithm,), model=shape, batch=batch, layer=layer))  # type: ignore[arg-type]
 
     def the_batch(size: int, seed: int, given: dict) -> Samples:
         return prepare(clrs.batch(clrs.sample(algorithm, size, batch, seed, **given)), random_pos=np.random.default_rng(0))
