@@ -124,7 +124,9 @@ class LearnerConfig:
     """how often a step is learned from, on average: updates = ratio x steps / (batch x trace)"""
     rate: float = 1e-4
     rate_end: float = 1.0
-    """share of the rate that is left at the end of the run; it falls in proportion to the steps"""
+    """share of the rate that is left at the end of the run"""
+    rate_hold: float = 0.0
+    """share of the run in which the rate stays whole; from there it falls in proportion to the steps"""
     adam_epsilon: float = 1e-4
     clip: float = 40.0
     over: Literal["sum", "mean"] = "sum"
@@ -135,7 +137,7 @@ class LearnerConfig:
     """share of a batch that is learned from under another mixture than it was collected under (CMR)"""
 
     def __post_init__(self) -> None:
-        for name in ("lam", "target_epsilon", "foreign", "rate_end"):
+        for name in ("lam", "target_epsilon", "foreign", "rate_end", "rate_hold"):
             _within(f"learner.{name}", getattr(self, name), 0, 1, "between 0 and 1")
         for name in ("gamma", "gamma_explore"):
             _within(f"learner.{name}", getattr(self, name), 0, 0.999999, "at least 0 and below 1")

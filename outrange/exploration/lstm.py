@@ -38,11 +38,10 @@ class LSTM(nn.Module):
             self.bias[hidden : 2 * hidden] = 1.0  # it begins by remembering
 
     def forward(self, x: Tensor, state: State, first: Tensor) -> tuple[Tensor, State]:
-        gates = nn.functional.linear(x, self.input_weight, self.bias)
         if x.device.type == "cpu" and x.dtype == torch.float32:
-            h, c = _Fused.apply(gates, self.hidden_weight, state[0], state[1], first)  # type: ignore[misc]
+            h, c = _Fused.apply(x, self.input_weight, self.bias, self.hidden_weight, state[0], state[1], first)  # type: ignore[misc]
             return h, (h[-1], c)
-        return unroll(gates, self.hidden_weight, state, first)
+        return unroll(nn.functional.linear(x, self.input_weight, self.bias), self.hidden_weight, state, first)
 
 
 def unroll(gates: Tensor, hidden_weight: Tensor, state: State, first: Tensor) -> tuple[Tensor, State]:
@@ -67,43 +66,42 @@ def unroll(gates: Tensor, hidden_weight: Tensor, state: State, first: Tensor) ->
 
 
 class _Fused(torch.autograd.Function):
-    """``unroll`` as one node of the graph. Its last state carries no gradient: nothing is trained through it."""
+    """Input map and ``unroll`` as one node of the graph. Its last state carries no gradient: nothing is trained through it."""
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        steps, batch, hidden = len(gates), gates.shape[1], weight.shape[1]
-        acts = gates.detach().clone(memory_format=torch.contiguous_format)  # becomes the gates' values, step by step
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        (steps, batch, inputs), hidden = x.shape, weight.shape[1]
+        flat = x.detach().reshape(-1, inputs)
+        acts = torch.mm(flat, w.detach().T).view(steps, batch, 4 * hidden)  # becomes the gates' values, step by step
         before = torch.empty(steps, batch, hidden)  # h_{t-1} as the step saw it
-        cells, squashed = torch.empty(steps + 1, batch, hidden), torch.empty(steps, batch, hidden)
-        outputs = torch.empty(steps, batch, hidden)
-        transposed = weight.detach().T
+        cells, squashed, outputs = torch.empty(steps + 1, batch, hidden), torch.empty(steps, batch, hidden), torch.empty(steps, batch, hidden)
         cells[0] = c0
-        np_first, np_acts, np_cells, np_squashed, np_outputs = (a.detach().numpy() for a in (first, acts, cells, squashed, outputs))
-        h = h0.detach()
-        for t in range(steps):
-            torch.mul(h, (~first[t]).unsqueeze(1), out=before[t])
-            torch.addmm(acts[t], before[t], transposed, out=acts[t])
-            _forward_step(np_acts[t], np_first[t], np_cells[t], np_cells[t + 1], np_squashed[t], np_outputs[t])
-            h = outputs[t]
-        ctx.save_for_backward(weight, first, acts, before, cells, squashed)
+        torch.mul(h0.detach(), (~first[0]).unsqueeze(1), out=before[0])
+        transposed = weight.detach().T
+        arrays = [a.numpy() for a in (first, bias.detach(), acts, before, cells, squashed, outputs)]
+        for t, (gates, h) in enumerate(zip(acts.unbind(), before.unbind(), strict=True)):
+            torch.addmm(gates, h, transposed, out=gates)
+            _forward_step(t, *arrays)
+        ctx.save_for_backward(flat, w, weight, first, acts, before, cells, squashed)
         last = cells[-1].clone()
         ctx.mark_non_differentiable(last)
         return outputs, last
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:  # type: ignore[override]
-        weight, first, acts, before, cells, squashed = ctx.saved_tensors
-        steps, batch, hidden = len(acts), acts.shape[1], weight.shape[1]
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        flat, w, weight, first, acts, before, cells, squashed = ctx.saved_tensors
+        steps, batch, hidden = before.shape
         slopes = torch.empty_like(acts)
-        dh, dc = torch.zeros(batch, hidden), torch.zeros(batch, hidden)
-        grad = grad.contiguous()
-        np_grad, np_first, np_acts, np_cells, np_squashed, np_slopes, np_dh, np_dc = (a.numpy() for a in (grad, first, acts, cells, squashed, slopes, dh, dc))
+        dh, dc = torch.zeros(batch, hidden), torch.zeros(batch, hidden)  # of h_t, by the step after; of c_t
+        arrays = [a.numpy() for a in (grad.contiguous(), acts, first, cells, squashed, dh, dc, slopes)]
+        each = slopes.unbind()
         for t in range(steps - 1, -1, -1):
-            _backward_step(np_grad[t], np_acts[t], np_first[t], np_cells[t], np_squashed[t], np_dh, np_dc, np_slopes[t])
-            torch.mm(slopes[t], weight, out=dh)
-            dh.mul_((~first[t]).unsqueeze(1))
-        flat = slopes.view(-1, 4 * hidden)
-        return slopes, flat.T @ before.view(-1, hidden), dh, dc, None
+            _backward_step(t, *arrays)
+            torch.mm(each[t], weight, out=dh)
+        dh *= (~first[0]).unsqueeze(1)
+        all_slopes = slopes.view(-1, 4 * hidden)
+        dx = (all_slopes @ w).view(steps, batch, -1) if ctx.needs_input_grad[0] else None
+        return dx, all_slopes.T @ flat, all_slopes.sum(0), all_slopes.T @ before.view(-1, hidden), dh, dc, None
 
 
 def _kernel(function: Callable) -> Callable:
@@ -138,35 +136,47 @@ def _gate(values):
 
 
 @_kernel
-def _forward_step(acts, first, c_before, c_after, squashed, output):
-    """One step: acts (B, 4H) are pre-activations and become i, f, g, o; c_before is zeroed where an episode begins."""
-    batch, hidden = output.shape
+def _forward_step(t, first, bias, acts, before, cells, squashed, outputs):
+    """Step t: acts[t] (B, 4H), pre-activations less the bias, become i, f, g, o; cells[t] is zeroed where an episode begins, before[t + 1] where one does next."""
+    steps, batch, hidden = outputs.shape
     for b in range(batch):  # short loops over few arrays: the compiler turns those into vector instructions
-        _gate(acts[b, : 2 * hidden])
-        _squash(acts[b, 2 * hidden : 3 * hidden])
-        _gate(acts[b, 3 * hidden :])
-        if first[b]:
-            c_before[b, :] = np.float32(0)
-        i, f, g, o = acts[b, :hidden], acts[b, hidden : 2 * hidden], acts[b, 2 * hidden : 3 * hidden], acts[b, 3 * hidden :]
-        old, new, s, out = c_before[b], c_after[b], squashed[b], output[b]
+        row = acts[t, b]
+        for k in range(4 * hidden):
+            row[k] += bias[k]
+        _gate(row[: 2 * hidden])
+        _squash(row[2 * hidden : 3 * hidden])
+        _gate(row[3 * hidden :])
+        if first[t, b]:
+            cells[t, b, :] = np.float32(0)
+        i, f, g, o = row[:hidden], row[hidden : 2 * hidden], row[2 * hidden : 3 * hidden], row[3 * hidden :]
+        old, new, s, out = cells[t, b], cells[t + 1, b], squashed[t, b], outputs[t, b]
         for k in range(hidden):
             new[k] = f[k] * old[k] + i[k] * g[k]
         s[:] = new
         _squash(s)
         for k in range(hidden):
             out[k] = o[k] * s[k]
+        if t + 1 < steps:
+            if first[t + 1, b]:
+                before[t + 1, b, :] = np.float32(0)
+            else:
+                before[t + 1, b, :] = out
 
 
 @_kernel
-def _backward_step(grad, acts, first, c_before, squashed, dh, dc, slopes):
-    """One step back: dh, dc (B, H) are gradients of h_t (from later rows) and c_t; slopes (B, 4H) those of the pre-activations; dc becomes that of c_{t-1}."""
+def _backward_step(t, grad, acts, first, cells, squashed, dh, dc, slopes):
+    """Step t back: dh, dc (B, H) are gradients of h_t, as step t + 1 saw it, and of c_t; slopes[t] those of the pre-activations; dc becomes c_{t-1}'s."""
     batch, hidden = dh.shape
     for b in range(batch):
-        i, f, g, o = acts[b, :hidden], acts[b, hidden : 2 * hidden], acts[b, 2 * hidden : 3 * hidden], acts[b, 3 * hidden :]
-        di, df, dg, do = slopes[b, :hidden], slopes[b, hidden : 2 * hidden], slopes[b, 2 * hidden : 3 * hidden], slopes[b, 3 * hidden :]
-        s, down, cell, late, old = squashed[b], dh[b], dc[b], grad[b], c_before[b]
-        for k in range(hidden):
-            down[k] += late[k]
+        row, slope = acts[t, b], slopes[t, b]
+        i, f, g, o = row[:hidden], row[hidden : 2 * hidden], row[2 * hidden : 3 * hidden], row[3 * hidden :]
+        di, df, dg, do = slope[:hidden], slope[hidden : 2 * hidden], slope[2 * hidden : 3 * hidden], slope[3 * hidden :]
+        s, down, cell, late, old = squashed[t, b], dh[b], dc[b], grad[t, b], cells[t, b]
+        if t + 1 < len(first) and first[t + 1, b]:
+            down[:] = late
+        else:
+            for k in range(hidden):
+                down[k] += late[k]
         for k in range(hidden):
             cell[k] += down[k] * o[k] * (_ONE - s[k] * s[k])
         for k in range(hidden):
@@ -177,7 +187,7 @@ def _backward_step(grad, acts, first, c_before, squashed, dh, dc, slopes):
             df[k] = cell[k] * old[k] * f[k] * (_ONE - f[k])
         for k in range(hidden):
             dg[k] = cell[k] * i[k] * (_ONE - g[k] * g[k])
-        if first[b]:
+        if first[t, b]:
             cell[:] = np.float32(0)
         else:
             for k in range(hidden):

@@ -6,9 +6,11 @@ them (bytes, or codes of cells) with any leading axes, and turns them into numbe
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from outrange.core.compiled import compiled
 from outrange.core.errors import BadInput, unknown
 from outrange.exploration.lstm import LSTM, State
 
@@ -32,11 +34,43 @@ class Crop(nn.Module):
         self.layer = nn.Linear(3 * side * side, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self._compiled(x) if x.device.type == "cpu" else self._plain(x))
+
+    def _compiled(self, x: Tensor) -> Tensor:
+        """``_plain`` on a processor, in one pass over the grids."""
+        colours = np.empty((len(x), 2 * self.reach + 1, 2 * self.reach + 1, 3), np.float32)
+        _look_around(x.numpy(), self.palette.numpy(), colours)  # type: ignore[operator]
+        return torch.from_numpy(colours).flatten(1)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        """The colours around the agent, (N, 3 x side x side)."""
         agent = (x == 1).flatten(1).to(torch.uint8).argmax(1)
         padded = nn.functional.pad(x, (self.reach,) * 4, value=self.outside).flatten(1)
         centre = (agent // self.columns + self.reach) * (self.columns + 2 * self.reach) + agent % self.columns + self.reach
         seen = padded.gather(1, centre[:, None] + self.around)  # type: ignore[operator]
-        return self.layer(nn.functional.embedding(seen.int(), self.palette).flatten(1))  # type: ignore[arg-type]
+        return nn.functional.embedding(seen.int(), self.palette).flatten(1)  # type: ignore[arg-type]
+
+
+@compiled
+def _look_around(grids, palette, colours):
+    """colours (N, side, side, 3) of the cells around the first cell of code 1 of each grid (N, rows, columns), the first cell where there is none."""
+    rows, columns = grids.shape[1:]
+    side = colours.shape[1]
+    reach, outside = side // 2, len(palette) - 1
+    for n in range(len(grids)):
+        flat = grids[n].ravel()
+        agent = 0
+        for j in range(flat.size):
+            if flat[j] == 1:
+                agent = j
+                break
+        row, column = agent // columns - reach, agent % columns - reach
+        for i in range(side):
+            for j in range(side):
+                y, x = row + i, column + j
+                code = grids[n, y, x] if 0 <= y < rows and 0 <= x < columns else outside
+                for k in range(3):
+                    colours[n, i, j, k] = palette[code, k]
 
 
 class Cells(nn.Module):
@@ -186,10 +220,10 @@ class InverseDynamics(nn.Module):
         self.encoder = encoder
         self.head = nn.Sequential(nn.Linear(2 * encoder.width, hidden), nn.ReLU(), nn.Linear(hidden, actions))
 
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:
-        """Logits of the action between two observations, (N, actions)."""
-        both = torch.relu(self.encoder(torch.stack([before, after])))
-        return self.head(torch.cat([both[0], both[1]], -1))
+    def forward(self, observations: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Logits of the action between two observations, (N, actions); ``before`` and ``after`` (N,) number them, so that each is encoded once."""
+        points = torch.relu(self.encoder(observations))
+        return self.head(torch.cat([points[before], points[after]], -1))
 
 
 class RND(nn.Module):

@@ -99,16 +99,20 @@ class NGU(R2D2):
         told: dict[str, float] = {}
         if not acted.any():
             return told
-        before = torch.from_numpy(sequences.observation[:-1][acted]).to(self.device)
-        after = torch.from_numpy(sequences.observation[1:][acted]).to(self.device)
+        shown = np.zeros(sequences.filler.shape, bool)  # a step's end is most often the next one's beginning: each row is encoded once
+        shown[:-1] |= acted
+        shown[1:] |= acted
+        number = shown.cumsum().reshape(shown.shape) - 1
+        observations = torch.from_numpy(sequences.observation[shown]).to(self.device)
+        before, after = (torch.from_numpy(part[acted]).to(self.device) for part in (number[:-1], number[1:]))
         if self.bonus.learns:
             action = torch.from_numpy(sequences.action[:-1][acted]).long().to(self.device)
-            logits = self.embedding(before, after)
+            logits = self.embedding(observations, before, after)
             loss = nn.functional.cross_entropy(logits, action)
             told["embedding_loss"], _ = self.embedding_optimizer.step(loss, "the loss of the embedding")
             told["embedding_accuracy"] = float((logits.detach().argmax(1) == action).float().mean())
         if self.bonus.distils:
-            told["rnd_loss"], _ = self.rnd_optimizer.step(self.rnd(after).mean(), "the loss of RND")
+            told["rnd_loss"], _ = self.rnd_optimizer.step(self.rnd(observations[after]).mean(), "the loss of RND")
         return told
 
     def refresh(self) -> None:

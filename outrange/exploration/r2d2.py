@@ -108,7 +108,8 @@ class R2D2:
     def slow(self, progress: float) -> None:
         """Set the learning rate for a share of the run that is done."""
         learner = self.config.learner
-        self.optimizer.rate = learner.rate * (1 - (1 - learner.rate_end) * min(progress, 1.0))
+        fallen = max(min(progress, 1.0) - learner.rate_hold, 0.0) / max(1 - learner.rate_hold, 1e-9)
+        self.optimizer.rate = learner.rate * (1 - (1 - learner.rate_end) * fallen)
 
     def _goal(self, policy: Tensor, worth: Tensor, action: Tensor, reward: Tensor, discount: Tensor, mu: Tensor, first: Tensor, filler: Tensor) -> Tensor:
         """What Q(x_t, a_t) is trained towards, (T, B): h of Retrace's or the n-step return. ``policy`` and ``worth`` are (T + 1, B, A)."""

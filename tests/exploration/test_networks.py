@@ -225,12 +225,12 @@ def test_the_advantages_are_those_above_their_mean_so_the_mean_of_q_is_the_value
 
 def test_the_action_is_told_from_the_states_before_and_after_in_this_order():
     net = InverseDynamics(Encoder("vector", (4,), 0, False, 3), 5)
-    before, after = torch.randn(6, 4), torch.randn(6, 4)
-    logits = net(before, after)
+    before, after, count = torch.randn(6, 4), torch.randn(6, 4), torch.arange(6)
+    logits = net(torch.cat([before, after]), count, count + 6)
     assert logits.shape == (6, 5) and net.head[0].in_features == 6 and net.head[0].out_features == 128
     f = [torch.relu(net.encoder(x)) for x in (before, after)]
     torch.testing.assert_close(logits, net.head(torch.cat(f, 1)), rtol=1e-5, atol=1e-6)
-    assert not torch.isclose(net(after, before), logits).all(1).any()
+    assert not torch.isclose(net(torch.cat([after, before]), count, count + 6), logits).all(1).any()
 
 
 def test_rnd_is_a_squared_distance_to_a_network_that_never_learns():

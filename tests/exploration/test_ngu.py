@@ -213,7 +213,9 @@ def test_embedding_and_rnd_train_on_the_last_steps_of_a_sequence_and_on_no_pair_
     agent.rnd.register_forward_pre_hook(lambda module, values: given.extend(values))
     told = agent.learn_novelty(s, frames)
     pairs = sorted([b, t] for b in range(5) for t in range(6 - frames, 6) if not s.filler[t, b] and not s.terminated[t, b])
-    before, after, judged = (part.tolist() for part in given)
+    observations, first, second, judged = (part.tolist() for part in given)
+    assert len({tuple(row) for row in observations}) == len(observations)  # each is encoded once
+    before, after = ([observations[k] for k in part] for part in (first, second))
     assert sorted(row[:2] for row in before) == pairs
     assert [[b, t + 1] for b, t, _ in before] == [row[:2] for row in after] and judged == after
     assert not any(s.first[t, b] for b, t, _ in after)
@@ -225,7 +227,8 @@ def test_the_embedding_learns_by_cross_entropy_of_the_action_and_rnd_by_its_squa
     at = [(t, b) for t in range(4, 6) for b in range(5) if not s.filler[t, b] and not s.terminated[t, b]]
     before, after = (torch.from_numpy(np.stack([s.observation[t + d, b] for t, b in at])) for d in (0, 1))
     action = torch.tensor([int(s.action[t, b]) for t, b in at])
-    chances = torch.softmax(agent.embedding(before, after), 1)
+    count = torch.arange(len(at))
+    chances = torch.softmax(agent.embedding(torch.cat([before, after]), count, count + len(at)), 1)
     wanted = {
         "embedding_loss": -chances[torch.arange(len(at)), action].log().mean(), "embedding_accuracy": (chances.argmax(1) == action).float().mean(),
         "rnd_loss": agent.rnd(after).mean(),
@@ -314,7 +317,8 @@ def test_a_sequence_that_ends_in_padding_teaches_with_its_own_last_steps():
     s.first[4:] = s.filler[4:] = True  # an episode of four steps, as the replay gives it when sequences do not cross
     agent.embedding.register_forward_pre_hook(lambda module, values: given.extend(values))
     agent.learn_novelty(s, 3)
-    assert [row[1] for row in given[0].tolist()] == [1, 2]  # of the last three steps the last leads nowhere
+    observations, before = given[0].tolist(), given[1].tolist()
+    assert [observations[k][1] for k in before] == [1, 2]  # of the last three steps the last leads nowhere
 
 
 def test_a_warm_up_moves_no_running_mean_where_first_observations_are_judged():

@@ -427,6 +427,15 @@ def test_the_learning_rate_falls_in_proportion_to_the_steps_and_stays_as_it_is_b
         falling.slow(progress)
         rates.append(falling.optimizer.rate)
     assert rates == pytest.approx([1e-2, 5.5e-3, 1e-3, 1e-3])
+    late = R2D2(tiny(learner__rate=1e-2, learner__rate_end=0.1, learner__rate_hold=0.6), Scripted([["T"]]), SeedTree(0))
+    rates = []
+    for progress in (0.0, 0.6, 0.8, 1.0, 1.5):
+        late.slow(progress)
+        rates.append(late.optimizer.rate)
+    assert rates == pytest.approx([1e-2, 1e-2, 5.5e-3, 1e-3, 1e-3])
+    never = R2D2(tiny(learner__rate=1e-2, learner__rate_end=0.1, learner__rate_hold=1.0), Scripted([["T"]]), SeedTree(0))
+    never.slow(1.0)
+    assert never.optimizer.rate == 1e-2
     steady = R2D2(tiny(learner__rate=1e-2), Scripted([["T"]]), SeedTree(0))
     steady.slow(1.0)
     assert steady.optimizer.rate == 1e-2
