@@ -137,7 +137,7 @@ def _gate(values):
 
 @_kernel
 def _forward_step(t, first, bias, acts, before, cells, squashed, outputs):
-    """Step t: acts[t] (B, 4H), pre-activations less the bias, become i, f, g, o; cells[t] is zeroed where an episode begins, before[t + 1] where one does next."""
+    """Step t: acts[t] (B, 4H), pre-activations less the bias, become i, f, g, o; cells[t] is zeroed where an episode begins, before[t + 1] if the next does."""
     steps, batch, hidden = outputs.shape
     for b in range(batch):  # short loops over few arrays: the compiler turns those into vector instructions
         row = acts[t, b]
