@@ -1,0 +1,224 @@
+"""Collapse curves: what is read is what separate passes give, distances by hand, families token by token, precision, and a model in which all must collapse."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from families import model
+from letters import letters
+
+from outrange.attention import collapse as module
+from outrange.attention.collapse import COPY, FAMILIES, Family, collapse, distances, eight_bits, first_from, grouped, read, repeated
+from outrange.attention.symbols import Symbols
+from outrange.attention.tap import tapped
+from outrange.core.errors import BadInput
+
+SHORT = [FAMILIES[name] for name in ("ones",)]
+
+
+def family(name="own", step=1):
+    return Family(name=name, meaning="", step=step, pair=lambda symbols, n, seed: ([0] + [symbols.digits[1]] * n, [0] + [symbols.digits[1]] * (n + step)))
+
+
+# what is read
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "mistral", "gpt_neox"])
+def test_a_sequence_read_on_the_way_through_a_longer_one_has_the_state_of_a_pass_of_its_own(name):
+    watched, passes = model(name), []
+    sequences = [(1, 5, 5), (1, 5, 5, 5, 5), (1, 7), (1, 5), (1, 5, 5, 5, 5)]
+    watched.register_forward_pre_hook(lambda module, args: passes.append(args[0].tolist()))
+    found = read(watched, sequences)
+    assert sorted(passes) == [[[1, 5, 5, 5, 5]], [[1, 7]]] and set(found) == set(sequences)
+    for one, state in found.items():
+        with torch.no_grad():
+            out = watched(torch.tensor([one]), output_hidden_states=True)
+        torch.testing.assert_close(torch.from_numpy(state.layers), torch.stack([h[0, -1] for h in out.hidden_states[1:]]), atol=2e-5, rtol=0)
+        torch.testing.assert_close(torch.from_numpy(state.next), torch.log_softmax(out.logits[0, -1], -1), atol=2e-5, rtol=0)
+
+
+def test_how_much_was_read_is_told():
+    told = []
+    read(model("llama"), [(1, 5), (1, 5, 5), (1, 6)], tell=lambda done, total: told.append((done, total)))
+    assert told == [(3, 5), (5, 5)]
+
+
+def test_a_sequence_beyond_the_context_is_refused():
+    with pytest.raises(BadInput, match=r"lengths: a sequence of 301 tokens .* holds 256"):
+        collapse(model("llama"), letters(), [family()], lengths=(8, 299))
+
+
+# numbers
+
+
+def test_distances_are_of_sums_squares_and_the_largest_entry():
+    l1, l2, linf = distances(np.array([[1.0, 2, 3], [0, 0, 0]]), np.array([[1.0, 5, -1], [0, 0, 0]]))
+    assert l1.tolist() == [7, 0] and l2.tolist() == [5, 0] and linf.tolist() == [4, 0]
+
+
+@pytest.mark.parametrize(
+    ("holds", "first"),
+    [([True, True, True], 8), ([False, True, True], 16), ([True, False, True], 32), ([True, True, False], None), ([False, False, False], None)],
+)
+def test_the_first_length_is_that_from_which_on_it_always_holds(holds, first):
+    assert first_from((8, 16, 32), holds) == first
+
+
+def test_eight_bits_are_255_levels_a_row_that_keep_its_largest_entry():
+    weight = torch.randn(5, 400, generator=torch.Generator().manual_seed(0))
+    weight[3] = 0
+    found = eight_bits(weight)
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    assert ((found - weight).abs() <= scale / 2 + 1e-6).all() and torch.allclose(found.abs().amax(1), weight.abs().amax(1))
+    assert all(len(row.unique()) <= 255 for row in found) and (found[3] == 0).all()
+
+
+def test_curves_hold_what_two_passes_give():
+    watched, tokenizer = model("llama"), letters()
+    (curve,) = collapse(watched, tokenizer, [family()], lengths=(3, 6), dtypes=("float32",))
+    one = tokenizer.convert_tokens_to_ids("1")
+    with torch.no_grad():
+        outs = [watched(torch.tensor([[0] + [one] * n]), output_hidden_states=True) for n in (6, 7)]
+    ends = [torch.stack([h[0, -1] for h in out.hidden_states[1:]]) for out in outs]
+    gap = (ends[0] - ends[1]).abs()
+    np.testing.assert_allclose(curve.linf[1], gap.amax(1), atol=1e-5)
+    np.testing.assert_allclose(curve.l1[1], gap.sum(1), rtol=1e-4)
+    assert curve.linf.shape == (2, 4) and curve.lengths == (3, 6) and curve.tokens == (4, 7)
+    np.testing.assert_allclose(curve.relative[1], gap[-1].max() / ends[0][-1].abs().max(), rtol=1e-4)
+    slices = (gap[-1] / ends[0][-1].abs().max()).view(4, 16).amax(1)
+    np.testing.assert_allclose(curve.heads[1], [slices.min(), slices.mean(), slices.max()], rtol=1e-3)
+    chances = [torch.softmax(out.logits[0, -1], -1) for out in outs]
+    np.testing.assert_allclose(curve.variation[1], (chances[0] - chances[1]).abs().sum() / 2, atol=1e-6)
+    assert curve.same_answer[1] == (chances[0].argmax() == chances[1].argmax())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
+def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_share(dtype):
+    watched, tokenizer = model("llama"), letters()
+    before = copy.deepcopy(watched.state_dict())
+    exact, rounded = collapse(watched, tokenizer, SHORT, lengths=(2, 9), dtypes=("float32", dtype))
+    assert (exact.noise == 0).all() and np.isinf(exact.signal_over_noise).all() and not exact.same.any()
+    assert (rounded.noise > 0).all()
+    np.testing.assert_allclose(rounded.signal_over_noise * rounded.noise, exact.relative, rtol=1e-6)
+    one = tokenizer.convert_tokens_to_ids("1")
+    with torch.no_grad(), module.variant(watched, dtype) as other:
+        ends = [[m(torch.tensor([[0] + [one] * n]), output_hidden_states=True).hidden_states[-1][0, -1].float() for n in (9, 10)] for m in (watched, other)]
+    moved = np.mean([float((a - b).abs().max()) for a, b in zip(*ends, strict=True)]) / float(ends[0][0].abs().max())
+    assert rounded.noise[1] == pytest.approx(moved, rel=0.3)  # a pass of another length rounds otherwise
+    assert all(torch.equal(value, before[name]) for name, value in watched.state_dict().items())
+    assert np.isnan(rounded.resolution) if dtype == "int8" else rounded.resolution == module.RESOLUTION[dtype]
+
+
+def test_where_nothing_passes_between_positions_two_counts_are_one_vector_and_give_one_answer():
+    watched = model("llama")
+    with tapped(watched, blind=True):
+        (curve,) = collapse(watched, letters(), SHORT, lengths=(1, 5), dtypes=("float32",))
+    assert (curve.linf == 0).all() and curve.same.all() and curve.same_answer.all() and (curve.variation == 0).all()
+
+
+def test_two_vectors_that_only_a_finer_type_tells_apart_are_the_same_once_rounded():
+    def states(step):
+        return {
+            (1,): module.State(np.array([[1.0, 2.0]], np.float32), np.zeros(2, np.float32)),
+            (2,): module.State(np.array([[1.0 + step, 2.0]], np.float32), np.zeros(2, np.float32)),
+        }
+
+    for step, coarse in ((2.0**-10, True), (2.0**-6, False)):
+        exact = states(step)
+        same = [bool(module._curve(family(), dtype, (1,), [([1], [2])], exact, exact, 1).same[0]) for dtype in ("float32", "float16", "bfloat16")]
+        assert same == [False, False, coarse]
+
+
+# families
+
+
+def plain(tokenizer, ids):
+    return "".join(tokenizer.convert_ids_to_tokens(ids)).replace("<s>", "^")
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "first", "second"),
+    [
+        ("ones", 3, "^111", "^1111"),
+        ("copy ones", 2, f"^{COPY}11", f"^{COPY}111"),
+        ("copy with commas", 3, f"^{COPY}111", f"^{COPY}111,1"),
+        ("copy with commas", 7, f"^{COPY}111,111,1", f"^{COPY}111,111,11"),
+        ("same phase", 3, f"^{COPY}111", f"^{COPY}111111"),
+        ("same phase with commas", 6, f"^{COPY}111,111", f"^{COPY}111,111,111"),
+    ],
+)
+def test_families_are_what_they_say(name, n, first, second):
+    tokenizer = letters()
+    found = FAMILIES[name].pair(Symbols.of(tokenizer), n, 0)
+    assert tuple(plain(tokenizer, ids) for ids in found) == (first, second)
+
+
+def test_the_digits_of_the_control_are_random_end_in_one_and_two_ones_and_depend_on_seed_and_length_alone():
+    symbols, tokenizer = Symbols.of(letters()), letters()
+    first, second = FAMILIES["digits"].pair(symbols, 40, 3)
+    assert second == [*first, symbols.digits[1]] and plain(tokenizer, second).endswith("11")
+    assert len(set(plain(tokenizer, first)[-40:])) > 5
+    assert FAMILIES["digits"].pair(symbols, 40, 3) == (first, second) != FAMILIES["digits"].pair(symbols, 40, 4)
+
+
+def test_commas_stand_between_groups_and_none_at_the_end():
+    symbols = Symbols.of(letters())
+    one, comma = symbols.digits[1], symbols.comma
+    assert grouped(symbols, [one] * 6, 3) == [one, one, one, comma, one, one, one] and grouped(symbols, [one] * 2, 0) == [one] * 2
+
+
+def test_pairs_of_groups_take_the_next_multiple_of_their_step():
+    (curve,) = collapse(model("llama"), letters(), [repeated("groups", "", step=3, group=3)], lengths=(7, 8, 9, 10), dtypes=("float32",))
+    assert curve.lengths == (9, 12) and curve.step == 3 and curve.tokens == (12, 16)
+
+
+# symbols
+
+
+def test_where_a_tokenizer_merges_ones_a_sequence_is_still_n_tokens_and_that_is_said():
+    merging, apart = letters(merges=[("1", "1"), ("11", "1")]), letters()
+    assert len(merging("1" * 12, add_special_tokens=False)["input_ids"]) < 12
+    symbols = Symbols.of(merging)
+    assert "merges" in symbols.note and not Symbols.of(apart).note
+    assert len(symbols.number("1111")) == 4 and len(set(symbols.number("1111"))) == 1
+    (curve,) = collapse(model("llama"), merging, SHORT, lengths=(5,), dtypes=("float32",))
+    assert curve.tokens == (6,)
+
+
+def test_a_model_without_a_first_token_begins_with_the_sequence():
+    symbols = Symbols.of(letters(bos=False))
+    assert symbols.prompt("") == [] and symbols.number("10") == [symbols.digits[1], symbols.digits[0]]
+
+
+def test_what_cannot_be_measured_is_refused_in_a_sentence():
+    watched, tokenizer = model("llama"), letters()
+    for given, said in (
+        ({"dtypes": ("float8",)}, "dtypes: 'float8'"),
+        ({"lengths": ()}, "lengths:"),
+        ({"lengths": (0, 4)}, "lengths:"),
+        ({"lengths": (8, 4)}, "ascending"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            collapse(watched, tokenizer, SHORT, **given)
+    with pytest.raises(BadInput, match="model: bfloat16 is not allowed"):
+        collapse(copy.deepcopy(watched).bfloat16(), tokenizer, SHORT)
+    with pytest.raises(BadInput, match=r"tokenizer\.json"):
+        collapse(watched, None, SHORT)
+    with pytest.raises(BadInput, match="no single token for '7'"):
+        Symbols.of(letters(symbols="012345689,"))
+    with pytest.raises(BadInput, match="sequence: 'x'"):
+        Symbols.of(tokenizer).number("1x")
+
+
+# a pretrained model: the fact sheet's own measurements
+
+
+def test_a_pretrained_model_s_distances_are_those_measured_before(smollm2):
+    wanted = {"ones": (1.6e-2, 1.2e-2), "count ones": (5.9e-2, 2.9e-2), "copy ones": (5.2e-2, 1.9e-2), "copy with commas": (2.2e-1, 1.9e-1)}
+    curves = collapse(smollm2.model, smollm2.tokenizer, [FAMILIES[name] for name in wanted], lengths=(8, 32), dtypes=("float32",))
+    for curve in curves:
+        np.testing.assert_allclose(curve.relative, wanted[curve.family], rtol=0.05, err_msg=curve.family)
+    phase = collapse(smollm2.model, smollm2.tokenizer, [FAMILIES["same phase"], FAMILIES["same phase with commas"]], lengths=(9, 33), dtypes=("float32",))
+    for curve, values in zip(phase, ((4.7e-2, 3.3e-2), (2.7e-2, 2.2e-2)), strict=True):
+        np.testing.assert_allclose(curve.relative, values, rtol=0.05, err_msg=curve.family)
