@@ -179,7 +179,7 @@ PAPER = Paper(
             "the same curves",
             maze,
             _whole,
-            _laptop(steps=4_000_000, agents=("ngu",), encoder="cells"),
+            _laptop(steps=4_000_000, agents=("ngu",), encoder="cells", **{"learner.ratio": 4}),
         ),
         Claim(
             "rooms",
