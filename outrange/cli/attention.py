@@ -174,6 +174,59 @@ def ablate(
     return 0
 
 
+def probe(
+    model: Model = "smollm2-135m",
+    budget: Literal["quick", "full"] = "quick",
+    text: Path | None = None,
+    seed: int = 0,
+    out: Path = Path("out/probe.html"),
+    json: app.Json = False,
+) -> int:
+    """From what length on a model loses its input, in which precision, which tokens reach the answer, whether a remedy helps: a verdict, and a page to mail.
+
+    Args:
+        model: "smollm2-135m", a Hugging Face folder, a .gguf file, or owner/name on the hub; read in float32.
+        budget: quick takes three minutes for the built-in model on two cores; full reads longer inputs in more types.
+        text: whose tokens' sensitivities are measured; none: ten quotations of Shakespeare.
+        seed: of random digits and directions.
+        out: the page.
+    """
+    from outrange.attention import models
+    from outrange.attention.probe import BUDGETS
+    from outrange.attention.probe import probe as look
+    from outrange.core.atomic import writable, write_text
+    from outrange.report.probe import page
+
+    content = _read(text) if text else ""
+    with writable("out", out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    opened = models.open_model(model, "float32", _said)
+    with app.progress("probing", "steps") as update:
+        found = look(opened, BUDGETS[budget], content, seed, lambda what, done, total: update(done, total))
+    story = {
+        "title": model,
+        "subtitle": "from what length on it loses its input",
+        "command": app.command_line(app.typed("attention")),
+        **found,
+        "notes": found["notes"] + notes_of([{"model": model}])[1:],
+    }
+    with writable("out", out):
+        write_text(out, page(story))
+    if json:
+        app.print_json({"page": str(out.resolve()), "budget": budget} | found)
+        return 0
+    print(f"\n{model}")
+    for row in found["verdict"]:
+        print(f"  {row['question']}\n      {row['answer']} · {row['detail']}")
+    print("\nremedies")
+    for row in found["remedies"]:
+        print(f"  {row['remedy']:<36} {row['without']:>9} → {row['with']:<11} {row['verdict']:<14} {row['measure']}")
+    for note in story["notes"]:
+        print(textwrap.fill(note, 110, initial_indent="  note: ", subsequent_indent="  "))
+    print(f"\nopen: {out.resolve()}")
+    return 0
+
+
 def theorems(dtypes: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16"), seed: int = 0, json: app.Json = False) -> int:
     """Every statement of the paper as a check: claim, bound, what was measured.
 
@@ -314,4 +367,6 @@ def _print_side(side: dict[str, Any]) -> None:
 
 def run(arguments: list[str]) -> int:
     app.remember("attention", arguments)
-    return app.run_group("attention", {"scan": scan, "layout": layout, "ablate": ablate, "theorems": theorems, "convert": convert, "bench": bench}, arguments)
+    return app.run_group(
+        "attention", {"scan": scan, "probe": probe, "layout": layout, "ablate": ablate, "theorems": theorems, "convert": convert, "bench": bench}, arguments
+    )

@@ -1,0 +1,226 @@
+"""A probe: from what length on a language model loses its input, in which precision, and what helps (arXiv 2406.04267, sections 4 to 6, on any model).
+
+Runs collapse, the margins of copying and over-squashing at a chosen budget, and draws a verdict from the numbers by the rules that stand here. What the verdict
+says of commas rests on the control: pairs n and n + 3, which end at the same place of a group.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from outrange.attention import models, squashing
+from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve, Dtype, collapse, first_from
+from outrange.attention.symbols import Symbols
+from outrange.attention.tasks import Margins, margins
+from outrange.core.errors import BadInput
+
+TEXT = Path(__file__).parent / "texts" / "shakespeare.txt"
+LEAST_SHIFT = 0.25
+"""log-odds: a zero that moves the answer by less counts as gone (odds change by less than 28 %)"""
+LOUDER = 1.5
+"""times: a remedy that parts two inputs by less than this more counts as no help"""
+COMMAS = (("copy ones", "copy with commas"), ("same phase", "same phase with commas"))
+"""pairs without and with commas: n against n + 1, and the control, n against n + 3"""
+Told = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much is measured.
+
+    Attributes:
+        lengths: of repetitions.
+        dtypes: types of the collapse curves.
+        margins: numbers of ones in the copying tasks.
+        tokens: of the text whose sensitivities are measured.
+        directions: random ones of the estimate; 0: exactly.
+    """
+
+    lengths: tuple[int, ...]
+    dtypes: tuple[Dtype, ...]
+    margins: tuple[int, ...]
+    tokens: int
+    directions: int
+
+
+BUDGETS = {
+    "quick": Budget(lengths=(8, 32, 128, 256), dtypes=("float32", "bfloat16"), margins=(5, 20, 100), tokens=128, directions=16),
+    "full": Budget(
+        lengths=(8, 16, 32, 64, 128, 256, 512, 1024),
+        dtypes=("float32", "bfloat16", "float16", "int8"),
+        margins=(5, 10, 20, 50, 100, 200),
+        tokens=512,
+        directions=64,
+    ),
+}
+
+
+def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, tell: Told = lambda what, done, total: None) -> dict[str, Any]:
+    """What the page of a probe shows (report/probe.py lists its keys), but title, subtitle and command.
+
+    Args:
+        opened: the model, in float32.
+        budget: how much is measured.
+        text: whose tokens' sensitivities are measured; empty: quotations of Shakespeare.
+        seed: of random digits and directions.
+        tell: told what is done, how much of it, of how much.
+
+    Raises:
+        BadInput: naming what the model cannot do.
+    """
+    limit = int(getattr(opened.model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+    symbols = Symbols.of(opened.tokenizer)
+    lengths = tuple(n for n in budget.lengths if n * 4 // 3 + 64 <= limit)
+    if not lengths:
+        raise BadInput(f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model")
+    curves = collapse(opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, tell=tell)
+    found = margins(opened.model, opened.tokenizer, [n for n in budget.margins if n + 128 <= limit], progress=lambda done, total: tell("margins", done, total))
+    ids = models.tokens(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
+    reach = _reach(opened, ids, budget.directions, seed, tell)
+    notes = [symbols.note] if symbols.note else []
+    if len(lengths) < len(budget.lengths):
+        notes.append(f"lengths end at {lengths[-1]}: the model's context holds {limit:,} tokens")
+    return {
+        "model": opened.name,
+        "verdict": verdict(curves, found, reach),
+        "curves": [_told(curve) for curve in curves],
+        "margins": [{"task": one.task, "lengths": list(one.lengths), "shift": list(one.shift)} for one in found],
+        "squashing": reach,
+        "remedies": remedies(curves, found),
+        "notes": notes + [note for one in found for note in one.notes],
+    }
+
+
+def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, tell: Told) -> dict[str, Any]:
+    """Sensitivities, the bound and path counts of a text, relative to its first token."""
+
+    def progress(done: int, total: int) -> None:
+        tell("sensitivity", done, total)
+
+    model = opened.model
+    measured = (
+        squashing.estimate(model, ids, directions=directions, seed=seed, progress=progress) if directions else squashing.exact(model, ids, progress=progress)
+    )
+    bound, layers = squashing.bound(model, ids), int(model.config.get_text_config(decoder=True).num_hidden_layers)
+    first = measured.norms[0]
+    return {
+        "tokens": models.shown(opened.tokenizer, ids),
+        "norms": [float(v) for v in measured.norms / first],
+        "error": None if measured.error is None else [float(v) for v in measured.error / first],
+        "bound": [float(v) for v in bound / bound[0]],
+        "paths": [float(v) for v in squashing.paths(len(ids), layers)],
+        "layer": measured.layer,
+        "method": measured.method if not directions else f"{measured.method}, {directions} directions",
+        "under": measured.under(0.01),
+        "u_shape": measured.u_shape(),
+    }
+
+
+def _told(curve: Curve) -> dict[str, Any]:
+    named = ("family", "dtype", "step", "lengths", "tokens", "resolution")
+    arrays = ("relative", "heads", "noise", "signal_over_noise", "variation", "same", "same_answer")
+    return (
+        {name: getattr(curve, name) for name in named}
+        | {"meaning": FAMILIES[curve.family].meaning if curve.family in FAMILIES else ""}
+        | {name: getattr(curve, name).tolist() for name in arrays}
+        | {"layers": curve.linf.tolist()}
+    )
+
+
+def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Questions and answers, drawn from the numbers alone."""
+    of = {(curve.family, curve.dtype): curve for curve in curves}
+    types = [dtype for dtype in dict.fromkeys(curve.dtype for curve in curves) if dtype != "float32"]
+    rows = []
+    for family in ("count ones", "copy ones"):
+        exact = of[family, "float32"]
+        for dtype in types:
+            if dtype in RESOLUTION:
+                n = first_from(exact.lengths, exact.relative < RESOLUTION[dtype])
+                rows.append(
+                    _row(
+                        f"{family}: from which n on are n and n + 1 closer than {dtype} resolves?",
+                        _from(n, exact.lengths),
+                        _ends(exact, "relative distance", exact.relative),
+                    )
+                )
+            other = of[family, dtype]
+            n = first_from(other.lengths, other.signal_over_noise < 1)
+            rows.append(
+                _row(
+                    f"{family}: from which n on is rounding to {dtype} louder than one more?",
+                    _from(n, other.lengths),
+                    _ends(other, "signal over noise", other.signal_over_noise),
+                )
+            )
+    digits = of["digits", "float32"]
+    fell = digits.relative[-1] < digits.relative[0] / 4
+    rows.append(_row("do random digits, the control, come together as well?", "yes" if fell else "no", _ends(digits, "relative distance", digits.relative)))
+    for one in found:
+        n = first_from(one.lengths, np.abs(one.shift) < LEAST_SHIFT)
+        detail = f"the zero moves the log-odds by {one.shift[0]:.2f} at n = {one.lengths[0]}, {one.shift[-1]:.2f} at n = {one.lengths[-1]}"
+        rows.append(_row(f"{one.task}: from which n on does the zero no longer move the answer?", _from(n, one.lengths), detail))
+    shape = reach["u_shape"]
+    rows.append(
+        _row(
+            "which share of tokens reaches the end with less than 1 % of the first one's sensitivity?",
+            f"{reach['under']:.0%}",
+            f"of {len(reach['norms'])} tokens; first tenth {shape['first']:.3g}, middle 1, last tenth {shape['last']:.3g}",
+        )
+    )
+    part, count = (float(np.median(_ratio(of, given, without))) for without, given in COMMAS)
+    helps = "counts, too" if count >= LOUDER else "the place in a group only" if part >= LOUDER else "no"
+    detail = f"median over lengths: commas part n and n + 1 {part:.2g} times as far, n and n + 3 (the same place of a group) {count:.2g} times"
+    rows.append(_row("do commas at every third digit help?", helps, detail))
+    return rows
+
+
+def _ratio(of: Mapping[tuple[str, str], Curve], given: str, without: str) -> np.ndarray:
+    return of[given, "float32"].relative / of[without, "float32"].relative
+
+
+def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str, str]]:
+    """Each remedy against the same without it; medians over lengths."""
+    of = {(curve.family, curve.dtype): curve for curve in curves}
+    rows = []
+    for (without, given), name in zip(COMMAS, ("commas, n against n + 1", "commas, n against n + 3: the control"), strict=True):
+        a, b = of[without, "float32"], of[given, "float32"]
+        rows.append(_remedy(name, "relative distance", a.relative, b.relative, a.lengths))
+    for dtype in dict.fromkeys(curve.dtype for curve in curves if curve.dtype != "float32"):
+        one = of["copy ones", dtype]
+        rows.append(
+            _remedy(f"float32 instead of {dtype}", "signal over noise, copying ones", one.signal_over_noise, np.full(len(one.lengths), np.inf), one.lengths)
+        )
+    tasks = {one.task: one for one in found}
+    for name, one in tasks.items():
+        base = tasks.get(name.split(",")[0])
+        if base is not None and base is not one:
+            rows.append(_remedy(name, "log-odds moved by the zero", base.shift, one.shift, one.lengths))
+    return rows
+
+
+def _remedy(remedy: str, measure: str, without: np.ndarray, given: np.ndarray, lengths: Sequence[int]) -> dict[str, str]:
+    before, after = float(np.median(without)), float(np.median(given))
+    better = bool(np.median(np.abs(given) / np.maximum(np.abs(without), 1e-12)) >= LOUDER)
+    said = f"{measure}, median over n = {', '.join(map(str, lengths))}"
+    return {"remedy": remedy, "measure": said, "without": _shown(before), "with": _shown(after), "verdict": "helps" if better else "does not help"}
+
+
+def _row(question: str, answer: str, detail: str) -> dict[str, str]:
+    return {"question": question, "answer": answer, "detail": detail}
+
+
+def _from(n: int | None, lengths: Sequence[int]) -> str:
+    return f"not up to {lengths[-1]}" if n is None else f"n = {n}"
+
+
+def _ends(curve: Curve, what: str, values: np.ndarray) -> str:
+    return f"{what} {_shown(values[0])} at n = {curve.lengths[0]}, {_shown(values[-1])} at n = {curve.lengths[-1]}"
+
+
+def _shown(value: float) -> str:
+    return "no rounding" if math.isinf(value) else f"{value:.2g}"

@@ -1,0 +1,258 @@
+"""Copying, counting and summing (arXiv 2406.04267, section 4 and figures 2 to 4): prompts, how an answer is read, and margins.
+
+    build     task, n -> a prompt with its right answer; the quoted question forms are the paper's, hints and worked examples are ours
+    score     what a model wrote -> the number it gave, right or not, how far off
+    margins   log-odds of the right digit against the other one as the next token behind the answer's forced beginning, less those of all ones
+
+Small models answer 1 whatever is asked, so accuracy says 0 everywhere; the margin shows what a single zero still does to the answer. Items depend on (seed, n,
+item) alone. Where a tokenizer merges digits a margin's sequence is made of single digits' tokens (``symbols``).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from outrange.attention.models import tokens
+from outrange.attention.symbols import Symbols
+from outrange.core.errors import BadInput, unknown
+
+Style = Literal["none", "zero-shot", "few-shot"]
+STYLES: tuple[Style, ...] = ("none", "zero-shot", "few-shot")
+TYPES = (1, 2, 3)
+"""order of question q, answer form f and sequence s: 1 q f s, 2 f q s, 3 s q f (the plain one)"""
+ANSWER, FINAL = "The answer to your question is: ", "The final answer to your maths question is: "
+HINT = " Look closely before you answer: the sequence is not all ones, and the digit that is asked for need not be the one that fills it."
+WORD = "car"
+_OTHERS = ("tree", "lamp", "river", "stone", "bird", "cloud", "chair", "song")
+_FORM = {"copy": "Please answer exactly as 'The answer to your question is: <ANSWER>'."}
+_FORM["maths"] = "Please give the answer on the final line exactly as 'The final answer to your maths question is: xxxx', where 'xxxx' is your answer."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A question about a sequence.
+
+    Attributes:
+        question: with ``{seq}`` nowhere: the sequence stands apart.
+        sequence: from n and a generator to the sequence and the right answer.
+        kind: copy or maths, which says how the answer is asked for.
+        hint: added behind the question.
+    """
+
+    name: str
+    question: str
+    sequence: Callable[[int, np.random.Generator], tuple[str, int]]
+    kind: Literal["copy", "maths"]
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """``text`` ends before the answer, whose forced beginning is ``prefix``; ``sequence`` stands once in the text; ``answer`` is right."""
+
+    task: str
+    n: int
+    text: str
+    sequence: str
+    answer: int
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The number that was given, if any; whether it is right; how far off, if it is a number."""
+
+    value: int | None
+    correct: bool
+    error: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """How far the zero moves the log-odds of 0 against 1, (lengths,), and the odds themselves."""
+
+    task: str
+    lengths: tuple[int, ...]
+    shift: np.ndarray
+    odds: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def _last(n: int, draw: np.random.Generator) -> tuple[str, int]:
+    return "1" * n + "0", 0
+
+
+def _first(n: int, draw: np.random.Generator) -> tuple[str, int]:
+    return "0" + "1" * n, 0
+
+
+def _mixed(n: int, draw: np.random.Generator) -> tuple[str, int]:
+    return "01" * (n // 2) + "1" * (n % 2) + "0", 0
+
+
+def _ones(n: int, draw: np.random.Generator) -> tuple[str, int]:
+    return "1" * n, n
+
+
+def _bernoulli(n: int, draw: np.random.Generator) -> tuple[str, int]:
+    drawn = draw.random(n) < 0.7
+    return "".join("01"[int(one)] for one in drawn), int(drawn.sum())
+
+
+def _sum(n: int, draw: np.random.Generator) -> tuple[str, int]:
+    return "+".join("1" * n), n
+
+
+def _words(n: int, draw: np.random.Generator) -> tuple[str, int]:
+    words = [WORD] * n + [str(draw.choice(_OTHERS)) for _ in range(n)]
+    return " ".join(str(one) for one in draw.permutation(words)), n
+
+
+_LAST, _FIRST = "What is the last digit in this sequence?", "What is the first digit in this sequence?"
+_COUNT = "Please count the number of ones in the following sequence."
+TASKS = {
+    task.name: task
+    for task in (
+        Task(name="first digit", question=_FIRST, sequence=_first, kind="copy"),
+        Task(name="last digit", question=_LAST, sequence=_last, kind="copy"),
+        Task(name="last digit, with a hint", question=_LAST, sequence=_last, kind="copy", hint=HINT),
+        Task(name="last digit, interleaved", question=_LAST, sequence=_mixed, kind="copy"),
+        Task(name="count ones", question=_COUNT, sequence=_ones, kind="maths"),
+        Task(name="count ones among zeros", question=_COUNT, sequence=_bernoulli, kind="maths"),
+        Task(name="count words", question=f"Please count the number of times '{WORD}' appears in the following sentence.", sequence=_words, kind="maths"),
+        Task(name="sum ones", question="Please perform the following sum.", sequence=_sum, kind="maths"),
+    )
+}
+COPYING = tuple(name for name, task in TASKS.items() if task.kind == "copy")
+
+
+def build(task: str, n: int, *, style: Style = "none", order: int = 1, seed: int = 0, item: int = 0) -> Prompt:
+    """A prompt.
+
+    Args:
+        task: of ``TASKS``.
+        n: ones (words, summands) in the sequence, at least 1.
+        style: none: the answer at once; zero-shot: asked to think step by step; few-shot: behind two worked examples.
+        order: of ``TYPES``.
+        seed, item: of what is drawn.
+
+    Raises:
+        BadInput: naming what is not allowed.
+    """
+    if task not in TASKS:
+        raise unknown("task", task, TASKS, "a task")
+    if style not in STYLES:
+        raise unknown("style", style, STYLES, "a style")
+    if order not in TYPES:
+        raise BadInput(f"order: {order!r} is not allowed; 1, 2 and 3 are")
+    if n < 1:
+        raise BadInput(f"n: {n} is not allowed; it must be at least 1")
+    of = TASKS[task]
+    sequence, answer = of.sequence(n, np.random.default_rng([seed, n, item]))
+    question, form = of.question + of.hint, _FORM[of.kind]
+    if style == "zero-shot":
+        form = f"Let's think step by step. {form}"
+    parts = {1: (question, form, f"Here is the sequence: {sequence}"), 2: (form, question, f"Here is the sequence: {sequence}")}
+    parts[3] = (f"Consider the following sequence: {sequence}.", question, form)
+    text = " ".join(parts[order])
+    if style == "few-shot":
+        text = "\n\n".join([*(_worked(of, k) for k in (12, 6)), text])
+    return Prompt(task=task, n=n, text=text, sequence=sequence, answer=answer, prefix=ANSWER if of.kind == "copy" else FINAL)
+
+
+def _worked(task: Task, n: int) -> str:
+    """An example with its solution: copying says what stands there, counting adds up in groups of five."""
+    sequence, answer = task.sequence(n, np.random.default_rng([1, n]))
+    if task.kind == "copy":
+        return f"{task.question} Here is the sequence: {sequence}\n{ANSWER}{answer}"
+    groups = [5] * (answer // 5) + ([answer % 5] if answer % 5 else [])
+    sums = " + ".join(map(str, groups)) or "0"
+    return f"{task.question} Here is the sequence: {sequence}\nIn groups of at most five I find {sums} = {answer}.\n{FINAL}{answer}"
+
+
+def score(prompt: Prompt, completion: str) -> Scored:
+    """What was answered: the number behind the last asked-for phrase, else the last number anywhere; total on any string."""
+    phrase = prompt.prefix.strip()
+    behind = completion.rsplit(phrase, 1)[1] if phrase in completion else None
+    found = re.findall(r"-?\d[\d,]*", behind) if behind is not None else re.findall(r"-?\d[\d,]*", completion)[-1:]
+    digits = re.sub(r"[^\d-]", "", found[0])[:19] if found else ""
+    value = int(digits) if digits.strip("-") else None
+    error = None if value is None or TASKS[prompt.task].kind == "copy" else float(abs(value - prompt.answer))
+    return Scored(value, value == prompt.answer, error)
+
+
+def chat(tokenizer: Any, text: str, prefix: str) -> tuple[str, str]:
+    """The text as a model's chat template frames it, with the answer begun; and a note where there is no template."""
+    if getattr(tokenizer, "chat_template", None):
+        framed = tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+        return framed + prefix, ""
+    return f"{text}\n{prefix}", "the tokenizer has no chat template; prompts stand as plain text"
+
+
+def encoded(symbols: Symbols, prompt: Prompt) -> tuple[list[int], str]:
+    """The ids of a prompt with the answer begun, and a note."""
+    framed, note = chat(symbols.tokenizer, prompt.text, prompt.prefix)
+    templated = not note
+
+    def ids(text: str) -> list[int]:
+        return list(symbols.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else []
+
+    if symbols.note and prompt.sequence.isdigit():  # merged digits: the sequence is put in, digit by digit
+        before, after = framed.rsplit(prompt.sequence, 1) if framed.count(prompt.sequence) else (framed, "")
+        found = ids(before) + symbols.number(prompt.sequence) + ids(after)
+    elif templated:
+        found = ids(framed)
+    else:
+        return tokens(symbols.tokenizer, framed), note
+    return (found if templated else symbols.prompt("") + found), note
+
+
+def margins(
+    model: Any, tokenizer: Any, lengths: Sequence[int], names: Sequence[str] = COPYING, progress: Callable[[int, int], None] | None = None
+) -> list[Margins]:
+    """How far the zero of each copying task moves the answer: log-odds of 0 against 1, less those where a 1 stands in its place.
+
+    Args:
+        model: a transformers decoder.
+        tokenizer: its tokenizer.
+        lengths: numbers of ones.
+        names: copying tasks.
+        progress: told how many prompts are done.
+
+    Raises:
+        BadInput: a task is not one of copying, or a prompt is longer than the model's context.
+    """
+    if wrong := [name for name in names if name not in COPYING]:
+        raise unknown("tasks", wrong[0], COPYING, "a task of copying")
+    symbols, done = Symbols.of(tokenizer), 0
+    limit = int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+    found = []
+    for name in names:
+        odds, notes = np.zeros((len(lengths), 2)), set[str]()
+        for k, n in enumerate(lengths):
+            asked = build(name, n)
+            ones = Prompt(
+                task=name,
+                n=n,
+                text=asked.text.replace(asked.sequence, "1" * len(asked.sequence)),
+                sequence="1" * len(asked.sequence),
+                answer=1,
+                prefix=asked.prefix,
+            )
+            for side, prompt in enumerate((asked, ones)):
+                ids, note = encoded(symbols, prompt)
+                notes |= {note} - {""}
+                if len(ids) > limit:
+                    raise BadInput(f"lengths: a prompt of {len(ids):,} tokens is not allowed; the model's context holds {limit:,}; take fewer ones than {n}")
+                with torch.inference_mode():
+                    logits = model(torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1).logits[0, -1].float()
+                odds[k, side] = float(logits[symbols.digits[0]] - logits[symbols.digits[1]])
+                done += 1
+                if progress:
+                    progress(done, 2 * len(lengths) * len(names))
+        found.append(Margins(task=name, lengths=tuple(lengths), shift=odds[:, 0] - odds[:, 1], odds=odds[:, 0], notes=tuple(sorted(notes))))
+    return found

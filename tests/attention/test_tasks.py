@@ -1,0 +1,131 @@
+"""The tasks: prompts and right answers by hand, answers read from any text, and margins against a computation by hand."""
+
+import pytest
+import torch
+from families import model
+from hypothesis import given
+from hypothesis import strategies as st
+from letters import letters
+
+from outrange.attention.symbols import Symbols
+from outrange.attention.tasks import ANSWER, COPYING, FINAL, STYLES, TASKS, TYPES, build, encoded, margins, score
+from outrange.core.errors import BadInput
+
+
+@pytest.mark.parametrize(
+    ("task", "sequence", "answer"),
+    [
+        ("first digit", "01111", 0), ("last digit", "11110", 0), ("last digit, with a hint", "11110", 0), ("last digit, interleaved", "01010", 0),
+        ("count ones", "1111", 4), ("sum ones", "1+1+1+1", 4),
+    ],
+)  # fmt: skip
+def test_sequences_and_answers(task, sequence, answer):
+    found = build(task, 4)
+    assert (found.sequence, found.answer) == (sequence, answer) and found.text.count(found.sequence) == 1
+    assert found.prefix == (ANSWER if TASKS[task].kind == "copy" else FINAL)
+
+
+def test_drawn_sequences_hold_what_they_say_and_depend_on_seed_length_and_item_alone():
+    words, bits = build("count words", 6, seed=1), build("count ones among zeros", 400, seed=1)
+    assert words.sequence.split().count("car") == words.answer == 6 and len(words.sequence.split()) == 12
+    assert bits.answer == bits.sequence.count("1") and 240 < bits.answer < 320 and len(bits.sequence) == 400
+    assert build("count words", 6, seed=1) == words != build("count words", 6, seed=1, item=1)
+    assert build("count ones among zeros", 400, seed=2).sequence != bits.sequence
+
+
+def test_orders_put_question_form_and_sequence_where_the_paper_has_them():
+    places = []
+    for order in TYPES:
+        text = build("last digit", 3, order=order).text
+        places.append(sorted((text.index(part), name) for name, part in {"q": "What is the last", "f": "Please answer", "s": "1110"}.items()))
+    assert ["".join(name for _, name in one) for one in places] == ["qfs", "fqs", "sqf"]
+
+
+def test_styles_add_a_thought_or_two_worked_examples_that_are_right():
+    plain, thought, shown = (build("count ones", 7, style=style).text for style in STYLES)
+    assert "step by step" in thought and "step by step" not in plain
+    assert "5 + 5 + 2 = 12" in shown and "5 + 1 = 6" in shown and shown.endswith(plain) and shown.count(FINAL) == 3  # its form names it once
+    assert build("last digit", 7, style="few-shot").text.count(f"{ANSWER}0") == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "error"),
+    [
+        ("The final answer to your maths question is: 12", 12, 0), ("I think 3.\nThe final answer to your maths question is: 1,012.", 1012, 1000),
+        ("12", 12, 0), ("first 7, then 12", 12, 0), ("none", None, None), ("", None, None),
+        ("The final answer to your maths question is: 5. The final answer to your maths question is: 11, not 12", 11, 1),
+        ("The final answer to your maths question is: unknown, 12 perhaps", 12, 0), ("-3", -3, 15), ("9" * 400, None, None),
+    ],
+)  # fmt: skip
+def test_answers_are_read_behind_the_phrase_or_at_the_end(said, value, error):
+    found = score(build("count ones", 12), said)
+    if said == "9" * 400:
+        assert found.value is not None and not found.correct
+        return
+    assert found.value == value and found.error == error and found.correct == (value == 12)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_scored(said):
+    for task in ("count ones", "first digit"):
+        score(build(task, 3), said)
+
+
+def test_a_copy_is_right_or_wrong_and_not_far_off():
+    found = score(build("last digit", 3), f"{ANSWER}1")
+    assert (found.value, found.correct, found.error) == (1, False, None) and score(build("last digit", 3), "0").correct
+
+
+# margins
+
+
+def by_hand(watched, tokenizer, text):
+    ids = [0] + tokenizer(text, add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        logits = watched(torch.tensor([ids])).logits[0, -1]
+    zero, one = tokenizer.convert_tokens_to_ids(["0", "1"])
+    return float(logits[zero] - logits[one])
+
+
+def test_margins_are_log_odds_less_those_of_all_ones():
+    watched, tokenizer, told = model("llama", max_position_embeddings=512), letters(), []
+    (found,) = margins(watched, tokenizer, (2, 5), ("last digit",), lambda done, of: told.append((done, of)))
+    for k, n in enumerate((2, 5)):
+        asked = build("last digit", n)
+        odds, ones = (by_hand(watched, tokenizer, f"{text}\n{ANSWER}") for text in (asked.text, asked.text.replace("1" * n + "0", "1" * (n + 1))))
+        assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(odds - ones, abs=1e-4)
+    assert told[-1] == (4, 4) and "no chat template" in found.notes[0] and found.lengths == (2, 5)
+
+
+def test_a_chat_template_frames_the_prompt_and_the_answer_is_begun_behind_it():
+    tokenizer = letters()
+    tokenizer.chat_template = "{{ '<s>' }}{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}::{% endif %}"
+    ids, note = encoded(Symbols.of(tokenizer), build("first digit", 3))
+    text = "".join(tokenizer.convert_ids_to_tokens(ids))
+    assert not note and text.startswith("<s>") and text.count("<s>") == 1 and "0111::" in text
+
+
+def test_where_digits_merge_the_sequence_is_single_digits_and_the_rest_as_it_was():
+    merging = letters(merges=[("1", "1"), ("11", "1"), ("0", "1")])
+    ids, _ = encoded(Symbols.of(merging), build("first digit", 9))
+    words = merging.convert_ids_to_tokens(ids)
+    assert words.count("1") == 9 and words.count("0") == 1 and "11" not in words and "01" not in words
+
+
+def test_a_pretrained_model_s_answer_is_moved_by_the_first_digit_more_than_by_the_last(smollm2):
+    first, last = margins(smollm2.model, smollm2.tokenizer, (5, 20), ("first digit", "last digit"))
+    assert first.shift == pytest.approx([3.73, 3.41], abs=0.35) and last.shift == pytest.approx([0.93, 0.24], abs=0.35)  # another wording of the prompt
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: build("last digits", 3), "did you mean 'last digit'"), (lambda m: build("last digit", 0), "n: 0"), (lambda m: build("last digit", 3, order=4), "order: 4"),
+        (lambda m: build("last digit", 3, style="some"), "style: 'some'"), (lambda m: margins(m, letters(), (3,), ("sum ones",)), "sum ones"),
+        (lambda m: margins(m, letters(), (900,), ("last digit",)), "lengths: a prompt of .* fewer ones than 900"),
+    ],
+)  # fmt: skip
+def test_what_is_not_allowed_is_said(call, said):
+    with pytest.raises(BadInput, match=said):
+        call(model("llama"))
+    assert COPYING == tuple(name for name in TASKS if name.split(",")[0] in ("first digit", "last digit"))
