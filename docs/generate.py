@@ -14,7 +14,7 @@ COMMANDS = [
     *(("nar", command) for command in ("train", "eval", "curve", "export", "bench")),
     *(("run", command) for command in ("list", "show", "resume", "verify")),
     *(("lm", command) for command in ("fetch", "text", "train", "eval", "export", "compare")),
-    *(("attention", command) for command in ("scan", "probe", "layout", "ablate", "theorems", "convert", "bench")),
+    *(("attention", command) for command in ("scan", "probe", "ask", "layout", "ablate", "theorems", "convert", "bench")),
     *(("explore", command) for command in ("train", "eval", "watch", "page", "references", "bench")),
     *(("text", command) for command in ("show", "export", "score")),
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from outrange.attention import models, squashing
 from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve, Dtype, collapse, first_from
 from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import Margins, margins
+from outrange.attention.tasks import COPYING, Margins, build, encoded, margins
 from outrange.core.errors import BadInput
 
 TEXT = Path(__file__).parent / "texts" / "shakespeare.txt"
@@ -78,7 +78,8 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
     if not lengths:
         raise BadInput(f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model")
     curves = collapse(opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, tell=tell)
-    found = margins(opened.model, opened.tokenizer, [n for n in budget.margins if n + 128 <= limit], progress=lambda done, total: tell("margins", done, total))
+    fitting = [n for n in budget.margins if max(len(encoded(symbols, build(name, n))[0]) for name in COPYING) <= limit]
+    found = margins(opened.model, opened.tokenizer, fitting, progress=lambda done, total: tell("margins", done, total)) if fitting else []
     ids = models.tokens(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
     reach = _reach(opened, ids, budget.directions, seed, tell)
     notes = [symbols.note] if symbols.note else []

@@ -227,18 +227,103 @@ def probe(
     return 0
 
 
-def theorems(dtypes: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16"), seed: int = 0, json: app.Json = False) -> int:
-    """Every statement of the paper as a check: claim, bound, what was measured.
+def ask(
+    model: Model = "smollm2-135m",
+    server: str = "",
+    tasks: tuple[str, ...] = ("first digit", "last digit", "count ones", "sum ones"),
+    lengths: tuple[int, ...] = (2, 5, 10, 20, 50),
+    styles: tuple[Literal["none", "zero-shot", "few-shot"], ...] = ("none",),
+    order: int = 1,
+    items: int = 1,
+    seed: int = 0,
+    out: Path = Path("out/answers.jsonl"),
+    json: app.Json = False,
+) -> int:
+    """Copying, counting and summing by generation: how often a model is right, how far off it is. Answers are written as they come.
 
     Args:
-        dtypes: the types to check in.
+        model: "smollm2-135m", a Hugging Face folder, a .gguf file, owner/name on the hub; or with --server its name there.
+        server: an OpenAI-compatible one, e.g. http://localhost:8000/v1; the environment variable OPENAI_API_KEY holds its key, if it wants one.
+        tasks: first digit, last digit, "last digit, with a hint", "last digit, interleaved", count ones, count ones among zeros, count words, sum ones.
+        lengths: of the sequences.
+        styles: of prompting: none, zero-shot or few-shot chains of thought.
+        order: 1: question, form of the answer, sequence; 2: form, question, sequence; 3: sequence, question, form.
+        items: prompts of each kind.
+        seed: of what is drawn.
+        out: one line of JSON an answer.
+    """
+    import json as plain
+    from dataclasses import asdict
+
+    from outrange.attention.backends import Backend, Local, Result, Server
+    from outrange.attention.backends import ask as question
+    from outrange.attention.tasks import build
+    from outrange.core.atomic import writable
+
+    for task in tasks:
+        build(task, min(lengths, default=0), order=order)  # what is wrong is said before a model is loaded
+    if server:
+        backend: Backend = Server(server, model)
+    else:
+        from outrange.attention import models
+
+        opened = models.open_model(model, "float32", _said)
+        backend = Local(opened.model, opened.tokenizer)
+    with writable("out", out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        total = len(tasks) * len(lengths) * len(styles) * items
+        with open(out, "w", encoding="utf-8") as file, app.progress("asking", "prompts") as update:
+            count = 0
+
+            def tell(result: Result) -> None:
+                nonlocal count
+                file.write(plain.dumps(asdict(result)) + "\n")
+                file.flush()
+                update(count := count + 1, total)
+
+            found = question(backend, tasks, lengths, styles=styles, order=order, items=items, seed=seed, tell=tell)
+    if json:
+        app.print_json({"model": model, "server": server, "failed": found.failed, "results": [asdict(one) for one in found.results]})
+    else:
+        print(f"{'task':<26}{'style':<12}" + "".join(f"{f'n = {n}':>14}" for n in lengths))
+        for task in tasks:
+            for style in styles:
+                cells = []
+                for n in lengths:
+                    mine = [one for one in found.results if (one.task, one.style, one.n) == (task, style, n)]
+                    off = [one.error for one in mine if one.error is not None]
+                    right = f"{sum(one.correct for one in mine) / len(mine):.0%}" if mine else "–"
+                    cells.append(f"{right}{f', off {sum(off) / len(off):.3g}' if off else ''}")
+                print(f"{task:<26}{style:<12}" + "".join(f"{cell:>14}" for cell in cells))
+        print(f"\n{len(found.results)} answers: {out.resolve()}")
+    if found.failed:
+        print(f"error: {found.failed}", file=sys.stderr)
+    return int(bool(found.failed))
+
+
+def theorems(
+    paper: Literal["rope", "glasses"] = "rope",
+    dtypes: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16"),
+    seed: int = 0,
+    json: app.Json = False,
+) -> int:
+    """Every statement of a paper as a check: claim, bound, what was measured.
+
+    Args:
+        paper: rope: on rotary positions; glasses: on collapse and over-squashing, in float64 but for the statement about types.
+        dtypes: the types to check rope's statements in.
         seed: of what is drawn.
     """
     from dataclasses import asdict
 
-    from outrange.attention.theorems import checks
+    if paper == "glasses":
+        from outrange.attention.limit_checks import checks as limits
 
-    found = checks(dtypes, seed)
+        found = limits(seed)
+    else:
+        from outrange.attention.theorems import checks
+
+        found = checks(dtypes, seed)
     if json:
         app.print_json([asdict(one) for one in found])
     else:
@@ -368,5 +453,7 @@ def _print_side(side: dict[str, Any]) -> None:
 def run(arguments: list[str]) -> int:
     app.remember("attention", arguments)
     return app.run_group(
-        "attention", {"scan": scan, "probe": probe, "layout": layout, "ablate": ablate, "theorems": theorems, "convert": convert, "bench": bench}, arguments
+        "attention",
+        {"scan": scan, "probe": probe, "ask": ask, "layout": layout, "ablate": ablate, "theorems": theorems, "convert": convert, "bench": bench},
+        arguments,
     )

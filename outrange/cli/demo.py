@@ -3,6 +3,7 @@
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 from outrange.cli import app
 
@@ -122,7 +123,22 @@ def _scan(page: Path, quiet: bool) -> str:
         "sides": [side],
     }
     write_text(page, report.page(story))
-    return textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ") + f"\nopen: {page.resolve()}"
+    said = textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ") + f"\nopen: {page.resolve()}"
+    return said + "\n\n" + _probe(opened, page.with_name("probe.html"), quiet)
+
+
+def _probe(opened: Any, page: Path, quiet: bool) -> str:
+    """What the quick probe says of the same model's losses, and where its page is."""
+    from outrange.attention.probe import BUDGETS, probe
+    from outrange.core.atomic import write_text
+    from outrange.report import probe as report
+
+    with app.progress("probing", "steps") as update:
+        found = probe(opened, BUDGETS["quick"], tell=lambda what, done, total: None if quiet else update(done, total))
+    story = {"title": opened.name, "subtitle": "from what length on it loses its input", "command": "outrange attention probe", **found}
+    write_text(page, report.page(story))
+    lines = [f"  {row['question']} {row['answer']}" for row in found["verdict"] if not row["question"].startswith("count")]
+    return "\n".join(["from what length on it loses its input", *lines, f"open: {page.resolve()}"])
 
 
 def _explore(run: Path, page: Path, quiet: bool) -> dict:

@@ -5,7 +5,13 @@ import importlib
 from outrange.core.errors import unknown
 from outrange.papers.claims import Claim, Paper, Result, reproduce
 
-PAPERS = {"clrs-text": "outrange.papers.clrs_text", "generalist": "outrange.papers.generalist", "rope": "outrange.papers.rope", "ngu": "outrange.papers.ngu"}
+PAPERS = {
+    "clrs-text": "outrange.papers.clrs_text",
+    "generalist": "outrange.papers.generalist",
+    "rope": "outrange.papers.rope",
+    "glasses": "outrange.papers.glasses",
+    "ngu": "outrange.papers.ngu",
+}
 
 
 def paper(name: str) -> Paper:

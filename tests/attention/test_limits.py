@@ -107,7 +107,11 @@ def test_a_coarser_type_merges_counts_sooner():
 
 @pytest.mark.parametrize(
     ("call", "said"),
-    [(lambda: gap(Toy(scheme="Nope"), 4), "scheme: 'Nope' is not a scheme"), (lambda: figure10((1,)), "lengths, seeds"), (lambda: figure8((8,), seeds=0), "seeds")],
+    [
+        (lambda: gap(Toy(scheme="Nope"), 4), "scheme: 'Nope' is not a scheme"),
+        (lambda: figure10((1,)), "lengths, seeds"),
+        (lambda: figure8((8,), seeds=0), "seeds"),
+    ],
 )
 def test_what_is_not_allowed_is_said(call, said):
     with pytest.raises(BadInput, match=said):

@@ -1,5 +1,6 @@
 """``outrange attention`` end to end on tiny models in folders, and what it says to bad input."""
 
+import functools
 import json
 import re
 import struct
@@ -134,6 +135,75 @@ def test_a_converted_model_is_a_folder_that_shows_its_new_layout(folder, tmp_pat
     code, _, err = said(capsys, "convert", folder, out)
     assert code == 2
     assert "is there already" in err
+
+
+def test_theorems_of_the_other_paper_are_printed_on_request(capsys):
+    code, out, _ = said(capsys, "theorems", "--paper", "glasses", "--json")
+    found = json.loads(out)
+    assert code == 0 and len(found) == 10 and all(one["holds"] for one in found)
+    code, out, _ = said(capsys, "theorems", "--paper", "glasses")
+    assert code == 0 and out.count("holds") == 10 and "Proposition 6.1" in out
+
+
+@pytest.fixture(scope="module")
+def spelling(tmp_path_factory):
+    """A folder with a tiny model whose tokenizer spells."""
+    from letters import letters
+
+    place = tmp_path_factory.mktemp("models") / "spelling"
+    families.model("llama", max_position_embeddings=512).save_pretrained(place)
+    letters().save_pretrained(place)
+    return place
+
+
+def test_a_probe_prints_a_verdict_and_writes_a_page(spelling, tmp_path, capsys, monkeypatch):
+    from outrange.attention import probe as module
+
+    tiny = module.Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margins=(2,), tokens=10, directions=2)
+    monkeypatch.setitem(module.BUDGETS, "quick", tiny)
+    code, out, _ = said(capsys, "probe", spelling, "--out", tmp_path / "probe.html")
+    assert code == 0 and "do commas at every third digit help?" in out and "remedies" in out and "no chat template" in out
+    assert "<!DOCTYPE html>" in (tmp_path / "probe.html").read_text()
+    code, out, _ = said(capsys, "probe", spelling, "--out", tmp_path / "probe.html", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["budget"] == "quick" and len(found["verdict"]) >= 8 and "note" not in found
+
+
+def test_a_probe_of_a_tokenizer_without_digits_is_refused(folder, tmp_path, capsys):
+    code, out, err = said(capsys, "probe", folder, "--out", tmp_path / "probe.html")
+    assert (code, out) == (2, "") and "no single token for '0'" in err and not (tmp_path / "probe.html").exists()
+
+
+def test_answers_are_asked_for_and_kept_line_by_line(spelling, tmp_path, capsys):
+    given = ["ask", spelling, "--tasks", "last digit", "count ones", "--lengths", "2", "4", "--out", tmp_path / "answers.jsonl"]
+    code, out, _ = said(capsys, *given)
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [("last digit", 2), ("last digit", 4), ("count ones", 2), ("count ones", 4)]
+    assert "n = 4" in out and "4 answers" in out
+    code, out, _ = said(capsys, *given, "--json")
+    assert code == 0 and json.loads(out)["results"] == lines
+
+
+def test_a_server_that_does_not_answer_ends_with_exit_code_1_and_its_name(tmp_path, capsys, monkeypatch):
+    from outrange.attention.backends import Server
+
+    monkeypatch.setattr(Server, "__init__", functools.partialmethod(Server.__init__, tries=1))
+    code, out, err = said(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")
+    assert code == 1 and "http://127.0.0.1:9/v1 did not answer" in err and "0 answers" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tasks", "last digits"], "did you mean 'last digit'"),
+        (["--order", "4"], "order: 4"),
+        (["--lengths", "0"], "n: 0"),
+        (["--server", "localhost"], "server: 'localhost'"),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused_before_a_model_is_opened(arguments, words, tmp_path, capsys):
+    code, _, err = said(capsys, "ask", "nowhere", "--out", tmp_path / "a.jsonl", *arguments)
+    assert code == 2 and words in err and not (tmp_path / "a.jsonl").exists()
 
 
 def test_theorems_print_claim_bound_and_measurement(capsys):

@@ -1,0 +1,129 @@
+"""Asking a model here and a server on this machine: good answers, patience, and every way in which a server can fail."""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from families import model
+from letters import letters
+
+from outrange.attention.backends import Local, Server, Unanswered, ask
+from outrange.attention.tasks import ANSWER, build
+from outrange.core.errors import BadInput
+
+
+def completion(text):
+    return 200, json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]})
+
+
+@contextmanager
+def server(*answers):
+    """A server that gives these (status, body) one after another, the last one again and again; ``seen`` are the requests."""
+    seen, left = [], list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append((self.path, dict(self.headers), body))
+            status, text = left.pop(0) if len(left) > 1 else left[0]
+            if status == 0:  # hang up
+                self.connection.close()
+                return
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *given):
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}/v1", seen
+    finally:
+        running.shutdown()
+        running.server_close()
+        thread.join()
+
+
+def at(url, **more):
+    return Server(url, "some-model", pause=0.01, **more)
+
+
+def test_a_prompt_is_sent_as_a_chat_and_its_answer_is_scored():
+    with server(completion(f"{ANSWER}0")) as (url, seen):
+        found = ask(at(url, key="secret"), ["last digit"], [3, 5])
+    assert [(one.n, one.value, one.correct) for one in found.results] == [(3, 0, True), (5, 0, True)] and not found.failed
+    path, headers, body = seen[0]
+    assert path == "/v1/chat/completions" and headers["Authorization"] == "Bearer secret" and body["temperature"] == 0 and body["model"] == "some-model"
+    assert body["messages"] == [{"role": "user", "content": build("last digit", 3).text}]
+    assert "secret" not in repr(at(url, key="secret"))
+
+
+def test_styles_items_and_lengths_are_all_asked_and_told_as_they_come():
+    told = []
+    with server(completion("The final answer to your maths question is: 4")) as (url, seen):
+        found = ask(at(url), ["count ones", "sum ones"], [4, 6], styles=("none", "few-shot"), items=2, tell=told.append)
+    assert told == found.results and len(found.results) == 16 and len(seen) == 16
+    assert {one.error for one in found.results if one.n == 6} == {2.0} and all(one.correct for one in found.results if one.n == 4)
+    assert {body["max_tokens"] for _, _, body in seen} == {16, 512}
+
+
+def test_a_busy_server_is_asked_again():
+    with server((429, "busy"), (503, "busy"), completion("0")) as (url, seen):
+        assert ask(at(url), ["last digit"], [3]).results[0].correct and len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "sent"),
+    [
+        ((500, "x"), "status 500", 2), ((404, "x"), "status 404", 1), ((401, "x"), "status 401", 1), ((200, "<html>"), "no chat completion", 1), ((200, "{}"), "no chat completion", 1),
+        ((200, '{"choices": []}'), "no chat completion", 1), ((200, '{"choices": [{"message": {"content": null}}]}'), "without text", 1), ((200, "[" * 5000), "no chat completion", 1),
+        ((0, ""), "did not answer", 2),
+    ],
+)  # fmt: skip
+def test_a_server_that_fails_is_named_and_what_came_before_is_kept(answer, said, sent):
+    with server(completion("0"), answer) as (url, seen):
+        found = ask(at(url, tries=2), ["last digit"], [3, 4, 5])
+    assert len(found.results) == 1 and said in found.failed and url in found.failed and len(seen) == 1 + sent
+
+
+def test_nobody_there_is_said():
+    with server(completion("0")) as (url, _):
+        pass
+    found = ask(at(url, tries=2), ["last digit"], [3])
+    assert not found.results and "did not answer" in found.failed
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: Server("localhost:8000", "m"), lambda: Server("http://x/v1", "m", tries=0), lambda: Server("file:///etc/passwd", "m")]
+)
+def test_what_is_no_server_is_refused(call):
+    with pytest.raises(BadInput, match="server:"):
+        call()
+
+
+def test_a_model_here_goes_on_from_the_forced_beginning_greedily():
+    watched, tokenizer = model("llama", max_position_embeddings=512), letters()
+    tokenizer.add_special_tokens({"eos_token": "<unk>"})
+    prompt = build("last digit", 4)
+    found = Local(watched, tokenizer).answer(prompt, 5)
+    assert found.startswith(ANSWER) and found == Local(watched, tokenizer).answer(prompt, 5)
+    assert not Local(watched, tokenizer, forced=False).answer(prompt, 5).startswith(ANSWER)
+    assert len(ask(Local(watched, tokenizer), ["last digit"], [3, 4]).results) == 2
+
+
+def test_a_backend_of_ones_own_needs_one_method():
+    class Mine:
+        def answer(self, prompt, most):
+            if prompt.n > 2:
+                raise Unanswered("enough")
+            return str(prompt.answer)
+
+    found = ask(Mine(), ["count ones"], [1, 2, 3, 4])
+    assert [one.correct for one in found.results] == [True, True] and found.failed == "enough"
+    with pytest.raises(BadInput, match="items"):
+        ask(Mine(), ["count ones"], [1], items=0)

@@ -1,0 +1,133 @@
+"""The probe: what it measures on a small model, and that its verdict follows from the numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from families import model
+from letters import letters
+
+from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve
+from outrange.attention.models import Opened
+from outrange.attention.probe import BUDGETS, Budget, probe, remedies, verdict
+from outrange.attention.tasks import COPYING, Margins
+from outrange.core.errors import BadInput
+from outrange.report.probe import page
+
+TINY = Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margins=(2, 4), tokens=12, directions=4)
+
+
+def opened(**changes):
+    return Opened("tiny", model("llama", max_position_embeddings=512, **changes), letters())
+
+
+def curve(family, dtype="float32", relative=(0.1, 0.1, 0.1), noise=0.01):
+    values = np.array(relative)
+    return Curve(
+        family=family, dtype=dtype, step=FAMILIES[family].step, lengths=(9, 33, 129), tokens=(9, 33, 129), l1=values[:, None], l2=values[:, None],
+        linf=values[:, None], relative=values, heads=np.zeros((3, 3)), noise=np.full(3, noise if dtype != "float32" else 0.0),
+        signal_over_noise=values / noise if dtype != "float32" else np.full(3, np.inf), same=np.zeros(3, bool), variation=values, same_answer=np.ones(3, bool),
+    )  # fmt: skip
+
+
+def curves(**changed):
+    """All families at .1, those named with an underscore otherwise."""
+    found = {name.replace("_", " "): values for name, values in changed.items()}
+    return [curve(name, dtype, found.get(name, (0.1, 0.1, 0.1))) for dtype in ("float32", "bfloat16") for name in FAMILIES]
+
+
+def shifts(**changed):
+    found = {name.replace("_", " "): values for name, values in changed.items()}
+    return [Margins(task=name, lengths=(5, 20, 100), shift=np.array(found.get(name, (2.0, 2, 2))), odds=np.zeros(3)) for name in COPYING]
+
+
+REACH = {"u_shape": {"first": 2.0, "middle": 1, "last": 5.0}, "under": 0.25, "norms": [1.0] * 8}
+
+
+def answers(curves, margins=None):
+    return {row["question"]: row["answer"] for row in verdict(curves, margins or shifts(), REACH)}
+
+
+def answer(start, end, *given):
+    (found,) = [a for q, a in answers(*given).items() if q.startswith(start) and end in q]
+    return found
+
+
+def test_a_probe_of_a_small_model_fills_its_page():
+    told = []
+    found = probe(opened(), TINY, "some words that are read here", tell=lambda what, done, total: told.append(what))
+    assert set(dict.fromkeys(told)) == {"float32", "bfloat16", "margins", "sensitivity"}
+    assert {(c["family"], c["dtype"]) for c in found["curves"]} == {(name, dtype) for name in FAMILIES for dtype in TINY.dtypes}
+    assert len(found["squashing"]["norms"]) == len(found["squashing"]["tokens"]) == 12 and found["squashing"]["norms"][0] == 1
+    assert [m["task"] for m in found["margins"]] == list(COPYING) and any("chat template" in note for note in found["notes"])
+    json.dumps(found)
+    text = page(found | {"title": "tiny", "subtitle": "", "command": "outrange attention probe tiny"})
+    assert text.startswith("<!DOCTYPE html>") and "outrange attention probe tiny" in text
+
+
+def test_the_same_seed_gives_the_same_probe_and_no_directions_the_exact_sensitivities():
+    first, second = (probe(opened(), TINY, "some words that are read here", seed=3) for _ in range(2))
+    assert first == second
+    exactly = probe(opened(), Budget(lengths=(3,), dtypes=("float32", "bfloat16"), margins=(2,), tokens=12, directions=0), "some words that are read here")
+    assert exactly["squashing"]["method"] == "exact" and exactly["squashing"]["error"] is None
+    np.testing.assert_allclose(first["squashing"]["norms"], exactly["squashing"]["norms"], rtol=1.0)
+
+
+def test_a_short_context_cuts_the_lengths_and_says_so():
+    found = probe(
+        Opened("tiny", model("llama", max_position_embeddings=300), letters()),
+        Budget(lengths=(8, 64, 512), dtypes=("float32",), margins=(), tokens=8, directions=2),
+        "words",
+    )
+    assert found["curves"][0]["lengths"] == (8, 64) and any("lengths end at 64" in note for note in found["notes"])
+    with pytest.raises(BadInput, match="context of 60 tokens"):
+        probe(Opened("tiny", model("llama", max_position_embeddings=60), letters()), TINY)
+
+
+def test_budgets_grow():
+    quick, full = BUDGETS["quick"], BUDGETS["full"]
+    assert set(quick.lengths) < set(full.lengths) and quick.tokens < full.tokens and set(quick.dtypes) < set(full.dtypes)
+
+
+# what the verdict rests on
+
+
+def test_a_length_is_named_from_which_on_a_distance_is_under_the_types_resolution():
+    fine = RESOLUTION["bfloat16"]
+    assert answer("copy ones", "resolves", curves(copy_ones=(0.1, fine / 2, fine / 3))) == "n = 33"
+    assert answer("copy ones", "resolves", curves(copy_ones=(0.1, fine / 2, fine * 2))) == "not up to 129"
+
+
+def test_rounding_is_louder_where_signal_over_noise_is_under_one():
+    assert answer("count ones", "louder", curves(count_ones=(0.1, 0.02, 0.005))) == "n = 129"
+    assert answer("count ones", "louder", curves(count_ones=(0.1, 0.02, 0.02))) == "not up to 129"
+
+
+def test_the_control_of_random_digits_is_judged_by_its_ends():
+    assert answer("do random", "", curves(digits=(0.1, 0.3, 0.08))) == "no" and answer("do random", "", curves(digits=(0.1, 0.3, 0.01))) == "yes"
+
+
+def test_a_margin_is_gone_once_the_zero_moves_the_odds_by_little():
+    assert answer("last digit:", "", curves(), shifts(last_digit=(1.0, 0.2, -0.2))) == "n = 20"
+    assert answer("first digit", "", curves(), shifts()) == "not up to 100"
+
+
+@pytest.mark.parametrize(
+    ("one", "three", "said"),
+    [
+        ((0.3, 0.3, 0.3), (0.05, 0.3, 0.05), "the place in a group only"),
+        ((0.3, 0.3, 0.3), (0.2, 0.2, 0.05), "counts, too"),
+        ((0.1, 0.1, 0.3), (0.1, 0.1, 0.1), "no"),
+    ],
+)
+def test_commas_help_with_counts_only_if_the_control_says_so(one, three, said):
+    assert answer("do commas", "", curves(copy_with_commas=one, same_phase_with_commas=three)) == said
+
+
+def test_remedies_are_judged_by_medians_of_ratios():
+    rows = {
+        row["remedy"]: row["verdict"]
+        for row in remedies(curves(copy_with_commas=(0.3, 0.3, 0.01), same_phase_with_commas=(0.1, 0.1, 0.9)), shifts(last_digit=(1, 1, 1)))
+    }
+    assert rows["commas, n against n + 1"] == "helps" and rows["commas, n against n + 3: the control"] == "does not help"
+    assert rows["last digit, with a hint"] == rows["last digit, interleaved"] == "helps" and rows["float32 instead of bfloat16"] == "helps"
