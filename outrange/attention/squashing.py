@@ -83,7 +83,7 @@ def exact(model: nn.Module, ids: Sequence[int], layer: int = 0, progress: Progre
     return Sensitivity(tokens=tuple(ids), norms=np.sqrt(total), error=None, layer=layer, method="exact")
 
 
-def estimate(model: nn.Module, ids: Sequence[int], directions: int = 16, layer: int = 0, seed: int = 0, progress: Progress | None = None) -> Sensitivity:
+def estimate(model: nn.Module, ids: Sequence[int], directions: int = 12, layer: int = 0, seed: int = 0, progress: Progress | None = None) -> Sensitivity:
     """Every norm from ``directions`` random sign vectors; the squared norms are unbiased.
 
     Args:
