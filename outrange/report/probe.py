@@ -89,7 +89,7 @@ def _collapse(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "largest entry of the difference, relative",
             [_line(c["family"], c["lengths"], c["relative"]) for c in exact],
             marks=marks,
-            help="Below a type's resolution a distance no longer changes a number of its own size. Random digits, the control, do not fall.",
+            help="Below a type's resolution a distance no longer changes a number of its own size. Random digits are the control: nothing repeats there.",
         )
     ]
     for dtype in dict.fromkeys(curve["dtype"] for curve in curves if curve["dtype"] != "float32"):
@@ -152,7 +152,7 @@ def _margins(margins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     if not margins:
         return []
     lines = [_line(m["task"], m["lengths"], m["shift"]) for m in margins]
-    help = "The first digit keeps its pull on the answer far longer than the last one does: paths to the end are many from the start, few from the end."
+    help = "Many paths lead to the end from the start and few from the end: the paper's reason for a first digit to keep its pull longer than a last one."
     return [
         _chart(
             "margins",
@@ -181,7 +181,7 @@ def _squashing(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     if found.get("paths"):
         lines.append(_line("count of paths", at, [v if v > 1e-9 else None for v in found["paths"]]))  # beyond, it would flatten the rest
     names = {str(k): token for k, token in zip(at, found["tokens"], strict=True)}
-    help = "All three relative to the first token. A U shape: the start is favoured by the many paths from it, the end by what the model learned to look at."
+    help = "All three relative to the first token. A U has its start from the many paths that lead from there, its end from what the model learned to look at."
     chart = _chart(
         "squashing",
         "Sensitivity by input token",
