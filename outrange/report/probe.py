@@ -62,7 +62,7 @@ def page(story: Mapping[str, Any]) -> str:
     )
 
 
-def _line(name: str, x: Sequence[float], y: Sequence[float], **more: Any) -> dict[str, Any]:
+def _line(name: str, x: Sequence[float], y: Sequence[float | None], **more: Any) -> dict[str, Any]:
     return {"name": name, "x": list(x), "y": [None if v is None or not math.isfinite(v) else float(f"{v:.4g}") for v in y]} | more
 
 
