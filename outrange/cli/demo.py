@@ -155,7 +155,7 @@ def _explore(run: Path, page: Path, quiet: bool) -> dict:
     size, cap = 11, 100
     network = {"network.width": 64, "network.hidden": 64, "network.head": 64}
     replay = {"replay.rows": 100_000, "replay.trace": 25, "replay.period": 25}
-    pace = {"steps": 250_000, "log_every": 10_000, "checkpoint_every": 250_000, "bonus.refresh": 100, "learner.ratio": 4}
+    pace = {"steps": 250_000, "log_every": 10_000, "checkpoint_every": 250_000, "bonus.refresh": 100, "learner.ratio": 4, "learner.rate_end": 1.0}
     config = changed(preset("disco"), {"env.options": [f"size={size}", f"cap={cap}"]} | network | replay | pace)
     with app.progress("exploring mazes", "steps") as update:
         came = train(config, run, lambda told: None if quiet else update(told["step"], told["steps"]))

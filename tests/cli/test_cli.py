@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments, **more):
-    return subprocess.run([sys.executable, "-m", "outrange", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120, **more)
+    return subprocess.run([sys.executable, "-m", "outrange", *map(str, arguments)], capture_output=True, text=True, check=False, **({"timeout": 120} | more))
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():
@@ -129,7 +129,7 @@ def test_a_broken_contract_fails_with_exit_code_one(tmp_path):
 
 
 def test_the_demo_ends_with_samples_a_rate_and_a_page(tmp_path):
-    done = run("demo", "--out", tmp_path)
+    done = run("demo", "--out", tmp_path, timeout=280)
     assert done.returncode == 0, done.stderr
     assert "trace | pi:" in done.stdout
     assert "traces a second" in done.stdout
