@@ -1,4 +1,5 @@
-"""Opening a language model safely: by a built-in name, from a Hugging Face folder, a GGUF file, or the hub.
+"""Opening a language model safely: by a built-in name, from a Hugging Face folder, a GGUF file, a run of
+``outrange lm train``, or the hub.
 
 Nothing that was stored runs: no pickle, no code that comes with a model, and a GGUF header is bounded before any other reader sees the file. What a model needs
 is estimated before it is loaded, and refused if it does not fit.
@@ -94,6 +95,11 @@ def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: No
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    if (Path(name) / "run.json").is_file():  # a training of ours
+        from outrange.lm.model import load
+
+        model, tokenizer, _, _ = load(Path(name))
+        return Opened(name, model.to(getattr(torch, dtype)), tokenizer)
     at = source(name, tell)
     if not at.has_weights:
         raise BadInput(f"model: {name!r} holds a configuration but no weights; `outrange attention layout` needs no more than that")

@@ -227,6 +227,42 @@ def probe(
     return 0
 
 
+def compare(
+    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL …")],
+    family: str = "copy ones",
+    lengths: tuple[int, ...] = (8, 16, 32, 64, 100),
+    seed: int = 0,
+    json: app.Json = False,
+) -> int:
+    """Which of several models keeps n and n + 1 repetitions apart: relative distances, what is left of them, signal over noise in bfloat16.
+
+    Args:
+        models: "smollm2-135m", Hugging Face folders, .gguf files, runs of `outrange lm train`, or owner/name on the hub. The first is what others are held to.
+        family: of pairs: ones, count ones, copy ones, copy with commas, digits, same phase, same phase with commas.
+        lengths: of repetitions, ascending.
+        seed: of random digits.
+    """
+    from outrange.attention import models as opening
+    from outrange.attention.collapse import FAMILIES
+    from outrange.attention.variants import compare as side_by_side
+    from outrange.core.errors import unknown
+
+    if family not in FAMILIES:
+        raise unknown("family", family, FAMILIES, "a family of pairs")
+    rows = [row for name in models for row in side_by_side([opening.open_model(name, "float32", _said)], lengths, family, seed)]
+    if json:
+        told = ({"model": row.name, "lengths": list(row.lengths), "relative": row.relative.tolist(), "noise": row.noise.tolist()} for row in rows)
+        app.print_json([one | {"kept": row.kept, "louder": row.louder(rows[0])} for one, row in zip(told, rows, strict=True)])
+        return 0
+    width = max(map(len, (*models, "model")))
+    print(f"{family}: {FAMILIES[family].meaning}\n")
+    print(f"{'model':<{width}}" + "".join(f"{f'n = {n}':>11}" for n in rows[0].lengths) + f"{'kept':>8}{'times the first':>17}{'signal/noise':>14}")
+    for row in rows:
+        cells = "".join(f"{value:>11.2g}" for value in row.relative)
+        print(f"{row.name:<{width}}{cells}{row.kept:>8.1%}{row.louder(rows[0]):>17.2g}{row.noise[-1]:>14.2g}")
+    return 0
+
+
 def ask(
     model: Model = "smollm2-135m",
     server: str = "",
@@ -454,6 +490,6 @@ def run(arguments: list[str]) -> int:
     app.remember("attention", arguments)
     return app.run_group(
         "attention",
-        {"scan": scan, "probe": probe, "ask": ask, "layout": layout, "ablate": ablate, "theorems": theorems, "convert": convert, "bench": bench},
+        {"scan": scan, "probe": probe, "compare": compare, "ask": ask, "layout": layout, "ablate": ablate, "theorems": theorems, "convert": convert, "bench": bench},
         arguments,
     )

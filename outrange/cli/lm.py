@@ -59,6 +59,7 @@ def train(
     rotary: Literal["nope", "rope", "p-rope", "reversed", "partial"] | None = None,
     theta: float | None = None,
     p: float | None = None,
+    window: int | None = None,
     depth: int | None = None,
     column: str | None = None,
     separator: str | None = None,
@@ -88,6 +89,7 @@ def train(
         rotary: which channel pairs turn with position; p-rope: the fastest share p, reversed: the slowest, partial: a whole spectrum on that share of channels.
         theta: base of the rotary frequencies.
         p: share of the frequencies that turn.
+        window: tokens that a position sees in every layer; all before it otherwise.
         depth: layers; the width is 32 times as much.
         column: of Parquet files and hub data sets.
         separator: cuts text files into documents; a file is one otherwise.
@@ -128,8 +130,8 @@ def train(
     )  # fmt: skip
     scheme = replace(chosen.model.rotary, **_given(dict(kind=rotary, theta=theta, p=p)))
     shape = chosen.model if depth is None else sized(depth)
-    chosen = replace(chosen, **_given(changes), model=replace(shape, rotary=scheme))
-    return _train(chosen, out or Path("runs") / f"lm-{scheme.kind}-{name}-{chosen.seed}", json)
+    chosen = replace(chosen, **_given(changes), model=replace(shape, rotary=scheme, **_given(dict(window=window))))
+    return _train(chosen, out or Path("runs") / f"lm-{scheme.kind}{f'-window{window}' if window else ''}-{name}-{chosen.seed}", json)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

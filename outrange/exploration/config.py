@@ -185,6 +185,9 @@ class BonusConfig(EpisodicConfig):
     """steps of the environments between copies of the embedding to the actors"""
     wipe_every: int = 1
     """episodes after which the memory is wiped"""
+    continuing: bool = False
+    """whether mixtures with a bonus value what comes after an episode's end, in the next one (as RND's intrinsic returns do), so that reaching a goal forfeits
+    nothing; mixture 0 is not concerned"""
 
     def __post_init__(self) -> None:
         _within("bonus.mixtures", self.mixtures, 1, 256, "between 1 and 256")
@@ -256,6 +259,10 @@ class TrainConfig:
             raise BadInput(f"learner.burn_in: {self.learner.burn_in} is not allowed; it must be less than replay.trace, {self.replay.trace}")
         if self.bonus.frames > self.replay.trace:
             raise BadInput(f"bonus.frames: {self.bonus.frames} is not allowed; it must be at most replay.trace, {self.replay.trace}")
+        if self.bonus.continuing and not self.replay.crossing:
+            raise BadInput("bonus.continuing: true is not allowed with replay.crossing false; the next episode's beginning must follow in the sequence")
+        if self.bonus.continuing and self.acting.assign != "fixed":
+            raise BadInput("bonus.continuing: true is not allowed with acting.assign uniform; the next episode would be another mixture's")
         if self.acting.greedy * self.bonus.mixtures > self.env.count:
             raise BadInput(f"acting.greedy: {self.acting.greedy} for each of {self.bonus.mixtures} mixtures are more than the {self.env.count} of env.count")
         if self.env.count < self.bonus.mixtures and self.acting.assign == "fixed":

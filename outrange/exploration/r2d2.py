@@ -92,7 +92,10 @@ class R2D2:
             worth = self.transform.back(self._unroll(self.target, inputs, state, 0))
             policy = returns.greedy(q.detach(), learner.target_epsilon)
             reward = data["reward"] + self._beta[mixture.long()] * data["bonus"]
-            discount = self._gamma[mixture.long()] * ~data["terminated"]
+            ended = data["terminated"]
+            if self.config.bonus.continuing:  # the row after an end is the next episode's first
+                ended = ended & (self._beta[mixture.long()] == 0)
+            discount = self._gamma[mixture.long()] * ~ended
             goal = self._goal(policy, worth, action, reward[:-1], discount[:-1], data["mu"], first, filler)
         said = q[:-1].gather(-1, action[:-1].unsqueeze(-1)).squeeze(-1)
         error = torch.where(counted, said - goal, 0.0)

@@ -49,6 +49,8 @@ class ModelConfig:
     head_dim: int = 32
     ffn: int = 352
     """width inside the feed-forward network"""
+    window: int = 0
+    """tokens that a position sees in every layer, itself among them; 0: all before it. Llama only"""
     rotary: Rotary = field(default_factory=Rotary)
 
     def __post_init__(self) -> None:
@@ -57,6 +59,8 @@ class ModelConfig:
         for name in ("layers", "width", "heads", "kv_heads", "head_dim", "ffn"):
             if getattr(self, name) < 1:
                 raise BadInput(f"model.{name}: {getattr(self, name)} is not allowed; it must be at least 1")
+        if self.window < 0 or (self.window and self.family != "llama"):
+            raise BadInput(f"model.window: {self.window} is not allowed in the {self.family} family; 0, or for llama 1 and above")
         if self.head_dim % 2:
             raise BadInput(f"model.head_dim: {self.head_dim} is not allowed; it must be even, since channels turn in pairs")
         if self.heads % self.kv_heads:

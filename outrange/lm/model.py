@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MistralConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from outrange.core import atomic
 from outrange.core.errors import BadInput
@@ -37,6 +37,8 @@ def hf_config(model: ModelConfig, vocab: int, length: int, end: int | None = Non
         num_key_value_heads=model.kv_heads, head_dim=model.head_dim, max_position_embeddings=length, tie_word_embeddings=True,
         rope_parameters=parameters(model.rotary), bos_token_id=end, eos_token_id=end, pad_token_id=None,
     )  # fmt: skip
+    if model.window:  # Mistral is Llama with a window
+        return MistralConfig(**shape, sliding_window=model.window)
     return GemmaConfig(**shape) if model.family == "gemma" else LlamaConfig(**shape)
 
 

@@ -80,6 +80,23 @@ def reach(seed: int, model: str, tokens: int, directions: int) -> dict[str, floa
     return {"first tenth": shape["first"], "last tenth": shape["last"], "bound, first tenth": bound["first"], "bound, last tenth": bound["last"]}
 
 
+def variants(seed: int, text: str, preset: str, lengths: tuple[int, ...], out: str) -> dict[str, float]:
+    """How many times as far as RoPE's each variant of one small model, trained alike, holds n and n + 1 ones apart, and what is left at the longest n."""
+    from pathlib import Path
+
+    from outrange.attention.models import open_model
+    from outrange.attention.variants import compare, trained
+    from outrange.lm.config import preset as named
+    from outrange.lm.text import fetch
+
+    if not Path(text).exists():
+        fetch(Path(text))
+    runs = trained(named(preset, (str(Path(text).resolve()),)), Path(out), seed=seed)
+    rows = dict(zip(runs, compare([open_model(str(path)) for path in runs.values()], lengths), strict=True))
+    louder = {f"{name}, times RoPE's": row.louder(rows["RoPE"]) for name, row in rows.items() if name != "RoPE"}
+    return {f"{name}, kept": row.kept for name, row in rows.items()} | louder
+
+
 def _all_hold(values: Measurements) -> tuple[str, str]:
     good = min(h / o for h, o in zip(values["hold"], values["of"], strict=True))
     return ("shown" if good == 1 else "contradicted"), f"{min(values['hold']):.0f} of {values['of'][0]:.0f} hold"
@@ -107,6 +124,15 @@ def _commas(values: Measurements) -> tuple[str, str]:
         " only" if count < 1.5 else " and the count"
     )
     return ("shown" if part >= 1.5 and count >= 1.5 else "partly" if part >= 1.5 else "contradicted"), why
+
+
+def _variants(values: Measurements) -> tuple[str, str]:
+    kept = {name.removesuffix(", kept"): statistics.median(found) for name, found in values.items() if name.endswith(", kept")}
+    times = {name.removesuffix(", times RoPE's"): found for name, found in values.items() if name.endswith("times RoPE's")}
+    helped = [name for name, found in times.items() if min(found) >= 1.5]  # in every seed
+    fell = all(v < 0.5 for v in kept.values())
+    said = ", ".join(f"{name} keeps {v:.1%}" for name, v in kept.items())
+    return ("shown" if fell and not helped else "partly" if fell else "contradicted"), f"{said}; helped in every seed: {', '.join(helped) or 'none'}"
 
 
 def _copying(values: Measurements) -> tuple[str, str]:
@@ -167,6 +193,18 @@ PAPER = Paper(
             _at(lengths=(8, 32, 128, 256)),
         ),
         Claim("commas", "figure 5 d", "A comma at every third digit keeps them apart.", "stays apart, Gemma 7B", commas, _commas, _at(lengths=_LENGTHS)),
+        Claim(
+            "variants",
+            "section 4 and 6",
+            "Collapse is a matter of softmax attention, whatever the rotary scheme or window.",
+            "theorem 4.2; no trained variants there",
+            variants,
+            _variants,
+            {
+                scale: {"text": "runs/text-web", "preset": "laptop", "lengths": (8, 16, 32, 64, 100), "out": "runs/glasses-variants"}
+                for scale in ("laptop", "gpu")
+            },
+        ),
         Claim(
             "copying",
             "figure 2 a",

@@ -55,6 +55,8 @@ def test_what_does_not_go_together_says_both():
     for settings, said in (
         ({"bonus.mixtures": 2}, r"env.count: 1 is not allowed; it must be at least bonus.mixtures, 2, or take acting.assign uniform"),
         ({"env.count": 4, "bonus.mixtures": 2, "acting.greedy": 3}, r"acting.greedy: 3 for each of 2 mixtures .* the 4 of env.count"),
+        ({"bonus.continuing": True, "replay.crossing": False}, r"bonus.continuing: true is not allowed with replay.crossing false"),
+        ({"bonus.continuing": True, "acting.assign": "uniform"}, r"bonus.continuing: true is not allowed with acting.assign uniform"),
         ({"learner.burn_in": 4}, r"learner.burn_in: 4 .* less than replay.trace, 4"), ({"bonus.frames": 5}, r"bonus.frames: 5 .* at most replay.trace, 4"),
         ({"replay.period": 6, "replay.trace": 5}, r"replay.period: 6"),
         ({"learner.gamma": 0.9, "learner.gamma_explore": 0.95}, r"learner.gamma_explore: 0.95 .* at most learner.gamma, 0.9"),

@@ -128,7 +128,8 @@ def wanted(agent, config, s):
             if learner.target == "retrace":
                 total = worth[t, k, s.action[t, k]]
                 while True:
-                    after = 0.0 if s.terminated[at, k] else gamma(at) * policy(at + 1) @ worth[at + 1, k]
+                    ends = s.terminated[at, k] and not (config.bonus.continuing and agent.beta[s.mixture[at, k]])
+                    after = 0.0 if ends else gamma(at) * policy(at + 1) @ worth[at + 1, k]
                     total += weight * (reward(at) + after - worth[at, k, s.action[at, k]])
                     if s.terminated[at, k] or at + 1 == steps or s.filler[at + 1, k]:
                         break
@@ -338,6 +339,32 @@ def test_foreign_sequences_are_learned_from_under_the_drawn_mixture_with_its_rew
     found = agent.learn(s)[0]
     as_own, as_other = np.isclose(found, under[0], rtol=1e-3), np.isclose(found, under[1], rtol=1e-3)
     assert (as_own ^ as_other).all() and as_other.sum() >= 8  # the whole of a sequence under one of the two
+
+
+@pytest.mark.parametrize("target", ["retrace", "n-step"])
+def test_where_returns_continue_a_mixture_with_a_bonus_bootstraps_from_the_next_episode_and_mixture_0_does_not(target):
+    changes = {"learner__target": target, "learner__n": 1, "learner__lam": 0.9, "learner__transform": "identity", "bonus__beta": 0.7}
+    config = tiny(bonus__kind="episodic", bonus__mixtures=2, env__count=2, replay__trace=8, bonus__continuing=True, **changes)
+    episodic = tiny(bonus__kind="episodic", bonus__mixtures=2, env__count=2, replay__trace=8, **changes)
+    for mixture in range(2):
+        agent = agent_for(config)
+        ending = copy.deepcopy(agent)
+        ending.config = episodic
+        s = batch(8, 12, 1, agent.state_size)
+        s.mixture[:] = mixture
+        assert (s.terminated[:-2] & s.first[1:-1]).any()
+        worth = unrolled(agent.target, s).detach().double().numpy()
+        says = unrolled(agent.online, s).detach().double().numpy()
+        found, without = agent.learn(s)[0], ending.learn(s)[0]
+        assert np.array_equal(found, without) == (mixture == 0)
+        if target == "n-step":  # one step: r + gamma V of the row after, whether that is the next episode's or not
+            error = np.zeros(s.action[:-1].shape)
+            for t, k in np.argwhere(~s.filler[:-1]):
+                best = worth[t + 1, k, says[t + 1, k].argmax()]
+                on = 0.0 if s.terminated[t, k] and mixture == 0 else agent.gamma[mixture]
+                error[t, k] = says[t, k, s.action[t, k]] - (s.reward[t, k] + agent.beta[mixture] * s.bonus[t, k] + on * best)
+            size, counted = np.abs(error), ~s.filler[:-1]
+            assert found == pytest.approx(0.9 * size.max(0) + 0.1 * size.sum(0) / counted.sum(0), rel=1e-3)
 
 
 @pytest.mark.parametrize("mixtures", [1, 2, 32])
