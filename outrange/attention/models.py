@@ -82,6 +82,10 @@ def open_config(name: str, tell: Told = lambda said: None) -> Any:
     """A model's configuration alone; its weights need not be there."""
     from transformers import AutoConfig
 
+    if _is_run(name):
+        from outrange.lm.model import load
+
+        return load(Path(name))[0].config
     with _plainly(name):
         return AutoConfig.from_pretrained(**source(name, tell).given, trust_remote_code=False)
 
@@ -95,7 +99,7 @@ def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: No
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    if (Path(name) / "run.json").is_file():  # a training of ours
+    if _is_run(name):
         from outrange.lm.model import load
 
         model, tokenizer, _, _ = load(Path(name))
@@ -118,6 +122,11 @@ def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: No
             raise BadInput(f"model: {brief(name)} lacks {len(names)} of the weights that its configuration names, e.g. {names[0]}; get the files again")
         tokenizer = AutoTokenizer.from_pretrained(**at.given, trust_remote_code=False) if at.has_tokenizer else None
     return Opened(name, model.eval().to(device), tokenizer)
+
+
+def _is_run(name: str) -> bool:
+    """Whether it is the directory of a training of ours."""
+    return (Path(name) / "run.json").is_file()
 
 
 def tokens(tokenizer: Any, text: str, limit: int | None = None) -> list[int]:

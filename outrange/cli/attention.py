@@ -247,6 +247,8 @@ def compare(
     from outrange.attention.variants import compare as side_by_side
     from outrange.core.errors import unknown
 
+    if not models:
+        raise BadInput("models: none given; name one or more, as in: outrange attention compare smollm2-135m runs/lm-one")
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES, "a family of pairs")
     rows = [row for name in models for row in side_by_side([opening.open_model(name, "float32", _said)], lengths, family, seed)]

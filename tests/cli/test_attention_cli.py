@@ -307,3 +307,16 @@ def test_a_text_that_is_not_utf_8_or_not_there_is_named(folder, tmp_path, capsys
     (tmp_path / "latin").write_bytes(b"caf\xe9 au lait")
     assert "not UTF-8 at byte 3" in said(capsys, "scan", folder, "--text", tmp_path / "latin")[2]
     assert "cannot be read" in said(capsys, "scan", folder, "--text", tmp_path / "absent")[2]
+
+
+def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spelling, capsys):
+    code, out, _ = said(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "30")
+    assert code == 0 and "copy ones: a request to copy" in out and len(out.strip().splitlines()) == 5
+    code, out, _ = said(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "--family", "ones", "--json")
+    rows = json.loads(out)
+    assert [row["louder"] for row in rows] == [1.0, 1.0] and rows[0]["lengths"] == [2, 6] and len(rows[0]["relative"]) == 2
+    assert rows[0]["kept"] == pytest.approx(rows[0]["relative"][1] / rows[0]["relative"][0])
+    code, _, err = said(capsys, "compare", spelling, "--family", "one")
+    assert code == 2 and "did you mean 'ones'" in err
+    code, _, err = said(capsys, "compare")
+    assert code == 2 and "models: none given" in err

@@ -329,3 +329,20 @@ def test_a_comparison_that_is_stopped_goes_on_and_ends_as_one_that_was_not(stori
         compare(config, 1, tmp_path / "runs", names, (4096,))
     with pytest.raises(BadInput, match="did you mean 'rope-10k'"):
         compare(config, 1, tmp_path / "runs", ("rope-10",))
+
+
+def test_a_window_is_trained_with_exported_and_refused_in_gemma(stories, corpus, tmp_path):
+    config = tiny(stories, steps=2)
+    config = replace(config, model=replace(config.model, window=4))
+    train(config, tmp_path / "run", corpus=corpus)
+    model = load(tmp_path / "run")[0]
+    ids = torch.randint(3, 200, (1, 12), generator=torch.Generator().manual_seed(0))
+    other = ids.clone()
+    other[0, 7] += 1  # one layer, four tokens: the last position reads 8 to 11
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits[0, -1], model(other).logits[0, -1]) and not torch.equal(model(ids).logits[0, 10], model(other).logits[0, 10])
+    export(tmp_path / "run", tmp_path / "out")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.sliding_window == 4
+    for wrong, family in ((-1, "llama"), (4, "gemma")):
+        with pytest.raises(BadInput, match=f"model.window: {wrong} is not allowed in the {family} family"):
+            ModelConfig(family=family, window=wrong)

@@ -1,0 +1,83 @@
+"""Models side by side: rows from curves, what a window makes of two runs of one token, variants trained alike."""
+
+import numpy as np
+import pytest
+import torch
+from families import model
+from letters import letters
+
+from outrange.attention.models import Opened, open_config, open_model
+from outrange.attention.variants import VARIANTS, Row, compare, reach, trained
+from outrange.core.errors import BadInput
+from outrange.lm.config import TrainConfig, sized
+
+
+def row(relative, name="one"):
+    return Row(name=name, lengths=(8, 16, 32), relative=np.array(relative), noise=np.ones(3))
+
+
+def test_what_is_kept_is_the_last_distance_over_the_first_and_louder_is_a_median_of_ratios():
+    base, other = row([0.4, 0.2, 0.1]), row([0.4, 0.6, 0.2])
+    assert base.kept == pytest.approx(0.25) and other.louder(base) == pytest.approx(2) and base.louder(base) == 1
+    assert row([0.0, 0.0, 0.0]).kept == 0 and row([0.0, 0.0, 0.0]).louder(base) == 0
+
+
+def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_noise_in_bfloat16():
+    from outrange.attention.collapse import FAMILIES, collapse
+
+    opened = [Opened(name, model(name, max_position_embeddings=128), letters()) for name in ("llama", "mistral")]
+    rows = compare(opened, lengths=(4, 9))
+    assert [found.name for found in rows] == ["llama", "mistral"] and all(found.lengths == (4, 9) for found in rows)
+    for found, one in zip(rows, opened, strict=True):
+        exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), dtypes=("float32", "bfloat16"))
+        assert np.array_equal(found.relative, exact.relative) and np.array_equal(found.noise, rounded.signal_over_noise)
+    with pytest.raises(BadInput, match=r"family: 'copy' is not a family of pairs"):
+        compare(opened, family="copy")
+
+
+def test_through_windows_the_last_position_reads_so_many_tokens_and_no_more():
+    watched = model("mistral", sliding_window=3, num_hidden_layers=4, max_position_embeddings=128).double()
+    far = reach(4, 3)
+    assert far == 9
+    ids = torch.randint(3, 40, (1, 30), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = watched.model(ids).last_hidden_state[0, -1]
+        for changed, same in ((30 - far - 1, True), (30 - far, False)):
+            other = ids.clone()
+            other[0, changed] = 50
+            assert torch.equal(watched.model(other).last_hidden_state[0, -1], before) == same
+
+
+def test_behind_a_window_two_long_runs_of_one_token_are_one_input():
+    watched = model("mistral", sliding_window=3, num_hidden_layers=2, max_position_embeddings=128)
+    (found,) = compare([Opened("m", watched, letters())], lengths=(2, reach(2, 3), 40))
+    assert found.relative[0] > 1e-3 and (found.relative[1:] < 1e-5).all()  # rounding of angles at other positions is left
+    (whole,) = compare([Opened("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, reach(2, 3), 40))
+    assert (whole.relative > 1e-5).all()
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory):
+    place = tmp_path_factory.mktemp("variants")
+    words = "0 1 2 3 4 5 6 7 8 9 , the number of cats can you copy following".split()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUTRANGE_CACHE", str(place / "cache"))
+        for k in range(40):
+            (place / f"{k:02}.txt").write_text(" ".join(np.random.default_rng(k).choice(words, 80)) + "\n")
+        yield place
+
+
+def test_variants_are_trained_alike_kept_and_opened_by_their_runs(stories, tmp_path):
+    config = TrainConfig(text=(str(stories),), model=sized(1), vocab=300, length=128, batch=2, steps=2, warmup=1, evaluate_tokens=128)
+    runs = trained(config, tmp_path, seed=3)
+    assert list(runs) == list(VARIANTS) and all(path.name.endswith("-seed3") for path in runs.values())
+    before = {name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors")) for name, path in runs.items()}
+    assert trained(config, tmp_path, seed=3) == runs
+    assert before == {name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors")) for name, path in runs.items()}
+    opened = {name: open_model(str(path)) for name, path in runs.items()}
+    assert opened["RoPE, window 16"].model.config.sliding_window == 16 and opened["NoPE"].model.config.rope_parameters["partial_rotary_factor"] == 0
+    rows = compare(list(opened.values()), lengths=(4, 24))
+    assert all((found.relative >= 0).all() for found in rows) and len({float(found.relative[0]) for found in rows}) > 1
+    assert open_config(str(runs["RoPE, window 16"])).model_type == "mistral" and open_model(str(runs["RoPE"]), "bfloat16").model.dtype == torch.bfloat16
+    with pytest.raises(BadInput, match=r"variants: 'ropes' is not a variant.*RoPE"):
+        trained(config, tmp_path, names=("ropes",))
