@@ -492,6 +492,16 @@ def run(arguments: list[str]) -> int:
     app.remember("attention", arguments)
     return app.run_group(
         "attention",
-        {"scan": scan, "probe": probe, "compare": compare, "ask": ask, "layout": layout, "ablate": ablate, "theorems": theorems, "convert": convert, "bench": bench},
+        {
+            "scan": scan,
+            "probe": probe,
+            "compare": compare,
+            "ask": ask,
+            "layout": layout,
+            "ablate": ablate,
+            "theorems": theorems,
+            "convert": convert,
+            "bench": bench,
+        },
         arguments,
     )
