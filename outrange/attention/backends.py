@@ -1,5 +1,7 @@
 """Who answers the tasks (arXiv 2406.04267, section 4): a model here, or one that somebody hosts behind an OpenAI-compatible server. And asking many prompts.
 
+A server cannot be made to begin an answer as we want it; its margins are read from the log-probabilities it gives of the token with which it says a digit.
+
 What was answered is kept whatever happens after: a server that fails ends a report early, with what came before and a sentence on what failed.
 """
 
@@ -13,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import Prompt, Style, build, encoded, score
-from outrange.core.errors import BadInput, brief
+from outrange.attention.tasks import COPYING, Prompt, Style, answer_odds, build, encoded, other, score
+from outrange.core.errors import BadInput, brief, unknown
 
 RETRIED = (429, 500, 502, 503, 504)
 LARGEST = 1 << 22  # bytes of an answer
@@ -32,6 +34,18 @@ class Backend(Protocol):
 
         Raises:
             Unanswered: it gave none.
+        """
+        ...
+
+
+class Weighs(Protocol):
+    """Something that says how likely answers are."""
+
+    def odds(self, prompt: Prompt) -> float:
+        """log P(0) - log P(1) as the answer to a prompt of copying.
+
+        Raises:
+            Unanswered: they cannot be had.
         """
         ...
 
@@ -54,6 +68,10 @@ class Local:
         with torch.inference_mode():
             out = self.model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=most, do_sample=False, pad_token_id=end)
         return asked.prefix + self.tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True)
+
+    def odds(self, prompt: Prompt) -> float:
+        symbols = Symbols.of(self.tokenizer)
+        return answer_odds(self.model, encoded(symbols, prompt)[0], [symbols.number(answer) for answer in ("0", "1")], prompt.n)
 
 
 @dataclass(frozen=True)
@@ -82,7 +100,26 @@ class Server:
             raise BadInput(f"server: {self.tries} tries of {self.timeout:g} s are not allowed; at least one, of some time")
 
     def answer(self, prompt: Prompt, most: int) -> str:
-        body = {"model": self.model, "messages": [{"role": "user", "content": prompt.text}], "max_tokens": most, "temperature": 0}
+        said = self._choice(prompt, most)["message"]["content"]
+        if not isinstance(said, str):
+            raise Unanswered(f"server: {self.url} answered a message without text")
+        return said
+
+    def odds(self, prompt: Prompt) -> float:
+        """Read where the answer's last 0 or 1 stands. A digit that is not among the twenty likeliest tokens there counts as the last of them: a bound."""
+        choice = self._choice(prompt, 24, logprobs=True, top_logprobs=20)
+        try:
+            places = [place for place in choice["logprobs"]["content"] if str(place["token"]).strip() in ("0", "1")]
+            top = {str(one["token"]).strip(): float(one["logprob"]) for one in reversed(places[-1]["top_logprobs"])}
+            found = [top.get(digit, min(top.values())) for digit in ("0", "1")]
+        except IndexError:
+            raise Unanswered(f"server: {self.url} answered {brief(str(choice['message']['content']))}, in which no token is a 0 or a 1") from None
+        except (KeyError, TypeError, ValueError):
+            raise Unanswered(f"server: {self.url} gave no log-probabilities; it must know logprobs and top_logprobs") from None
+        return found[0] - found[1]
+
+    def _choice(self, prompt: Prompt, most: int, **more: Any) -> dict[str, Any]:
+        body = {"model": self.model, "messages": [{"role": "user", "content": prompt.text}], "max_tokens": most, "temperature": 0} | more
         why = ""
         for attempt in range(self.tries):
             if attempt:
@@ -105,14 +142,13 @@ class Server:
         with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
             return answer.read(LARGEST)
 
-    def _read(self, raw: bytes) -> str:
+    def _read(self, raw: bytes) -> dict[str, Any]:
         try:
-            said = json.loads(raw)["choices"][0]["message"]["content"]
+            choice = json.loads(raw)["choices"][0]
+            choice["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             raise Unanswered(f"server: {self.url} answered {brief(raw[:80].decode('utf-8', 'replace'))}, which is no chat completion") from None
-        if not isinstance(said, str):
-            raise Unanswered(f"server: {self.url} answered a message without text")
-        return said
+        return choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,3 +220,36 @@ def ask(
         )
         tell(found[-1])
     return Report(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """How far the zero of a copying prompt moves the log-odds of answering 0: ``odds`` less those where all are ones."""
+
+    task: str
+    n: int
+    odds: float
+    shift: float
+
+
+def moved(
+    backend: Weighs, tasks: Iterable[str], lengths: Sequence[int], *, order: int = 1, tell: Callable[[Moved], None] = lambda one: None
+) -> tuple[list[Moved], str]:
+    """The margins of copying by any backend, and why they end early, if they do.
+
+    Raises:
+        BadInput: a task is not one of copying, whose answer is a single token.
+    """
+    chosen = list(tasks)
+    for task in chosen:
+        if task not in COPYING:
+            raise unknown("tasks", task, COPYING, "a task of copying")
+    found: list[Moved] = []
+    for prompt in [build(task, n, order=order) for task in chosen for n in lengths]:
+        try:
+            odds = backend.odds(prompt)
+            found.append(Moved(task=prompt.task, n=prompt.n, odds=odds, shift=odds - backend.odds(other(prompt))))
+        except Unanswered as error:
+            return found, str(error)
+        tell(found[-1])
+    return found, ""

@@ -2,10 +2,11 @@
 
     build     task, n -> a prompt with its right answer; the quoted question forms are the paper's, hints and worked examples are ours
     score     what a model wrote -> the number it gave, right or not, how far off
-    margins   log-odds of the right digit against the other one as the next token behind the answer's forced beginning, less those of all ones
+    margins   copying: log-odds of the right digit against the other one as the next token behind the answer's forced beginning, less those of all ones;
+              counting and summing: log-odds of answering k against k + 1, k the right answer, less those behind a sequence with one more
 
-Small models answer 1 whatever is asked, so accuracy says 0 everywhere; the margin shows what a single zero still does to the answer. Items depend on (seed, n,
-item) alone. Where a tokenizer merges digits a margin's sequence is made of single digits' tokens (``symbols``).
+Small models answer 1 whatever is asked, so accuracy says 0 everywhere; the margin shows what a single zero, or one more, still does to the answer. Items
+depend on (seed, n, item) alone. Where a tokenizer merges digits a margin's sequence is made of single digits' tokens (``symbols``).
 """
 
 import re
@@ -41,6 +42,7 @@ class Task:
         sequence: from n and a generator to the sequence and the right answer.
         kind: copy or maths, which says how the answer is asked for.
         hint: added behind the question.
+        more: added to a sequence it is one with a right answer one higher; of counting and summing.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Task:
     sequence: Callable[[int, np.random.Generator], tuple[str, int]]
     kind: Literal["copy", "maths"]
     hint: str = ""
+    more: str = "1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,7 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Margins:
-    """How far the zero moves the log-odds of 0 against 1, (lengths,), and the odds themselves."""
+    """How far what decides the answer - the zero, or one more - moves its log-odds, (lengths,), and the odds themselves."""
 
     task: str
     lengths: tuple[int, ...]
@@ -123,8 +126,14 @@ TASKS = {
         Task(name="last digit, interleaved", question=_LAST, sequence=_mixed, kind="copy"),
         Task(name="count ones", question=_COUNT, sequence=_ones, kind="maths"),
         Task(name="count ones among zeros", question=_COUNT, sequence=_bernoulli, kind="maths"),
-        Task(name="count words", question=f"Please count the number of times '{WORD}' appears in the following sentence.", sequence=_words, kind="maths"),
-        Task(name="sum ones", question="Please perform the following sum.", sequence=_sum, kind="maths"),
+        Task(
+            name="count words",
+            question=f"Please count the number of times '{WORD}' appears in the following sentence.",
+            sequence=_words,
+            kind="maths",
+            more=f" {WORD}",
+        ),
+        Task(name="sum ones", question="Please perform the following sum.", sequence=_sum, kind="maths", more="+1"),
     )
 }
 COPYING = tuple(name for name, task in TASKS.items() if task.kind == "copy")
@@ -214,45 +223,69 @@ def encoded(symbols: Symbols, prompt: Prompt) -> tuple[list[int], str]:
 def margins(
     model: Any, tokenizer: Any, lengths: Sequence[int], names: Sequence[str] = COPYING, progress: Callable[[int, int], None] | None = None
 ) -> list[Margins]:
-    """How far the zero of each copying task moves the answer: log-odds of 0 against 1, less those where a 1 stands in its place.
+    """How far what decides the answer moves it.
+
+    Of copying: log-odds of 0 against 1 as the answer, less those where a 1 stands in the zero's place. Of counting and summing: log-odds of answering k against
+    k + 1 to a sequence whose right answer is k, less those behind the same with one more; positive where the sequence moves the answer the right way.
 
     Args:
         model: a transformers decoder.
         tokenizer: its tokenizer.
         lengths: numbers of ones.
-        names: copying tasks.
+        names: of ``TASKS``.
         progress: told how many prompts are done.
 
     Raises:
-        BadInput: a task is not one of copying, or a prompt is longer than the model's context.
+        BadInput: there is no such task, or a prompt is longer than the model's context.
     """
-    if wrong := [name for name in names if name not in COPYING]:
-        raise unknown("tasks", wrong[0], COPYING, "a task of copying")
+    for name in names:
+        if name not in TASKS:
+            raise unknown("tasks", name, TASKS, "a task")
     symbols, done = Symbols.of(tokenizer), 0
-    limit = int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
     found = []
     for name in names:
         odds, notes = np.zeros((len(lengths), 2)), set[str]()
         for k, n in enumerate(lengths):
             asked = build(name, n)
-            ones = Prompt(
-                task=name,
-                n=n,
-                text=asked.text.replace(asked.sequence, "1" * len(asked.sequence)),
-                sequence="1" * len(asked.sequence),
-                answer=1,
-                prefix=asked.prefix,
-            )
-            for side, prompt in enumerate((asked, ones)):
+            for side, prompt in enumerate((asked, other(asked))):
                 ids, note = encoded(symbols, prompt)
                 notes |= {note} - {""}
-                if len(ids) > limit:
-                    raise BadInput(f"lengths: a prompt of {len(ids):,} tokens is not allowed; the model's context holds {limit:,}; take fewer ones than {n}")
-                with torch.inference_mode():
-                    logits = model(torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1).logits[0, -1].float()
-                odds[k, side] = float(logits[symbols.digits[0]] - logits[symbols.digits[1]])
+                odds[k, side] = answer_odds(model, ids, [symbols.number(answer) for answer in options(asked)], n)
                 done += 1
                 if progress:
                     progress(done, 2 * len(lengths) * len(names))
         found.append(Margins(task=name, lengths=tuple(lengths), shift=odds[:, 0] - odds[:, 1], odds=odds[:, 0], notes=tuple(sorted(notes))))
     return found
+
+
+def other(prompt: Prompt) -> Prompt:
+    """The prompt that a margin is held against: all ones instead of copying's sequence; one more in counting's and summing's."""
+    copying = TASKS[prompt.task].kind == "copy"
+    sequence = "1" * len(prompt.sequence) if copying else prompt.sequence + TASKS[prompt.task].more
+    text = sequence.join(prompt.text.rsplit(prompt.sequence, 1))
+    return Prompt(task=prompt.task, n=prompt.n, text=text, sequence=sequence, answer=1 if copying else prompt.answer + 1, prefix=prompt.prefix)
+
+
+def options(prompt: Prompt) -> tuple[str, str]:
+    """The two answers whose odds a margin is about, the right one first."""
+    return ("0", "1") if TASKS[prompt.task].kind == "copy" else (str(prompt.answer), str(prompt.answer + 1))
+
+
+def answer_odds(model: Any, ids: list[int], answers: list[list[int]], n: int) -> float:
+    """log P(first answer | ids) - log P(second | ids); answers of one token share a pass."""
+    limit = int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+    if (total := len(ids) + max(map(len, answers)) - 1) > limit:
+        raise BadInput(f"lengths: a prompt of {total:,} tokens is not allowed; the model's context holds {limit:,}; take fewer ones than {n}")
+
+    def after(more: list[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            out = model(torch.tensor([ids + more], device=model.device), use_cache=False, logits_to_keep=len(more) + 1).logits[0].float()
+        return torch.log_softmax(out, -1)
+
+    passes: dict[tuple[int, ...], torch.Tensor] = {}
+    said = []
+    for answer in answers:
+        begun = tuple(answer[:-1])
+        passes[begun] = passes[begun] if begun in passes else after(list(begun))
+        said.append(float(passes[begun][torch.arange(len(answer)), answer].sum()))
+    return said[0] - said[1]

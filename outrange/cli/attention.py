@@ -268,40 +268,47 @@ def compare(
 def ask(
     model: Model = "smollm2-135m",
     server: str = "",
-    tasks: tuple[str, ...] = ("first digit", "last digit", "count ones", "sum ones"),
+    tasks: tuple[str, ...] = (),
     lengths: tuple[int, ...] = (2, 5, 10, 20, 50),
     styles: tuple[Literal["none", "zero-shot", "few-shot"], ...] = ("none",),
     order: int = 1,
     items: int = 1,
     seed: int = 0,
+    margins: bool = False,
     out: Path = Path("out/answers.jsonl"),
     json: app.Json = False,
 ) -> int:
     """Copying, counting and summing by generation: how often a model is right, how far off it is. Answers are written as they come.
 
+    With --margins instead how far the zero of a copying task moves the log-odds of answering 0, which shows what a wrong answer hides; a server must give
+    log-probabilities (logprobs and top_logprobs of the chat interface).
+
     Args:
         model: "smollm2-135m", a Hugging Face folder, a .gguf file, owner/name on the hub; or with --server its name there.
         server: an OpenAI-compatible one, e.g. http://localhost:8000/v1; the environment variable OPENAI_API_KEY holds its key, if it wants one.
-        tasks: first digit, last digit, "last digit, with a hint", "last digit, interleaved", count ones, count ones among zeros, count words, sum ones.
+        tasks: first digit, last digit, count ones and sum ones if not given; also "last digit, with a hint", "last digit, interleaved",
+            count ones among zeros, count words.
         lengths: of the sequences.
         styles: of prompting: none, zero-shot or few-shot chains of thought.
         order: 1: question, form of the answer, sequence; 2: form, question, sequence; 3: sequence, question, form.
         items: prompts of each kind.
         seed: of what is drawn.
+        margins: of the tasks of copying; both if no tasks are named.
         out: one line of JSON an answer.
     """
     import json as plain
     from dataclasses import asdict
 
-    from outrange.attention.backends import Backend, Local, Result, Server
+    from outrange.attention.backends import Local, Moved, Result, Server, moved
     from outrange.attention.backends import ask as question
     from outrange.attention.tasks import build
     from outrange.core.atomic import writable
 
+    tasks = tasks or (("first digit", "last digit") if margins else ("first digit", "last digit", "count ones", "sum ones"))
     for task in tasks:
         build(task, min(lengths, default=0), order=order)  # what is wrong is said before a model is loaded
     if server:
-        backend: Backend = Server(server, model)
+        backend: Local | Server = Server(server, model)
     else:
         from outrange.attention import models
 
@@ -309,16 +316,19 @@ def ask(
         backend = Local(opened.model, opened.tokenizer)
     with writable("out", out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        total = len(tasks) * len(lengths) * len(styles) * items
+        total = len(tasks) * len(lengths) * (1 if margins else len(styles) * items)
         with open(out, "w", encoding="utf-8") as file, app.progress("asking", "prompts") as update:
             count = 0
 
-            def tell(result: Result) -> None:
+            def tell(result: Result | Moved) -> None:
                 nonlocal count
                 file.write(plain.dumps(asdict(result)) + "\n")
                 file.flush()
                 update(count := count + 1, total)
 
+            if margins:
+                shifts, failed = moved(backend, tasks, lengths, order=order, tell=tell)
+                return _print_shifts(model, server, tasks, lengths, [asdict(one) for one in shifts], failed, out, json)
             found = question(backend, tasks, lengths, styles=styles, order=order, items=items, seed=seed, tell=tell)
     if json:
         app.print_json({"model": model, "server": server, "failed": found.failed, "results": [asdict(one) for one in found.results]})
@@ -337,6 +347,21 @@ def ask(
     if found.failed:
         print(f"error: {found.failed}", file=sys.stderr)
     return int(bool(found.failed))
+
+
+def _print_shifts(model: str, server: str, tasks: tuple[str, ...], lengths: tuple[int, ...], rows: list, failed: str, out: Path, json: bool) -> int:
+    if json:
+        app.print_json({"model": model, "server": server, "failed": failed, "results": rows})
+    else:
+        print("log-odds that the zero adds to the answer 0, which is right")
+        print(f"{'task':<26}" + "".join(f"{f'n = {n}':>10}" for n in lengths))
+        for task in tasks:
+            mine = {row["n"]: f"{row['shift']:.2f}" for row in rows if row["task"] == task}
+            print(f"{task:<26}" + "".join(f"{mine.get(n, '–'):>10}" for n in lengths))
+        print(f"\n{len(rows)} margins: {out.resolve()}")
+    if failed:
+        print(f"error: {failed}", file=sys.stderr)
+    return int(bool(failed))
 
 
 def theorems(

@@ -45,9 +45,13 @@ def formulas(seed: int) -> dict[str, float]:
 
 def trained(config: "TrainConfig") -> Path:
     """The run of a configuration below ``RUNS``, trained to its end."""
+    from outrange.exploration.presets import preset
     from outrange.exploration.train import train
 
-    marks = [config.agent, config.env.name.split("/")[-1], *([config.network.encoder] if config.network.encoder == "cells" else []), str(config.seed)]
+    usual = preset(config.preset)
+    marks = [config.agent, config.env.name.split("/")[-1]]
+    marks += [config.network.encoder] * (config.network.encoder != usual.network.encoder) + [f"{config.steps}-steps"] * (config.steps != usual.steps)
+    marks.append(str(config.seed))
     path = Path(RUNS) / "-".join(marks)
     if train(config, path)["stopped"]:
         raise KeyboardInterrupt

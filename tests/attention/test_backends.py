@@ -9,8 +9,8 @@ import pytest
 from families import model
 from letters import letters
 
-from outrange.attention.backends import Local, Server, Unanswered, ask
-from outrange.attention.tasks import ANSWER, build
+from outrange.attention.backends import Local, Server, Unanswered, ask, moved
+from outrange.attention.tasks import ANSWER, build, margins
 from outrange.core.errors import BadInput
 
 
@@ -127,3 +127,54 @@ def test_a_backend_of_ones_own_needs_one_method():
     assert [one.correct for one in found.results] == [True, True] and found.failed == "enough"
     with pytest.raises(BadInput, match="items"):
         ask(Mine(), ["count ones"], [1], items=0)
+
+
+# margins
+
+
+def weighed(*places):
+    """A completion whose tokens come with the likeliest ones in their place."""
+    content = [{"token": said, "logprob": -0.1, "top_logprobs": [{"token": token, "logprob": value} for token, value in top.items()]} for said, top in places]
+    text = "".join(said for said, _ in places)
+    return 200, json.dumps({"choices": [{"message": {"content": text}, "logprobs": {"content": content}}]})
+
+
+def test_a_server_s_margin_is_read_where_its_answer_s_last_digit_stands():
+    asked = weighed(("Of 1", {}), ("1", {"1": -0.1, "0": -9.0}), (" is:", {}), (" 0", {" 0": -0.5, "0": -3.0, " 1": -1.5, "x": -4.0}))
+    ones = weighed(("1", {"1": -0.2, "0": -2.2}))
+    with server(asked, ones) as (url, seen):
+        found, failed = moved(at(url), ["last digit"], [4])
+    assert not failed and found[0].odds == pytest.approx(1.0) and found[0].shift == pytest.approx(1.0 - -2.0) and found[0].n == 4
+    sent = [body for _, _, body in seen]
+    assert all(body["logprobs"] is True and body["top_logprobs"] == 20 for body in sent)
+    assert "11110" in sent[0]["messages"][0]["content"] and "11111" in sent[1]["messages"][0]["content"]
+
+
+def test_a_digit_that_is_not_listed_counts_as_the_last_that_is():
+    with server(weighed(("1", {"1": -0.1, "x": -5.0, "y": -7.0})), weighed(("1", {"1": -0.1, "0": -3.1}))) as (url, _):
+        assert moved(at(url), ["first digit"], [4])[0][0].odds == pytest.approx(-6.9)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (completion("0"), "no log-probabilities"), (weighed(("none", {"none": -0.1})), "no token is a 0 or a 1"), ((500, "x"), "status 500"),
+        ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0"}]}}]}'), "no log-probabilities"),
+        ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0", "top_logprobs": [{"token": "0", "logprob": "x"}]}]}}]}'), "no log-prob"),
+        ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0", "top_logprobs": []}]}}]}'), "no log-probabilities"),
+    ],
+)  # fmt: skip
+def test_margins_that_cannot_be_had_are_said_and_what_came_before_is_kept(answer, said):
+    good = weighed(("0", {"0": -0.1, "1": -1.1}))
+    with server(good, good, answer) as (url, _):
+        found, failed = moved(at(url, tries=1), ["last digit"], [3, 4])
+    assert [one.n for one in found] == [3] and said in failed and url in failed
+
+
+def test_a_model_here_has_the_margins_of_the_tasks():
+    watched, tokenizer = model("llama", max_position_embeddings=512), letters()
+    found, failed = moved(Local(watched, tokenizer), ["first digit", "last digit"], [3, 6])
+    known = margins(watched, tokenizer, [3, 6], ["first digit", "last digit"])
+    assert not failed and [one.shift for one in found] == pytest.approx([shift for one in known for shift in one.shift], abs=1e-6)
+    with pytest.raises(BadInput, match="tasks: 'count ones'"):
+        moved(Local(watched, tokenizer), ["count ones"], [3])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from letters import letters
 
 from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import ANSWER, COPYING, FINAL, STYLES, TASKS, TYPES, build, encoded, margins, score
+from outrange.attention.tasks import ANSWER, COPYING, FINAL, STYLES, TASKS, TYPES, build, encoded, margins, other, score
 from outrange.core.errors import BadInput
 
 
@@ -97,6 +97,34 @@ def test_margins_are_log_odds_less_those_of_all_ones():
     assert told[-1] == (4, 4) and "no chat template" in found.notes[0] and found.lengths == (2, 5)
 
 
+@pytest.mark.parametrize("task", ["count ones", "sum ones", "count words", "count ones among zeros"])
+def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_behind_one_more(task):
+    watched, tokenizer = model("llama", max_position_embeddings=1024), letters()
+    (found,) = margins(watched, tokenizer, (4, 9), (task,))
+    more = {"sum ones": "+1", "count words": " car"}.get(task, "1")
+
+    def chance(text, answer):  # of an answer of some digits, digit by digit
+        total = 0.0
+        for k, digit in enumerate(answer):
+            ids = [0] + tokenizer(f"{text}\n{FINAL}", add_special_tokens=False)["input_ids"] + [tokenizer.convert_tokens_to_ids(d) for d in answer[:k]]
+            with torch.no_grad():
+                total += float(torch.log_softmax(watched(torch.tensor([ids])).logits[0, -1], -1)[tokenizer.convert_tokens_to_ids(digit)])
+        return total
+
+    for k, n in enumerate((4, 9)):
+        asked = build(task, n)
+        longer = asked.text.replace(asked.sequence, asked.sequence + more)
+        odds, then = (chance(text, str(asked.answer)) - chance(text, str(asked.answer + 1)) for text in (asked.text, longer))
+        assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(odds - then, abs=1e-4), n
+
+
+def test_one_more_is_one_more_of_what_is_counted():
+    for task, sequence in (("count ones", "11111"), ("sum ones", "1+1+1+1+1")):
+        assert other(build(task, 4)) == build(task, 5).__class__(**{**build(task, 5).__dict__, "n": 4}) and other(build(task, 4)).sequence == sequence
+    assert other(build("count words", 4)).sequence.split().count("car") == other(build("count words", 4)).answer == 5
+    assert other(build("last digit", 4)).sequence == "11111" and other(build("last digit", 4)).answer == 1
+
+
 def test_a_chat_template_frames_the_prompt_and_the_answer_is_begun_behind_it():
     tokenizer = letters()
     tokenizer.chat_template = "{{ '<s>' }}{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}::{% endif %}"
@@ -121,7 +149,7 @@ def test_a_pretrained_model_s_answer_is_moved_by_the_first_digit_more_than_by_th
     ("call", "said"),
     [
         (lambda m: build("last digits", 3), "did you mean 'last digit'"), (lambda m: build("last digit", 0), "n: 0"), (lambda m: build("last digit", 3, order=4), "order: 4"),
-        (lambda m: build("last digit", 3, style="some"), "style: 'some'"), (lambda m: margins(m, letters(), (3,), ("sum ones",)), "sum ones"),
+        (lambda m: build("last digit", 3, style="some"), "style: 'some'"), (lambda m: margins(m, letters(), (3,), ("sum one",)), "did you mean 'sum ones'"),
         (lambda m: margins(m, letters(), (900,), ("last digit",)), "lengths: a prompt of .* fewer ones than 900"),
     ],
 )  # fmt: skip

@@ -320,3 +320,16 @@ def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spel
     assert code == 2 and "did you mean 'ones'" in err
     code, _, err = said(capsys, "compare")
     assert code == 2 and "models: none given" in err
+
+
+def test_margins_are_asked_for_in_place_of_answers(spelling, tmp_path, capsys):
+    code, out, _ = said(capsys, "ask", spelling, "--margins", "--lengths", "2", "4", "--out", tmp_path / "m.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
+    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [("first digit", 2), ("first digit", 4), ("last digit", 2), ("last digit", 4)]
+    assert f"{lines[0]['shift']:.2f}" in out and "4 margins" in out
+    code, out, err = said(
+        capsys, "ask", "some-model", "--margins", "--server", "http://127.0.0.1:9/v1", "--lengths", "2", "--out", tmp_path / "n.jsonl", "--json"
+    )
+    assert code == 1 and json.loads(out)["results"] == [] and "did not answer" in err
+    code, _, err = said(capsys, "ask", spelling, "--margins", "--tasks", "count ones", "--out", tmp_path / "o.jsonl")
+    assert code == 2 and "tasks: 'count ones'" in err

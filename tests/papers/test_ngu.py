@@ -54,7 +54,7 @@ def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tm
     replay = {"replay.rows": 480, "replay.trace": 8, "replay.period": 8, "replay.start": 4, "log_every": 200}
     found = n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay)
     assert set(found) == {"ngu coverage", "ngu length", "rnd coverage", "rnd length"} and 0 < found["ngu coverage"] <= 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ngu-RandomDiscoMaze-v0-0", "rnd-RandomDiscoMaze-v0-0"]
-    before = (tmp_path / "ngu-RandomDiscoMaze-v0-0/metrics.jsonl").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ngu-RandomDiscoMaze-v0-400-steps-0", "rnd-RandomDiscoMaze-v0-400-steps-0"]
+    before = (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes()
     assert n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay) == found
-    assert (tmp_path / "ngu-RandomDiscoMaze-v0-0/metrics.jsonl").read_bytes() == before
+    assert (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes() == before
