@@ -1,7 +1,7 @@
 """A probe: from what length on a language model loses its input, in which precision, and what helps (arXiv 2406.04267, sections 4 to 6, on any model).
 
-Runs collapse, the margins of copying and over-squashing at a chosen budget, and draws a verdict from the numbers by the rules that stand here. What the verdict
-says of commas rests on the control: pairs n and n + 3, which end at the same place of a group.
+Runs collapse, the margins of copying, counting and summing, and over-squashing at a chosen budget, and draws a verdict from the numbers by the rules that stand
+here. What the verdict says of commas rests on the control: pairs n and n + 3, which end at the same place of a group.
 """
 
 import math
@@ -15,16 +15,18 @@ import numpy as np
 from outrange.attention import models, squashing
 from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve, Dtype, collapse, first_from
 from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import COPYING, Margins, build, encoded, margins
+from outrange.attention.tasks import COPYING, TASKS, Margins, build, encoded, margins, other
 from outrange.core.errors import BadInput
 
 TEXT = Path(__file__).parent / "texts" / "shakespeare.txt"
 LEAST_SHIFT = 0.25
-"""log-odds: a zero that moves the answer by less counts as gone (odds change by less than 28 %)"""
+"""log-odds: a zero, or one more, that moves the answer by less counts as gone (odds change by less than 28 %)"""
 LOUDER = 1.5
 """times: a remedy that parts two inputs by less than this more counts as no help"""
 COMMAS = (("copy ones", "copy with commas"), ("same phase", "same phase with commas"))
 """pairs without and with commas: n against n + 1, and the control, n against n + 3"""
+ASKED = (*COPYING, "count ones", "sum ones")
+"""tasks whose margins are measured"""
 Told = Callable[[str, int, int], None]
 
 
@@ -78,8 +80,8 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
     if not lengths:
         raise BadInput(f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model")
     curves = collapse(opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, tell=tell)
-    fitting = [n for n in budget.margins if max(len(encoded(symbols, build(name, n))[0]) for name in COPYING) <= limit]
-    found = margins(opened.model, opened.tokenizer, fitting, progress=lambda done, total: tell("margins", done, total)) if fitting else []
+    fitting = [n for n in budget.margins if max(len(encoded(symbols, other(build(name, n)))[0]) + len(str(n)) for name in ASKED) <= limit]
+    found = margins(opened.model, opened.tokenizer, fitting, ASKED, lambda done, total: tell("margins", done, total)) if fitting else []
     ids = models.tokens(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
     reach = _reach(opened, ids, budget.directions, seed, tell)
     notes = [symbols.note] if symbols.note else []
@@ -163,8 +165,9 @@ def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[st
     rows.append(_row("do random digits, the control, come together as well?", "yes" if fell else "no", _ends(digits, "relative distance", digits.relative)))
     for one in found:
         n = first_from(one.lengths, np.abs(one.shift) < LEAST_SHIFT)
-        detail = f"the zero moves the log-odds by {one.shift[0]:.2f} at n = {one.lengths[0]}, {one.shift[-1]:.2f} at n = {one.lengths[-1]}"
-        rows.append(_row(f"{one.task}: from which n on does the zero no longer move the answer?", _from(n, one.lengths), detail))
+        what = _decides(one.task)
+        detail = f"{what} moves the log-odds by {one.shift[0]:.2f} at n = {one.lengths[0]}, {one.shift[-1]:.2f} at n = {one.lengths[-1]}"
+        rows.append(_row(f"{one.task}: from which n on does {what} no longer move the answer?", _from(n, one.lengths), detail))
     shape = reach["u_shape"]
     rows.append(
         _row(
@@ -178,6 +181,10 @@ def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[st
     detail = f"median over lengths: commas part n and n + 1 {part:.2g} times as far, n and n + 3 (the same place of a group) {count:.2g} times"
     rows.append(_row("do commas at every third digit help?", helps, detail))
     return rows
+
+
+def _decides(task: str) -> str:
+    return "the zero" if TASKS[task].kind == "copy" else "one more"
 
 
 def _ratio(of: Mapping[tuple[str, str], Curve], given: str, without: str) -> np.ndarray:

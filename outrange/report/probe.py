@@ -7,7 +7,7 @@ The probe is plain data, as ``outrange.attention.probe`` gives it. Its keys:
     verdict                       {question, answer, detail}: sentences
     curves                        {family, meaning, dtype, step, lengths, relative, noise, signal_over_noise, variation, resolution}: see ``collapse.Curve``;
                                   and its linf as layers, (lengths, layers)
-    margins                       {task, lengths, shift}: log-odds that a zero in the sequence adds to the answer 0
+    margins                       {task, lengths, shift}: log-odds that a zero in the sequence, or one more of what is counted, adds to the right answer
     squashing                     {tokens, norms, error, bound, paths, layer, method}: by input token; norms and bounds relative to the first token's
     remedies                      {remedy, measure, without, with, verdict}: text
 
@@ -36,7 +36,10 @@ HEADINGS = {
         "Do commas help?",
         "Commas at every third digit keep n and n + 1 apart, but those two also stand at different places of a group: the control compares n with n + 3.",
     ),
-    "margins": ("What is left for an answer", "How much a single 0 among n ones moves the odds of answering 0; both answers should be 0."),
+    "margins": (
+        "What is left for an answer",
+        "How much a single 0 among n ones moves the odds of answering 0, which is right; and how much one more moves those of the right count or sum.",
+    ),
     "squashing": (
         "Which tokens still reach the end",
         "Sensitivity of the last token's representation to every input token, beside the paper's bound and the count of paths.",
@@ -156,8 +159,8 @@ def _margins(margins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         _chart(
             "margins",
-            "Shift of log-odds by the zero",
-            "log-odds of 0 against 1, less those of all ones",
+            "Shift of log-odds by the zero, or by one more",
+            "log-odds of the right answer, less those behind the other sequence",
             lines,
             xlabel="n, ones",
             logy=False,

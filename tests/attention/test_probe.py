@@ -9,8 +9,8 @@ from letters import letters
 
 from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve
 from outrange.attention.models import Opened
-from outrange.attention.probe import BUDGETS, Budget, probe, remedies, verdict
-from outrange.attention.tasks import COPYING, Margins
+from outrange.attention.probe import ASKED, BUDGETS, Budget, probe, remedies, verdict
+from outrange.attention.tasks import Margins
 from outrange.core.errors import BadInput
 from outrange.report.probe import page
 
@@ -59,7 +59,7 @@ def test_a_probe_of_a_small_model_fills_its_page():
     assert set(dict.fromkeys(told)) == {"float32", "bfloat16", "margins", "sensitivity"}
     assert {(c["family"], c["dtype"]) for c in found["curves"]} == {(name, dtype) for name in FAMILIES for dtype in TINY.dtypes}
     assert len(found["squashing"]["norms"]) == len(found["squashing"]["tokens"]) == 12 and found["squashing"]["norms"][0] == 1
-    assert [m["task"] for m in found["margins"]] == list(COPYING) and any("chat template" in note for note in found["notes"])
+    assert [m["task"] for m in found["margins"]] == list(ASKED) and any("chat template" in note for note in found["notes"])
     json.dumps(found)
     text = page(found | {"title": "tiny", "subtitle": "", "command": "outrange attention probe tiny"})
     assert text.startswith("<!DOCTYPE html>") and "outrange attention probe tiny" in text
@@ -110,6 +110,9 @@ def test_the_control_of_random_digits_is_judged_by_its_ends():
 def test_a_margin_is_gone_once_the_zero_moves_the_odds_by_little():
     assert answer("last digit:", "", curves(), shifts(last_digit=(1.0, 0.2, -0.2))) == "n = 20"
     assert answer("first digit", "", curves(), shifts()) == "not up to 100"
+    counted = [Margins(task="count ones", lengths=(5, 20), shift=np.array([0.5, 0.1]), odds=np.zeros(2))]
+    row = next(row for row in verdict(curves(), counted, REACH) if row["question"].startswith("count ones: from which n on does"))
+    assert row["answer"] == "n = 20" and "one more moves the log-odds by 0.50" in row["detail"]
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,19 @@ def test_copying_hints_and_the_shape_of_a_u():
     assert g._remedies(values)[0] == "shown" and g._remedies(values | {"last digit, with a hint": [0.1]})[0] == "partly"
     shape = {"first tenth": [1.4], "last tenth": [9.0], "bound, first tenth": [3.0], "bound, last tenth": [0.5]}
     assert g._shape(shape)[0] == "shown" and g._shape(shape | {"first tenth": [0.9]})[0] == "partly"
+
+
+def test_counting_must_begin_to_be_lost():
+    values = {"count ones, n = 5": [1.0], "sum ones, n = 5": [0.1], "count ones, n = 100": [0.1], "sum ones, n = 100": [0.0]}
+    assert g._counting(values)[0] == "shown" and g._counting(values | {"sum ones, n = 100": [0.9]})[0] == "contradicted"
+    found, why = g._counting(values | {"count ones, n = 5": [-0.1]})
+    assert found == "not at this scale" and "does not count" in why
+
+
+def test_variants_help_only_if_they_do_in_every_seed():
+    values = {"RoPE, kept": [0.1, 0.2], "NoPE, kept": [0.01, 0.02], "NoPE, times RoPE's": [0.5, 0.6], "RoPE, window 16, kept": [0.0, 0.0]}
+    assert g._variants(values)[0] == "shown" and "none" in g._variants(values)[1]
+    assert g._variants(values | {"NoPE, times RoPE's": [1.6, 1.4]})[0] == "shown"
+    found, why = g._variants(values | {"NoPE, times RoPE's": [1.6, 2.0]})
+    assert found == "partly" and "NoPE" in why.split("every seed:")[1]
+    assert g._variants(values | {"NoPE, kept": [0.9, 0.9]})[0] == "contradicted"
