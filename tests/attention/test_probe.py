@@ -10,7 +10,7 @@ from letters import letters
 from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve
 from outrange.attention.models import Opened
 from outrange.attention.probe import ASKED, BUDGETS, Budget, probe, remedies, verdict
-from outrange.attention.tasks import Margins
+from outrange.attention.tasks import COPYING, Margins
 from outrange.core.errors import BadInput
 from outrange.report.probe import page
 
