@@ -333,7 +333,7 @@ def ask(
     if json:
         app.print_json({"model": model, "server": server, "failed": found.failed, "results": [asdict(one) for one in found.results]})
     else:
-        print(f"{'task':<26}{'style':<12}" + "".join(f"{f'n = {n}':>14}" for n in lengths))
+        print(f"{'task':<26}{'style':<12}" + "".join(f"{f'n = {n}':>18}" for n in lengths))
         for task in tasks:
             for style in styles:
                 cells = []
@@ -342,7 +342,7 @@ def ask(
                     off = [one.error for one in mine if one.error is not None]
                     right = f"{sum(one.correct for one in mine) / len(mine):.0%}" if mine else "–"
                     cells.append(f"{right}{f', off {sum(off) / len(off):.3g}' if off else ''}")
-                print(f"{task:<26}{style:<12}" + "".join(f"{cell:>14}" for cell in cells))
+                print(f"{task:<26}{style:<12}" + "".join(f"{cell:>18}" for cell in cells))
         print(f"\n{len(found.results)} answers: {out.resolve()}")
     if found.failed:
         print(f"error: {found.failed}", file=sys.stderr)
