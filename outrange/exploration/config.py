@@ -133,6 +133,8 @@ class LearnerConfig:
     """what a sequence's squared errors become before the batch's mean; clip is meant for the sum, which it cuts to one size where errors are large"""
     copy_every: int = 1500
     """updates between copies to the target network"""
+    scale: float = 1.0
+    """what rewards and bonuses are multiplied by to learn from them; Adam's steps do not shrink with values, so small values are learned with more noise"""
     foreign: float = 0.0
     """share of a batch that is learned from under another mixture than it was collected under (CMR)"""
 
@@ -144,6 +146,7 @@ class LearnerConfig:
         _within("learner.transform_epsilon", self.transform_epsilon, 0, 1, "between 0 and 1")
         _within("learner.adam_epsilon", self.adam_epsilon, 0, 1, "between 0 and 1")
         _within("learner.clip", self.clip, 1e-9, 1e9, "above 0")
+        _within("learner.scale", self.scale, 1e-9, 1e9, "above 0")
         if self.gamma_explore > self.gamma:
             raise BadInput(f"learner.gamma_explore: {self.gamma_explore} is not allowed; it must be at most learner.gamma, {self.gamma}")
         _within("learner.batch", self.batch, 1, 1 << 16, "at least 1")

@@ -91,7 +91,7 @@ class R2D2:
         with torch.no_grad():
             worth = self.transform.back(self._unroll(self.target, inputs, state, 0))
             policy = returns.greedy(q.detach(), learner.target_epsilon)
-            reward = data["reward"] + self._beta[mixture.long()] * data["bonus"]
+            reward = learner.scale * (data["reward"] + self._beta[mixture.long()] * data["bonus"])
             ended = data["terminated"]
             if self.config.bonus.continuing:  # the row after an end is the next episode's first
                 ended = ended & (self._beta[mixture.long()] == 0)

@@ -24,7 +24,7 @@ WRONG = {
     "bonus.encoder": ["x"], "bonus.k": [0, 21], "bonus.missing": ["x"], "bonus.mean": ["x"], "bonus.mean_scope": ["x"], "bonus.mean_of": ["x"],
     "bonus.ceiling": [0.5], "bonus.frames": [0, 5], "bonus.refresh": [0], "bonus.wipe_every": [0], "steps": [-1, 0.5], "log_every": [0], "checkpoint_every": [0],
     "threads": [0], "env.engine": ["foo"], "acting.alpha": [-1.0], "acting.ahead": [-1], "replay.rows": [0, -5, 7], "learner.transform_epsilon": [-1.0],
-    "learner.adam_epsilon": [-1.0], "learner.clip": [0.0, -1.0], "bonus.epsilon": [0.0, -1.0], "bonus.xi": [-1.0], "bonus.c": [-1.0], "bonus.maximum": [0.0],
+    "learner.adam_epsilon": [-1.0], "learner.clip": [0.0, -1.0], "learner.scale": [0.0, -1.0], "bonus.epsilon": [0.0, -1.0], "bonus.xi": [-1.0], "bonus.c": [-1.0], "bonus.maximum": [0.0],
     "bonus.mean_rate": [0.0, 2.0], "bonus.rate": [-1.0], "bonus.adam_epsilon": [-1.0], "bonus.decay": [-1.0], "bonus.rnd_width": [0, -1], "bonus.rnd_rate": [-1.0],
     "bonus.capacity": [0], "bonus.warmup": [-1], "bonus.warmup_accuracy": [-1.0, 2.0], "broken": [-1], "device": ["gpu"], "agent": [None],
 }  # fmt: skip

@@ -110,7 +110,7 @@ def wanted(agent, config, s):
     for k in range(count):
 
         def reward(s_, k=k):
-            return float(s.reward[s_, k]) + agent.beta[s.mixture[s_, k]] * float(s.bonus[s_, k])
+            return learner.scale * (float(s.reward[s_, k]) + agent.beta[s.mixture[s_, k]] * float(s.bonus[s_, k]))
 
         def gamma(s_, k=k):
             return agent.gamma[s.mixture[s_, k]]
@@ -175,6 +175,7 @@ VARIANTS = {
     "a mean over steps": {"learner__over": "mean"},
     "priorities of means": {"replay__eta": 0.25},
     "without a bonus": {"bonus__kind": "none"},
+    "scaled": {"learner__scale": 5.0},
 }
 
 
