@@ -13,7 +13,7 @@ GROUPS = {
     "nar": "the neural algorithmic reasoner: train, eval, curve, export, bench",
     "text": "CLRS-Text questions and answers: show, export, score",
     "lm": "small language models: train, eval, compare rotary schemes, fetch a pretrained one",
-    "attention": "how a language model uses position, and where it loses its input: scan, probe, ask, layout, ablate, theorems, convert",
+    "attention": "how a language model uses position, and where it loses its input: scan, probe, compare, ask, layout, ablate, theorems, convert",
     "explore": "agents that explore: train, eval, watch",
     "run": "runs: list, show, resume, verify",
 }

@@ -104,20 +104,21 @@ class Pixels(nn.Module):
 
 
 class Objects(nn.Module):
-    """MiniGrid's partial view (7, 7, 4): kind, colour and state of each cell, and the agent's direction; each a set of channels, through two layers."""
+    """MiniGrid's partial view (7, 7, 4): kind, colour and state of a cell are vectors that are summed; two 3 x 3 convolutions, so that a door is a door wherever
+    it stands; beside them the agent's direction."""
 
     KINDS, COLOURS, STATES, DIRECTIONS = 11, 6, 3, 4
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
-        cells = shape[0] * shape[1]
-        self.first = nn.Linear(cells * (self.KINDS + self.COLOURS + self.STATES) + self.DIRECTIONS, 2 * width)
-        self.layer = nn.Linear(2 * width, width)
+        self.tables = nn.ModuleList(nn.Embedding(n, 8) for n in (self.KINDS, self.COLOURS, self.STATES))
+        self.convolutions = nn.Sequential(nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.Flatten())
+        self.layer = nn.Linear(_flat(self.convolutions, (8, *shape[:2])) + self.DIRECTIONS, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = [_one_hot(x[..., k], n).flatten(1) for k, n in enumerate((self.KINDS, self.COLOURS, self.STATES))]
-        parts.append(_one_hot(x[:, 0, 0, 3], self.DIRECTIONS))
-        return self.layer(torch.relu(self.first(torch.cat(parts, 1))))
+        cells = sum(table(x[..., k].int().clamp_max(table.num_embeddings - 1)) for k, table in enumerate(self.tables))
+        seen = self.convolutions(cells.permute(0, 3, 1, 2))
+        return self.layer(torch.cat([seen, _one_hot(x[:, 0, 0, 3], self.DIRECTIONS)], 1))
 
 
 class Vector(nn.Module):
