@@ -23,7 +23,7 @@ class EnvConfig:
     name: str = "outrange/RandomDiscoMaze-v0"
     count: int = 64
     engine: Literal["auto", "native", "gymnasium", "envpool", "ale"] = "auto"
-    """auto takes the fastest installed: own, envpool, ale or gymnasium"""
+    """auto: our own where it is ours; for Atari envpool if it tells the room and is installed, else ale; gymnasium for all else"""
     options: tuple[str, ...] = ()
     """NAME=VALUE pairs for the environment"""
 

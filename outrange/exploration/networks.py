@@ -104,8 +104,8 @@ class Pixels(nn.Module):
 
 
 class Objects(nn.Module):
-    """MiniGrid's partial view (7, 7, 4): kind, colour and state of a cell are vectors that are summed; two 3 x 3 convolutions, so that a door is a door wherever
-    it stands; beside them the agent's direction."""
+    """MiniGrid's partial view (7, 7, 4): kind, colour and state of a cell are vectors that are summed; two 3 x 3 convolutions, so that a door is a door
+    wherever it stands; beside them the agent's direction."""
 
     KINDS, COLOURS, STATES, DIRECTIONS = 11, 6, 3, 4
 

@@ -1,7 +1,7 @@
 """Environments: B in lock step, whatever runs them (contract.py), by name.
 
     outrange/…-v0      our own, compiled; a state brings them back exactly (disco.py, coin.py, doors.py, deepsea.py)
-    MiniGrid-…-v0      envpool if it is installed and has the level, else Python (pool.py, gym.py)
+    MiniGrid-…-v0      Python (gym.py); with engine envpool in C++ (pool.py), whose MultiRoom levels, as of 1.2.5, mostly cannot be solved
     ALE/…-v5           Atari: envpool if it is installed and tells in which room of the game one is, else ale-py (atari.py, pool.py, ale.py)
     any other id       Gymnasium, in Python (gym.py)
 
@@ -55,10 +55,6 @@ def make(name: str, count: int, seed: int, engine: str = "auto", **options: Any)
 def _engine(name: str) -> str:
     if name.startswith("outrange/"):
         return "native"
-    if name.startswith("MiniGrid-") and installed("envpool"):
-        from outrange.exploration.envs.pool import levels
-
-        return "envpool" if name in levels(name, "MiniGrid-") else "gymnasium"
     if name.startswith("ALE/"):
         from outrange.exploration.envs.atari import ROOMS
 

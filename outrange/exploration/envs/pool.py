@@ -1,7 +1,9 @@
 """MiniGrid and Atari through envpool, whose environments are C++ and whose habit is next-step autoreset.
 
-Its MiniGrid levels are the Python ones written anew: same rules and step limits, other random numbers; not every id is there (``levels``). For Atari it shows
-the console's memory, so rooms can be counted (atari.py). Importing it takes seconds, as it imports much beside.
+Its MiniGrid levels are the Python ones written anew: same rules and step limits, other random numbers; not every id is there (``levels``). In 1.2.5 most of its
+MultiRoom levels cannot be solved, as walls stand where a room should open into the next (9 of 64 could in N4-S5, 28 in N6, 39 in N2-S4; in Python all can), so
+it runs MiniGrid only where it is asked for by name. For Atari it shows the console's memory, so rooms can be counted (atari.py). Importing it takes seconds, as
+it imports much beside.
 """
 
 from typing import Any

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from walker import solved
 
 from outrange.core.errors import BadInput
 from outrange.exploration.envs import make
@@ -31,7 +32,7 @@ def ends(envs, steps: int) -> list[list[int]]:
 
 def test_pool_levels_keep_the_contract_and_are_cut_at_the_cap():
     pytest.importorskip("envpool")
-    envs, twin = (make("MiniGrid-DoorKey-5x5-v0", 3, 2, cap=20) for _ in range(2))
+    envs, twin = (make("MiniGrid-DoorKey-5x5-v0", 3, 2, "envpool", cap=20) for _ in range(2))
     assert (envs.engine, envs.shape, envs.dtype, envs.actions, envs.exact, envs.codes) == ("envpool", (7, 7, 4), np.uint8, 7, False, 0)
     assert check_envs(envs, steps=60, twin=twin) == []
     assert ends(envs, 62) == [[20, 20, 20, 0]] * 3  # 60 transitions and two dummy steps between them
@@ -40,7 +41,7 @@ def test_pool_levels_keep_the_contract_and_are_cut_at_the_cap():
 
 def test_the_view_of_a_level_is_its_image_and_the_direction_of_the_agent():
     pytest.importorskip("envpool")
-    envs = make("MiniGrid-Empty-5x5-v0", 2, 0)
+    envs = make("MiniGrid-Empty-5x5-v0", 2, 0, "envpool")
     observation, place = envs.reset()
     assert (observation[..., 3] == 0).all() and place.tolist() == [33, 33]  # x 1, y 1, facing right
     step = envs.step(np.array([1, 2]))  # turn right, go forward
@@ -55,7 +56,7 @@ def test_the_view_of_a_level_is_its_image_and_the_direction_of_the_agent():
 def test_the_pool_and_python_show_the_same_empty_room():
     pytest.importorskip("envpool")
     pytest.importorskip("minigrid")
-    pool, python = make("MiniGrid-Empty-6x6-v0", 2, 0), make("MiniGrid-Empty-6x6-v0", 2, 0, engine="gymnasium")
+    pool, python = make("MiniGrid-Empty-6x6-v0", 2, 0, "envpool"), make("MiniGrid-Empty-6x6-v0", 2, 0)
     assert python.engine == "gymnasium" and python.exact and python.action_names == pool.action_names and python.shape == pool.shape
     (a, a_place), (b, b_place) = pool.reset(), python.reset()
     assert (a == b).all() and (a_place == b_place).all()
@@ -174,7 +175,7 @@ def test_auto_takes_ale_where_no_room_is_known():
 
 def test_seeds_differ_between_environments_and_after_a_restore():
     pytest.importorskip("envpool")
-    envs = make("MiniGrid-MultiRoom-N6-v0", 3, 0)
+    envs = make("MiniGrid-MultiRoom-N6-v0", 3, 0, "envpool")
     first, place = envs.reset()
     assert len({view.tobytes() for view in first}) == 3
     envs.restore(envs.state())
@@ -186,8 +187,8 @@ def test_seeds_differ_between_environments_and_after_a_restore():
     ("name", "options", "said"),
     [
         ("MiniGrid-DoorKey-5x6-v0", {"engine": "envpool"}, "is not a level of envpool's; engine 'gymnasium' may have it; did you mean 'MiniGrid-DoorKey-"),
-        ("MiniGrid-DoorKey-5x5-v0", {"caps": 3}, "option: 'caps' is not an option of it; did you mean 'cap'"),
-        ("MiniGrid-DoorKey-5x5-v0", {"cap": 0}, "option cap: 0"),
+        ("MiniGrid-DoorKey-5x5-v0", {"engine": "envpool", "caps": 3}, "option: 'caps' is not an option of it; did you mean 'cap'"),
+        ("MiniGrid-DoorKey-5x5-v0", {"engine": "envpool", "cap": 0}, "option cap: 0"),
         (MONTEZUMA, {"frames": 0}, "option frames: 0"),
         (MONTEZUMA, {"sticky": 1.0}, "option sticky: 1.0"),
         (MONTEZUMA, {"stacks": 2}, "did you mean 'stack'"),
@@ -240,3 +241,28 @@ def test_pictures_of_other_observations():
     colour = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     assert (rgb(colour) == colour).all() and (rgb(colour[..., :1]) == colour[..., :1]).all() and (rgb(colour[..., 0])[..., 2] == colour[..., 0]).all()
     assert rgb(np.array([-1.0, 0.0, 1.0], np.float32))[0, :, 0].tolist() == [0, 127, 255] and (rgb(np.ones(3, np.float32)) == 0).all()
+
+
+# whether levels can be solved at all
+
+
+LEVELS = ("MiniGrid-MultiRoom-N2-S4-v0", "MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N6-v0", "MiniGrid-FourRooms-v0")
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_python_s_levels_can_be_solved_by_going_everywhere(name):
+    pytest.importorskip("minigrid")
+    envs = make(name, 12, 1, max_steps=3000)
+    assert envs.engine == "gymnasium" and solved(envs) == [True] * 12
+    envs.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "all_of_them"), [("MiniGrid-MultiRoom-N4-S5-v0", False), ("MiniGrid-MultiRoom-N6-v0", False), ("MiniGrid-FourRooms-v0", True)]
+)
+def test_most_of_envpool_s_multi_room_levels_cannot_which_is_why_auto_does_not_take_it(name, all_of_them):
+    pytest.importorskip("envpool")
+    envs = make(name, 24, 1, "envpool", cap=3000)
+    found = solved(envs)
+    assert None not in found and (all(found) if all_of_them else 0 < sum(found) < 18)
+    envs.close()
