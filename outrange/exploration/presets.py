@@ -57,7 +57,8 @@ def smoke() -> TrainConfig:
 
 def minigrid() -> TrainConfig:
     """MiniGrid's partial view, two mixtures: one exploits, one explores. A goal ends its episode, so the explorer's values go on into the next one; its beta
-    is small enough for a reward to stand out among errors; and each mixture learns from the other's episodes too."""
+    is small enough for a reward to stand out among errors; each mixture learns from the other's episodes too, and of n-step returns, since Retrace's traces
+    are cut at once where the other mixture acted."""
     return TrainConfig(
         preset="minigrid",
         env=EnvConfig(name="MiniGrid-MultiRoom-N4-S5-v0"),
@@ -65,20 +66,21 @@ def minigrid() -> TrainConfig:
         acting=ActingConfig(base=0.4, alpha=4, greedy=8, epsilon_greedy=0.01),
         replay=ReplayConfig(rows=1_000_000, trace=40, period=40),
         learner=LearnerConfig(
+            target="n-step",
             transform="identity",
             target_epsilon=0.0,
-            gamma=0.99,
+            gamma=0.98,
             gamma_explore=0.97,
             batch=16,
             ratio=4,
             rate=7e-4,
-            over="mean",
-            copy_every=100,
             adam_epsilon=1e-8,
+            over="mean",
+            copy_every=50,
             foreign=0.5,
         ),
         bonus=BonusConfig(
-            kind="ngu", mixtures=2, beta=0.004, continuing=True, epsilon=1e-3, missing="unit", encoder="objects", rate=1e-3, frames=10, warmup=300
+            kind="ngu", mixtures=2, beta=0.001, continuing=True, epsilon=1e-3, missing="unit", encoder="objects", rate=1e-3, frames=10, warmup=300
         ),
         steps=1_000_000,
     )
