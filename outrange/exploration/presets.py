@@ -82,7 +82,7 @@ def minigrid() -> TrainConfig:
         bonus=BonusConfig(
             kind="ngu", mixtures=2, beta=0.001, continuing=True, epsilon=1e-3, missing="unit", encoder="objects", rate=1e-3, frames=10, warmup=300
         ),
-        steps=1_000_000,
+        steps=600_000,
     )
 
 
