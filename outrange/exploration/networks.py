@@ -156,13 +156,15 @@ class Encoder(nn.Module):
         fits = {
             "grid": len(shape) == 2 and 0 < codes <= len(_PALETTE) and min(shape) >= 7,
             "image": byte and not codes and len(shape) in (2, 3) and min(shape[:2]) >= 36,
-            "minigrid": byte and len(shape) == 3 and shape[2] == 4,
+            "minigrid": byte and len(shape) == 3 and shape[2] == 4 and min(shape[:2]) >= 5,
             "any": True,
         }
         if not fits[needs]:
-            said = {"grid": "a grid of cell codes, at least 7 x 7", "image": "an image of bytes, at least 36 x 36", "minigrid": "MiniGrid's view (7, 7, 4)"}[
-                needs
-            ]
+            said = {
+                "grid": "a grid of cell codes, at least 7 x 7",
+                "image": "an image of bytes, at least 36 x 36",
+                "minigrid": "MiniGrid's view (7, 7, 4), at least 5 x 5",
+            }[needs]
             raise BadInput(
                 f"{setting}: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; take another encoder"
             )

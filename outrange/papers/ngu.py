@@ -192,7 +192,7 @@ PAPER = Paper(
             "on other environments: 46 rooms an episode in Pitfall!",
             rooms,
             _cells,
-            _laptop(env=ROOMS, steps=1_000_000, agents=("ngu", "r2d2")),
+            _laptop(env=ROOMS, steps=600_000, agents=("ngu", "r2d2")),
         ),
         Claim(
             "exploit",
@@ -201,7 +201,7 @@ PAPER = Paper(
             "on other environments: Pitfall! 8.4k, R2D2 -3.5",
             rooms,
             _success,
-            _laptop(env=ROOMS, steps=5_000_000, agents=("ngu", "r2d2")),
+            _laptop(env=ROOMS, steps=600_000, agents=("ngu", "r2d2")),
         ),
         Claim(
             "life-long",
@@ -210,7 +210,7 @@ PAPER = Paper(
             "Montezuma's Revenge 10.4k with it, 3.0k without; other games lose nothing or gain without",
             rooms,
             _life_long,
-            _laptop(env=MORE_ROOMS, steps=1_000_000, agents=("ngu", "ngu-episodic")),
+            _laptop(env=MORE_ROOMS, steps=600_000, agents=("ngu", "ngu-episodic")),
         ),
         Claim(
             "montezuma",

@@ -63,19 +63,25 @@ def test_images_go_through_the_convolutions_of_dqn_between_0_and_1_with_their_ch
     torch.testing.assert_close(grey(x[..., 0]), coloured(x[..., :1]), rtol=1e-4, atol=1e-5)
 
 
-def test_minigrids_cells_become_kinds_colours_and_states_and_the_direction_is_one_of_four():
-    encoder = Encoder("objects", (3, 5, 4), 0, True, 6)
-    x = torch.zeros(2, 3, 5, 4, dtype=torch.uint8)
+def test_minigrids_cells_are_sums_of_three_vectors_through_two_convolutions_beside_one_of_four_directions():
+    encoder = Encoder("objects", (5, 6, 4), 0, True, 6)
+    x = torch.zeros(2, 5, 6, 4, dtype=torch.uint8)
     for k, top in enumerate((11, 6, 3)):
-        x[..., k] = torch.randint(top, (2, 3, 5))
+        x[..., k] = torch.randint(top, (2, 5, 6))
     x[0, ..., 3], x[1, ..., 3] = 2, 3
-    parts = []
+    first, second = (encoder.body.convolutions[k] for k in (0, 2))
+
+    def convolved(cells, layer):  # (columns, rows, channels), position by position
+        size = [n - 2 for n in cells.shape[:2]]
+        weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        return torch.stack([torch.stack([cells[i : i + 3, j : j + 3].flatten() @ weight + layer.bias for j in range(size[1])]) for i in range(size[0])]).relu()
+
+    rows = []
     for b in range(2):
-        for k, top in enumerate((11, 6, 3)):
-            parts += [float(int(x[b, i, j, k]) == n) for i in range(3) for j in range(5) for n in range(top)]
-        parts += [float(int(x[b, 0, 0, 3]) == n) for n in range(4)]
-    wide = torch.tensor(parts).view(2, -1)
-    torch.testing.assert_close(encoder(x), encoder.body.layer(torch.relu(encoder.body.first(wide))))
+        cells = sum(table.weight[x[b, ..., k].long()] for k, table in enumerate(encoder.body.tables))
+        seen = convolved(convolved(cells, first), second)
+        rows.append(torch.cat([seen.movedim(-1, 0).flatten(), torch.tensor([float(int(x[b, 0, 0, 3]) == n) for n in range(4)])]))
+    torch.testing.assert_close(encoder(x), encoder.body.layer(torch.stack(rows)), rtol=1e-4, atol=1e-5)
     other = x.clone()
     other[..., 3] = 0
     assert not torch.isclose(encoder(x), encoder(other)).all(1).any()
@@ -124,7 +130,7 @@ def test_the_crop_of_each_of_many_grids_is_its_own():
         ("crop", (21, 21), 0, True, "grid of cell codes"), ("crop", (3, 53), 5, True, "at least 7 x 7"), ("cells", (84, 84, 1), 0, True, "grid of cell codes"),
         ("cells-paper", (6, 9), 3, True, "at least 7 x 7"), ("pixels", (21, 21), 7, True, "with 7 codes"), ("pixels", (35, 84), 0, True, "at least 36 x 36"),
         ("pixels", (84, 84), 0, False, "image of bytes"), ("pixels", (4,), 0, True, "image of bytes"), ("objects", (7, 7, 3), 0, True, r"\(7, 7, 4\)"),
-        ("objects", (21, 21), 7, True, "MiniGrid"), ("objects", (7, 7, 4), 0, False, "MiniGrid"),
+        ("objects", (21, 21), 7, True, "MiniGrid"), ("objects", (7, 7, 4), 0, False, "MiniGrid"), ("objects", (3, 3, 4), 0, True, "MiniGrid"),
     ],
 )  # fmt: skip
 def test_an_encoder_that_cannot_read_what_is_shown_says_so_in_one_sentence(name, shape, codes, byte, said):
