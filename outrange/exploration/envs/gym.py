@@ -7,6 +7,7 @@ it compares what is shown with what was, so an environment that does not repeat 
 
 import contextlib
 import logging
+import warnings
 from collections import deque
 from typing import Any
 
@@ -62,7 +63,8 @@ class Gymnasium:
 
     def _make(self) -> gymnasium.Env:
         try:
-            with self._watch:
+            with self._watch, warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # an older version was asked for by its id
                 return self._watch.call(gymnasium.make, self.name, disable_env_checker=True, **self._options)
         except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound, gymnasium.error.VersionNotFound):
             raise unknown("env", self.name, gymnasium.registry, "an environment that Gymnasium knows") from None

@@ -246,7 +246,7 @@ def test_pictures_of_other_observations():
 # whether levels can be solved at all
 
 
-LEVELS = ("MiniGrid-MultiRoom-N2-S4-v0", "MiniGrid-MultiRoom-N4-S5-v1", "MiniGrid-MultiRoom-N6-v0", "MiniGrid-FourRooms-v0")
+LEVELS = ("MiniGrid-MultiRoom-N2-S4-v0", "MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N6-v0", "MiniGrid-FourRooms-v0")
 
 
 @pytest.mark.parametrize("name", LEVELS)
