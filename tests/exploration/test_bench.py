@@ -3,6 +3,7 @@
 import pytest
 
 from outrange.exploration.bench import Clock, bench
+from outrange.exploration.config import changed
 from outrange.exploration.presets import preset
 
 
@@ -26,3 +27,8 @@ def test_shares_of_a_short_bench_make_a_whole_and_the_rate_is_the_median_of_roun
     assert all(-0.02 <= share < 1 for share in found["shares"].values())
     assert found["steps_per_cpu_second"] == sorted(found["rounds"])[1] and found["milliseconds_per_update"] > 0
     assert told[-1][0] >= told[-1][1] == 1200
+
+
+def test_acting_alone_is_measured_where_hardly_an_update_falls_into_a_round():
+    found = bench(changed(preset("smoke"), {"learner.ratio": 1e-9}), steps=400, rounds=2)
+    assert "learning" not in found["shares"] and found["steps_per_cpu_second"] > 0 and sum(found["shares"].values()) == pytest.approx(1)
