@@ -223,7 +223,7 @@ def _row(question: str, answer: str, detail: str) -> dict[str, str]:
 
 
 def _from(n: int | None, lengths: Sequence[int]) -> str:
-    return f"not up to {lengths[-1]}" if n is None else f"n = {n}"
+    return f"not up to {lengths[-1]}" if n is None else f"{'already at ' if n == lengths[0] else ''}n = {n}"
 
 
 def _ends(curve: Curve, what: str, values: np.ndarray) -> str:

@@ -152,22 +152,22 @@ def _commas(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _margins(margins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    if not margins:
-        return []
-    lines = [_line(m["task"], m["lengths"], m["shift"]) for m in margins]
     help = "Many paths lead to the end from the start and few from the end: the paper's reason for a first digit to keep its pull longer than a last one."
-    return [
-        _chart(
-            "margins",
-            "Shift of log-odds by the zero, or by one more",
-            "log-odds of the right answer, less those behind the other sequence",
-            lines,
-            xlabel="n, ones",
-            logy=False,
-            help=help,
-            whole=True,
-        )
+    charts = [
+        ("Copying: shift by the zero", help, True),
+        (
+            "Counting and summing: shift by one more",
+            "At 0 the answer does not depend on how many there are. Mind the scale: less than 0.25 counts as none.",
+            False,
+        ),
     ]
+    found = []
+    for title, said, copying in charts:
+        lines = [_line(m["task"], m["lengths"], m["shift"]) for m in margins if ("digit" in m["task"]) == copying]
+        if lines:
+            unit = "log-odds of the right answer, less those behind the other sequence"
+            found.append(_chart("margins", title, unit, lines, xlabel="n, ones", logy=False, help=said, whole=True))
+    return found
 
 
 def _squashing(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:

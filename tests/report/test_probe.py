@@ -72,3 +72,9 @@ def test_words_of_a_model_become_text_and_never_markup():
 def test_a_missing_part_is_named(key):
     with pytest.raises(BadInput, match=rf"probe\.{key}: is missing"):
         page({name: value for name, value in story().items() if name != key})
+
+
+def test_copying_and_counting_are_charts_of_their_own():
+    given = [{"task": task, "lengths": [5, 20], "shift": [3.0, -1.0]} for task in ("first digit", "last digit", "count ones", "sum ones")]
+    charts = [chart for chart in data(page(story(margins=given)))["charts"] if chart["section"] == "margins"]
+    assert [[line["name"] for line in chart["lines"]] for chart in charts] == [["first digit", "last digit"], ["count ones", "sum ones"]]
