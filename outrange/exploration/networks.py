@@ -116,8 +116,9 @@ class Objects(nn.Module):
         self.layer = nn.Linear(_flat(self.convolutions, (8, *shape[:2])) + self.DIRECTIONS, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        cells = sum(table(x[..., k].int().clamp_max(table.num_embeddings - 1)) for k, table in enumerate(self.tables))
-        seen = self.convolutions(cells.permute(0, 3, 1, 2))
+        tops = (self.KINDS, self.COLOURS, self.STATES)
+        kind, colour, state = (table(x[..., k].int().clamp_max(top - 1)) for k, (table, top) in enumerate(zip(self.tables, tops, strict=True)))
+        seen = self.convolutions((kind + colour + state).permute(0, 3, 1, 2))
         return self.layer(torch.cat([seen, _one_hot(x[:, 0, 0, 3], self.DIRECTIONS)], 1))
 
 
