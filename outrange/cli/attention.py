@@ -73,7 +73,7 @@ def scan(
     from outrange.attention import models
     from outrange.attention.scan import SHAKESPEARE
     from outrange.attention.scan import scan as look
-    from outrange.core.atomic import writable, write_text
+    from outrange.core.atomic import make_way, writable, write_text
     from outrange.report.scan import page
 
     _at_least(tokens, 16, zero=True)
@@ -84,8 +84,7 @@ def scan(
             raise BadInput("against-text: is not allowed with --against-model; compare two models or two texts")
         named = [(model, text), (against_model, text)]
     contents = {one: _read(one or SHAKESPEARE) for one in texts}
-    with writable("out", out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    make_way("out", out)
     sides, opened = [], None
     for name, one in named:
         if opened is None or opened.name != name:
@@ -194,12 +193,11 @@ def probe(
     from outrange.attention import models
     from outrange.attention.probe import BUDGETS
     from outrange.attention.probe import probe as look
-    from outrange.core.atomic import writable, write_text
+    from outrange.core.atomic import make_way, writable, write_text
     from outrange.report.probe import page
 
     content = _read(text) if text else ""
-    with writable("out", out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    make_way("out", out)
     opened = models.open_model(model, "float32", _said)
     with app.progress("probing", "steps") as update:
         found = look(opened, BUDGETS[budget], content, seed, lambda what, done, total: update(done, total))

@@ -195,11 +195,14 @@ def watch(
         pace: seconds a step.
         scale: pixels of the file for each of the picture's; 0 chooses.
     """
+    from outrange.core.atomic import make_way
     from outrange.core.run import Run
     from outrange.exploration.config import TrainConfig
     from outrange.exploration.evaluate import record
     from outrange.exploration.watch import save, to_terminal
 
+    if out is not None:
+        make_way("out", out)
     last = Run.configuration(run, TrainConfig).bonus.mixtures - 1
     recording = record(run, seed, last if mixture is None else mixture, epsilon)
     if out is None:
@@ -227,15 +230,16 @@ def page(
         mixture: whose policy is watched; the last, which explores most, if not given.
         seed: of the environments.
     """
-    from outrange.core.atomic import write_text
+    from outrange.core.atomic import make_way, writable, write_text
     from outrange.exploration.story import collect
     from outrange.report.explore import page as written
 
+    make_way("out", out)
     with app.progress("page", "episodes") as update:
         typed = app.command_line(app.typed("explore"))
         story = collect(runs, episodes, maps, seed, mixture, command=typed, tell=lambda what, done, of: update(done, of))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, written(story))
+    with writable("out", out):
+        write_text(out, written(story))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -21,6 +21,7 @@ _REASONS = {
     errno.EPERM: "it is not writable",
     errno.EROFS: "its file system is read-only",
     errno.ENOENT: "its folder does not exist and cannot be made",
+    errno.EEXIST: "a part of its path is a file, not a directory",
     errno.ENOTDIR: "a part of its path is a file, not a directory",
     errno.EISDIR: "it is a directory",
     errno.ENAMETOOLONG: "its name is too long",
@@ -46,6 +47,20 @@ def writable(field: str, target: Path) -> Iterator[None]:
         if error.errno not in _REASONS:
             raise
         raise Unwritable(f"{field}: {str(target)!r} cannot be written: {_REASONS[error.errno]}") from error
+
+
+def make_way(field: str, target: Path) -> None:
+    """Make the folder that a file is to be written into, before the work whose result it will hold.
+
+    Raises:
+        Unwritable: the file could not be written there.
+    """
+    with writable(field, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        if not os.access(target.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, "is not writable")
 
 
 @contextmanager

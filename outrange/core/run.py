@@ -208,6 +208,8 @@ class Run:
                 log.warning("run: %s: %s", self.path, reason)
             if self._logs:
                 self._say_what_changed(found)
+        if not found and any(each.path.stat().st_size for each in self._logs or ()):
+            log.warning("run: %s has metrics and no checkpoint; it begins anew, and its metrics with it", self.path)
         for each in self._logs or ():
             each.rewind(found.step if found else -1)
         return found

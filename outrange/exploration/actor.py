@@ -293,7 +293,8 @@ class Episodes:
 
 
 def _epsilons(config: TrainConfig, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Epsilon of each actor, and which are the greedy ones: one ladder over all actors, so that every mixture has steps from top to bottom."""
+    """Epsilon of each actor, and which are the greedy ones: one ladder over all actors, so that every mixture has steps from top to bottom, if it has several
+    actors; with one, epsilon goes with the mixture."""
     mixtures, acting = config.bonus.mixtures, config.acting
     greedy = np.arange(count) // mixtures < acting.greedy
     return np.where(greedy, acting.epsilon_greedy, family.epsilons(count, acting.base, acting.alpha)), greedy

@@ -10,6 +10,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+from outrange.core.errors import BadInput
 from outrange.exploration.actor import settled
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.train import Trainer
@@ -60,7 +61,13 @@ def bench(config: TrainConfig, steps: int = 20_000, rounds: int = 3, progress: P
 
     Returns:
         steps_per_cpu_second, rounds (each one's), milliseconds_per_update, shares of the time by part.
+
+    Raises:
+        BadInput: a number is not allowed, or what ``Trainer`` refuses.
     """
+    for name, value in (("steps", steps), ("rounds", rounds)):
+        if value < 1:
+            raise BadInput(f"{name}: {value} is not allowed; it must be at least 1")
     with settled(config), closing(Trainer(replace(config, bonus=replace(config.bonus, warmup=0)))) as trainer:
         rare = 3 * trainer.config.update_every > steps
         while trainer.replay.ready < trainer.config.replay.start or (trainer.agent.updates < 3 and not rare):

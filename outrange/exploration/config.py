@@ -134,9 +134,10 @@ class LearnerConfig:
     copy_every: int = 1500
     """updates between copies to the target network"""
     scale: float = 1.0
-    """what rewards and bonuses are multiplied by to learn from them; Adam's steps do not shrink with values, so small values are learned with more noise"""
+    """what rewards and bonuses are multiplied by to learn from them; Adam's steps do not shrink with values, so small values are learned with more noise.
+    q and loss are logged in the rewards' own units"""
     foreign: float = 0.0
-    """share of a batch that is learned from under another mixture than it was collected under (CMR)"""
+    """share of a batch that is learned from under another mixture than it was collected under (CMR); nothing where there is one mixture"""
 
     def __post_init__(self) -> None:
         for name in ("lam", "target_epsilon", "foreign", "rate_end", "rate_hold"):
@@ -189,8 +190,8 @@ class BonusConfig(EpisodicConfig):
     wipe_every: int = 1
     """episodes after which the memory is wiped"""
     continuing: bool = False
-    """whether mixtures with a bonus value what comes after an episode's end, in the next one (as RND's intrinsic returns do), so that reaching a goal forfeits
-    nothing; mixture 0 is not concerned"""
+    """whether mixtures with a bonus value what comes after an episode's end, in the next one, rewards and bonuses alike (RND does it for the
+    bonus alone). Reaching a goal then forfeits only that step's own bonus, and wins a memory in which everything is new again. Mixture 0 is not concerned"""
 
     def __post_init__(self) -> None:
         _within("bonus.mixtures", self.mixtures, 1, 256, "between 1 and 256")

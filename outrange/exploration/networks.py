@@ -166,8 +166,10 @@ class Encoder(nn.Module):
                 "image": "an image of bytes, at least 36 x 36",
                 "minigrid": "MiniGrid's view (7, 7, 4), at least 5 x 5",
             }[needs]
+            other = "pixels" if byte and not codes and len(shape) in (2, 3) and min(shape[:2]) >= 36 else "vector"
             raise BadInput(
-                f"{setting}: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; take another encoder"
+                f"{setting}: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; "
+                f"what fits is --set network.encoder={other} --set bonus.encoder={other}"
             )
         self.axes, self.width = len(shape), width
         self.body = make(tuple(shape), codes, byte, width)

@@ -2,7 +2,8 @@
 
 Read ``novelty``: the controllable state f(x), learned by predicting the action between two observations, is looked up among the states of this episode; RND's
 error, normalised, multiplies what comes of it by 1 to L. Deviations: one copy of the embedding serves all actors and is refreshed every so many steps rather
-than once an episode; a step that ends the episode earns no bonus where novelty is counted on arrival (``bonus.at``); before learning, the embedding may be
+than once an episode; the memory holds f as the last layer gives it, while the action is told from its ReLU; a step that ends the episode earns no bonus where
+novelty is counted on arrival (``bonus.at``); before learning, the embedding may be
 warmed up on uniformly random actions, without which a nearly deterministic policy teaches it nothing.
 """
 

@@ -56,9 +56,9 @@ def smoke() -> TrainConfig:
 
 
 def minigrid() -> TrainConfig:
-    """MiniGrid's partial view, two mixtures: one exploits, one explores. A goal ends its episode, so the explorer's values go on into the next one; its beta
-    is small enough for a reward to stand out among errors; each mixture learns from the other's episodes too, and of n-step returns, since Retrace's traces
-    are cut at once where the other mixture acted."""
+    """MiniGrid's partial view, two mixtures: one exploits, one explores. A goal ends its episode, so the explorer's values go on into the next one, where
+    everything is new again; its beta is small enough for a reward to stand out among errors; each mixture learns from the other's episodes too, and of n-step
+    returns, since Retrace's traces are cut at once where the other mixture acted."""
     return TrainConfig(
         preset="minigrid",
         env=EnvConfig(name="MiniGrid-MultiRoom-N4-S5-v0"),
@@ -87,7 +87,8 @@ def minigrid() -> TrainConfig:
 
 
 def atari_paper() -> TrainConfig:
-    """Tables 6 and 8. 256 actors and 35e9 frames there; here as many environments as are asked for, and as long as there is time."""
+    """Tables 6 and 8. 256 actors and 35e9 frames there; here as many environments as are asked for, and as long as there is time. With the 32 set here each
+    mixture has one actor, and so one epsilon: `--envs 256` gives each eight of them, as published; `--set acting.assign=uniform` gives each any."""
     return TrainConfig(
         preset="atari-paper",
         env=EnvConfig(name="ALE/MontezumaRevenge-v5", count=32),
@@ -121,7 +122,7 @@ def atari_laptop() -> TrainConfig:
 
 PRESETS: dict[str, Callable[[], TrainConfig]] = {"smoke": smoke, "disco": disco, "minigrid": minigrid, "atari-laptop": atari_laptop, "atari-paper": atari_paper}
 
-#: agent -> what it changes in a preset
+#: agent -> what it changes in a preset's bonus
 AGENTS: dict[str, Callable[[BonusConfig], BonusConfig]] = {
     "ngu": lambda bonus: bonus,
     "ngu-episodic": lambda bonus: replace(bonus, kind="episodic"),

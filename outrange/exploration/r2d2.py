@@ -105,7 +105,11 @@ class R2D2:
         if self.updates % learner.copy_every == 0:
             self.target.load_state_dict(self.online.state_dict())
         priority = returns.sequence_priority(error.detach(), counted, self.config.replay.eta)
-        told = {"loss": loss * steps / len(error), "gradient_norm": norm, "q": float(said.detach().mean()), "counted": float(counted.float().mean())}
+        number, scale = max(float(counted.sum()), 1.0), learner.scale
+        told = {
+            "loss": loss * steps * error.shape[1] / number / scale**2, "gradient_norm": norm,
+            "q": float(torch.where(counted, said.detach(), 0.0).sum()) / number / scale, "counted": number / counted.numel(),
+        }  # fmt: skip
         return priority.cpu().numpy().astype(np.float64), told
 
     def slow(self, progress: float) -> None:

@@ -48,9 +48,9 @@ _ALONE = {
     "replay": ("rows", "steps that the replay holds"),
     "broken": ("count", "episodes lost to an environment that crashed, stalled or gave what it must not"),
     "ever_places": ("count", "different places that any episode has come to since the run began"),
-    "loss": ("error²", "loss of the Q network, before weighting by priority; its size follows the size of Q"),
+    "loss": ("error²", "mean of the Q network's squared errors over the steps learned from; its size follows the size of Q"),
     "gradient_norm": ("norm", "of the Q network's gradient, before it is clipped"),
-    "q": ("return", "mean of Q at the actions learned from; near beta × bonus a step / (1 − gamma) where the bonus is all there is"),
+    "q": ("return", "mean of Q at the steps learned from; near beta × bonus a step / (1 − gamma) where the bonus is all there is"),
     "counted": ("share", "share of the steps of a batch that enter the loss; the rest is burn-in, padding or an episode's last observation"),
     "embedding_loss": ("nats", "cross entropy of the action between two observations, from which the controllable state is learned"),
     "embedding_accuracy": (

@@ -57,6 +57,15 @@ def test_the_page_is_one_file_that_tells_of_the_run(trained, tmp_path, capsys):
     assert "RandomDiscoMaze-v0" in text and "wall follower" in text
 
 
+@pytest.mark.parametrize("command", [["page"], ["watch"]])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(command, trained, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("outrange.exploration.evaluate.load", lambda *_: pytest.fail("it began"))
+    for out, why in ((tmp_path / "file" / "a.gif", "a part of its path is a file"), (tmp_path, "it is a directory")):
+        assert main(["explore", *command, str(trained), "--out", str(out)]) == 2
+        assert capsys.readouterr().err.strip().endswith(f"out: '{out}' cannot be written: {why}{', not a directory' if 'part' in why else ''}")
+
+
 def test_references_are_ordered_as_policies_that_know_more(capsys):
     assert main(["explore", "references", "--size", "11", "--cap", "100", "--episodes", "64", "--json"]) == 0
     shares = {row["policy"]: row["coverage"] for row in said(capsys)}

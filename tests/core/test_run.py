@@ -98,6 +98,15 @@ def test_a_damaged_newest_checkpoint_is_passed_over_said_and_made_up_for(tmp_pat
     assert runs.verify(tmp_path / "r") == []
 
 
+def test_metrics_without_a_checkpoint_are_said_before_they_go(tmp_path, caplog):
+    for begun in (False, True):
+        caplog.clear()
+        with Run.create(tmp_path / "run", "toy", Toy()) as run:
+            assert run.load() is None
+            assert ("has metrics and no checkpoint; it begins anew" in caplog.text) == begun
+            run.metrics.write(step=3, loss=1.0)
+
+
 def test_going_on_with_another_number_of_threads_is_said_and_with_the_same_is_not(tmp_path, caplog):
     train(tmp_path / "r", 3)
     train(tmp_path / "r", 3)

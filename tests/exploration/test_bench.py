@@ -2,6 +2,7 @@
 
 import pytest
 
+from outrange.core.errors import BadInput
 from outrange.exploration.bench import Clock, bench
 from outrange.exploration.config import changed
 from outrange.exploration.presets import preset
@@ -27,6 +28,12 @@ def test_shares_of_a_short_bench_make_a_whole_and_the_rate_is_the_median_of_roun
     assert all(-0.02 <= share < 1 for share in found["shares"].values())
     assert found["steps_per_cpu_second"] == sorted(found["rounds"])[1] and found["milliseconds_per_update"] > 0
     assert told[-1][0] >= told[-1][1] == 1200
+
+
+@pytest.mark.parametrize(("numbers", "said"), [({"steps": 0}, "steps: 0 is not allowed; it must be at least 1"), ({"rounds": -1}, "rounds: -1 is not")])
+def test_no_steps_or_rounds_are_refused(numbers, said):
+    with pytest.raises(BadInput, match=said):
+        bench(preset("smoke"), **numbers)
 
 
 def test_acting_alone_is_measured_where_hardly_an_update_falls_into_a_round():

@@ -137,7 +137,10 @@ def test_an_encoder_that_cannot_read_what_is_shown_says_so_in_one_sentence(name,
     with pytest.raises(BadInput, match=said) as caught:
         Encoder(name, shape, codes, byte, 8)
     message = str(caught.value)
-    assert message.startswith(f"encoder: '{name}'") and str(shape) in message and "\n" not in message and "another encoder" in message
+    assert message.startswith(f"encoder: '{name}'") and str(shape) in message and "\n" not in message
+    fits = "pixels" if shape == (84, 84, 1) else "vector"
+    assert message.endswith(f"what fits is --set network.encoder={fits} --set bonus.encoder={fits}")
+    Encoder(fits, shape, codes, byte, 8)
 
 
 def test_an_unknown_encoder_names_the_nearest():

@@ -190,6 +190,7 @@ def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_wei
     if crossing:  # the batch holds what is to be tried
         assert s.terminated[:-1].any() and s.filler[1:-1].any() and s.first[1:-1].any() and len(np.unique(s.mixture)) == 3 and s.filler[-1].any()
     error, counted, goals = wanted(own, config, s)
+    says = unrolled(own.online, s, config.learner.burn_in).detach().numpy()
     per = 1 / (error.shape[1] * (len(error) if config.learner.over == "mean" else 1))
     norm = adapted(own, config, error.square().sum() * per)
     priorities, told = agent.learn(s)
@@ -198,7 +199,9 @@ def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_wei
         held = size[counted[:, k], k]
         assert priority == pytest.approx(eta * held.max() + (1 - eta) * held.mean() if held.size else 0.0, rel=1e-3, abs=1e-5), (k, goals[:, k])
     assert priorities.dtype == np.float64 and priorities.shape == (7,)
-    assert told["loss"] == pytest.approx((size**2).sum() / size.size, rel=1e-3)
+    assert told["loss"] == pytest.approx((size[counted] ** 2).sum() / counted.sum() / config.learner.scale**2, rel=1e-3)
+    done = np.take_along_axis(says[:-1], s.action[:-1, :, None].astype(np.int64), -1)[..., 0]
+    assert told["q"] == pytest.approx(done[counted].mean() / config.learner.scale, rel=1e-3, abs=1e-5)
     assert told["gradient_norm"] == pytest.approx(norm, rel=1e-3) and (norm > 0.05)
     assert told["counted"] == pytest.approx(counted.mean())
     for (weight, ours), theirs in zip(agent.online.named_parameters(), own.online.parameters()):

@@ -30,6 +30,8 @@ def test_the_constants_are_the_papers_and_its_cut_off_cannot_fire():
     held = {name: list(values) for name, values in result.values.items()}
     assert n._exact(held | {"error of h and back": [1e-3]})[0] == "contradicted"
     assert n._exact(held | {"cut-off": [2.0]})[0] == "contradicted"
+    for name, wrong in {"least bonus": 0.0, "largest bonus": float("inf"), "beta 0": 0.01, "beta 31": 0.29, "gamma 0": 0.99, "least step of beta": 0.0}.items():
+        assert n._exact(held | {name: [wrong]})[0] == "contradicted", name
 
 
 def test_coverage_is_shown_by_eight_times_the_others_and_no_overlap():
@@ -58,3 +60,44 @@ def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tm
     before = (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes()
     assert n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay) == found
     assert (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes() == before
+
+
+def test_one_seed_never_shows_nor_refutes_a_comparison():
+    assert n._cells({"ngu cells": [22.0], "r2d2 cells": [2.0]}) == ("partly", "median 22, 11.0 times the next; one seed")
+    assert n._cells({"ngu cells": [1.0], "r2d2 cells": [2.0]})[0] == "not at this scale"
+    assert n._life_long({"ngu steps to half": [3.0], "ngu-episodic steps to half": [5.0]})[0] == "partly"
+    assert n._rooms({"ngu rooms": [1.0], "r2d2 rooms": [2.0]})[0] == "not at this scale"
+    assert n._whole({"ngu coverage": [0.6]})[0] == "partly"
+
+
+def test_a_comparison_is_shown_or_refuted_by_seeds_that_do_not_overlap():
+    assert n._cells({"ngu cells": [20.0, 21.0], "r2d2 cells": [2.0, 3.0]})[0] == "shown"
+    assert n._cells({"ngu cells": [4.0, 5.0], "r2d2 cells": [2.0, 3.0]})[0] == "partly"  # not 2.5 times
+    assert n._rooms({"ngu rooms": [1.0, 1.0, 1.0], "r2d2 rooms": [1.0, 1.0, 1.0]})[0] == "not at this scale"
+    assert n._rooms({"ngu rooms": [2.0, 3.0], "r2d2 rooms": [1.0, 1.0]})[0] == "shown"
+
+
+def test_the_life_long_factor_is_judged_by_when_learning_succeeds():
+    def verdict(ours, theirs):
+        return n._life_long({"ngu steps to half": ours, "ngu-episodic steps to half": theirs})[0]
+
+    assert verdict([3.0, 4.0, 3.5], [5.0, 6.0, 4.5]) == "shown"
+    assert verdict([3.0, 5.0, 3.5], [5.0, 6.0, 4.5]) == "partly"
+    assert verdict([5.0, 6.0, 4.5], [3.0, 5.0, 3.5]) == "not at this scale"
+    assert verdict([5.0, 6.0, 4.5], [3.0, 4.0, 3.5]) == "contradicted"
+
+
+def test_the_whole_frame_is_judged_by_its_median():
+    assert [n._whole({"ngu coverage": values})[0] for values in ([0.5, 0.3, 0.45], [0.5, 0.2, 0.3], [0.05, 0.02])] == ["shown", "partly", "not at this scale"]
+
+
+def test_other_settings_under_a_taken_name_get_a_run_of_their_own(tmp_path, monkeypatch):
+    from outrange.exploration.config import changed
+    from outrange.exploration.presets import preset
+
+    monkeypatch.setattr(n, "RUNS", str(tmp_path))
+    config = preset("smoke", "ngu", steps=0)
+    first = n.trained(config)
+    assert n.trained(config) == first
+    other = n.trained(changed(config, {"learner.gamma": 0.96}))
+    assert other != first and other.name.startswith(first.name + "-") and n.trained(changed(config, {"learner.gamma": 0.96})) == other
