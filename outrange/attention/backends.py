@@ -188,8 +188,9 @@ def ask(
     tell: Callable[[Result], None] = lambda result: None,
 ) -> Report:
     """Ask every task in every style at every length, ``items`` times; ``most`` tokens of an answer, none: 16, with chains of thought 512."""
-    if items < 1 or most < 0:
-        raise BadInput(f"items, most: {items} and {most} are not allowed; at least 1 and 0")
+    for name, value, least in (("items", items, 1), ("most", most, 0)):
+        if value < least:
+            raise BadInput(f"{name}: {value} is not allowed; it must be at least {least}")
     prompts = [
         (style, item, build(task, n, style=style, order=order, seed=seed, item=item))
         for task in tasks

@@ -468,7 +468,10 @@ def _read(path: Path) -> str:
             raw = file.read(LARGEST + 1)
         if len(raw) > LARGEST:
             raise BadInput(f"text: {str(path)!r} is larger than {LARGEST:,} bytes; give a part of it")
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
+        if not text.strip():
+            raise BadInput(f"text: {str(path)!r} holds no words; give another file, or leave it out")
+        return text
     except OSError as error:
         raise BadInput(f"text: {str(path)!r} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -154,18 +154,13 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title=f"{rows[0]['agent']} in {rows[0]['env']} · {rows[0]['episodes']} episodes each",
-        title_justify="left",
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
     columns = [name for name in ("return", "success", "coverage", "places", "length", "bonus") if any(row[name] for row in rows)]
     for column in ("mixture", *columns):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(str(row["mixture"]), *(_shown(name, row[name], row[f"{name}_error"]) for name in columns))
+    print(f"{rows[0]['agent']} in {rows[0]['env']} · {rows[0]['episodes']} episodes each")
     Console(highlight=False).print(table)
     return 0
 

@@ -57,8 +57,8 @@ def smoke() -> TrainConfig:
 
 def minigrid() -> TrainConfig:
     """MiniGrid's partial view, two mixtures: one exploits, one explores. A goal ends its episode, so the explorer's values go on into the next one, where
-    everything is new again; its beta is small enough for a reward to stand out among errors; each mixture learns from the other's episodes too, and of n-step
-    returns, since Retrace's traces are cut at once where the other mixture acted."""
+    everything is new again; its beta is small enough for a reward to stand out among errors; each mixture learns from the other's episodes too. What each of
+    these is for: docs/papers/ngu.md."""
     return TrainConfig(
         preset="minigrid",
         env=EnvConfig(name="MiniGrid-MultiRoom-N4-S5-v0"),

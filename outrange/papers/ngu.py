@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from outrange.exploration.config import TrainConfig
 
 RUNS = "runs/ngu"
-ROOMS = "MiniGrid-MultiRoom-N4-S5-v0"
+ROOMS, LARGER_ROOMS = "MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N6-v0"
 
 
 def formulas(seed: int) -> dict[str, float]:
@@ -227,6 +227,15 @@ PAPER = Paper(
             rooms,
             _success,
             _laptop(env=ROOMS, steps=600_000, agents=("ngu", "r2d2")),
+        ),
+        Claim(
+            "larger-rooms",
+            "section 4.2, table 1",
+            "The same with six rooms of up to ten cells a side.",
+            "on other environments: Pitfall! 8.4k, R2D2 -3.5",
+            rooms,
+            _success,
+            _laptop(env=LARGER_ROOMS, steps=1_500_000, agents=("ngu", "r2d2")),
         ),
         Claim(
             "life-long",

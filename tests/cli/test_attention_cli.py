@@ -307,6 +307,8 @@ def test_a_text_that_is_not_utf_8_or_not_there_is_named(folder, tmp_path, capsys
     (tmp_path / "latin").write_bytes(b"caf\xe9 au lait")
     assert "not UTF-8 at byte 3" in said(capsys, "scan", folder, "--text", tmp_path / "latin")[2]
     assert "cannot be read" in said(capsys, "scan", folder, "--text", tmp_path / "absent")[2]
+    (tmp_path / "empty").write_text(" \n")
+    assert "holds no words" in said(capsys, "probe", folder, "--text", tmp_path / "empty")[2]
 
 
 def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spelling, capsys):
