@@ -51,7 +51,7 @@ def train(
         preset: smoke takes seconds, disco and minigrid minutes, atari-laptop an hour; atari-paper the paper's. The one made for the environment if not given.
         out: the run's directory; runs/explore-<agent>-<env>-<seed> if not given.
         config: a JSON file with the whole configuration, as in a run's config.json, instead of a preset.
-        option: of the environment.
+        option: of the environment; what is not given is as in the preset, if the environment is the preset's.
         change: of anything else.
         envs: how many environments side by side.
         engine: what runs the environments; auto takes the fastest installed.
@@ -80,13 +80,13 @@ def train(
         chosen = read(TrainConfig, config)
     else:
         chosen = named(preset or (fitting(env) if env else "disco"), agent or "ngu")
+    usual = chosen.env
     pairs = {
         "env.name": env, "env.count": envs, "env.engine": engine, "steps": steps, "bonus.mixtures": mixtures, "bonus.beta": beta, "seed": seed,
         "log_every": log_every, "checkpoint_every": checkpoint_every, "device": device, "threads": threads,
     }  # fmt: skip
     chosen = changed(chosen, {name: value for name, value in pairs.items() if value is not None} | assignments("set", change))
-    if option:
-        chosen = replace(chosen, env=replace(chosen.env, options=option))
+    chosen = replace(chosen, env=replace(chosen.env, options=_options(usual, chosen.env, option)))
     path = out or _default(chosen)
     print(f"{chosen.agent} in {chosen.env.name} · {chosen.env.count} side by side · {chosen.steps:,} steps · run: {path}", file=sys.stderr)
     with app.progress(f"{chosen.agent}", "steps") as update:
@@ -95,6 +95,13 @@ def train(
         app.print_json({"run": str(path), **result})
         return int(result["stopped"])
     return app.trained(result, _found(result["last"]), path, f"outrange explore eval {path}")
+
+
+def _options(usual: Any, env: Any, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The options of an environment: those that were given, and beside them its preset's, if it is the preset's environment."""
+    names = {pair.partition("=")[0] for pair in given}
+    kept = env.options if env.name == usual.name or env.options != usual.options else ()
+    return tuple(pair for pair in kept if pair.partition("=")[0] not in names) + given
 
 
 def _default(config: Any) -> Path:

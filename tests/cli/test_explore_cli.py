@@ -79,6 +79,16 @@ def test_the_benchmark_says_where_the_time_goes(capsys):
     assert {"learning", "acting", "bonus", "environments", "replay", "the rest"} == set(found["shares"])
 
 
+def test_options_are_added_to_those_of_the_preset_s_environment_and_to_no_other_s(tmp_path):
+    def options(name, *arguments):
+        assert main(["explore", "train", "--preset", "smoke", "--steps", "0", "--out", str(tmp_path / name), "--json", *arguments]) == 0
+        return json.loads((tmp_path / name / "config.json").read_text())["env"]["options"]
+
+    assert options("a") == ["size=7", "cap=40"]
+    assert options("b", "--option", "size=9") == ["cap=40", "size=9"]
+    assert options("c", "--env", "outrange/TwoDoors-v0", "--set", "network.encoder=vector", "--set", "bonus.encoder=vector") == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
