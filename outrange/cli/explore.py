@@ -12,7 +12,9 @@ RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", hel
 Agent = Literal["ngu", "ngu-episodic", "ngu-projection", "rnd", "r2d2"]
 Preset = Literal["smoke", "disco", "minigrid", "atari-laptop", "atari-paper"]
 Options = Annotated[
-    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE", help="an option of the environment, e.g. size=15; may be repeated")
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(metavar="NAME=VALUE", help="an option of the environment, e.g. size=15, beside those of its preset; may be repeated"),
 ]
 Set = Annotated[
     tuple[str, ...],
@@ -51,7 +53,7 @@ def train(
         preset: smoke takes seconds, disco and minigrid minutes, atari-laptop an hour; atari-paper the paper's. The one made for the environment if not given.
         out: the run's directory; runs/explore-<agent>-<env>-<seed> if not given.
         config: a JSON file with the whole configuration, as in a run's config.json, instead of a preset.
-        option: of the environment; what is not given is as in the preset, if the environment is the preset's.
+        option: of the environment.
         change: of anything else.
         envs: how many environments side by side.
         engine: what runs the environments; auto takes the fastest installed.
