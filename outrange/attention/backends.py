@@ -5,13 +5,17 @@ A server cannot be made to begin an answer as we want it; its margins are read f
 What was answered is kept whatever happens after: a server that fails ends a report early, with what came before and a sentence on what failed.
 """
 
+import http.client
 import json
+import math
 import os
+import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from outrange.attention.symbols import Symbols
@@ -52,7 +56,7 @@ class Weighs(Protocol):
 
 @dataclass(frozen=True)
 class Local:
-    """A transformers decoder and its tokenizer. The answer's beginning is forced where ``forced``, which small models need."""
+    """A transformers decoder and its tokenizer. The answer's beginning is forced where ``forced``, as small models need, but not before a chain of thought."""
 
     model: Any
     tokenizer: Any
@@ -61,8 +65,13 @@ class Local:
     def answer(self, prompt: Prompt, most: int) -> str:
         import torch
 
-        asked = prompt if self.forced else Prompt(**{**prompt.__dict__, "prefix": ""})
+        asked = prompt if self.forced and not prompt.thinks else replace(prompt, prefix="")  # a forced answer leaves no room to think before it
         ids, _ = encoded(Symbols.of(self.tokenizer), asked)
+        limit = int(getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+        if len(ids) + most > limit:
+            raise Unanswered(
+                f"lengths: a prompt of {len(ids):,} tokens and an answer of {most} do not fit into the model's context of {limit:,}; take fewer than {prompt.n}"
+            )
         given = torch.tensor([ids], device=self.model.device)
         end = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
         with torch.inference_mode():
@@ -96,6 +105,16 @@ class Server:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise BadInput(f"server: {brief(self.url)} is not allowed; give a URL such as http://localhost:8000/v1")
+        try:
+            parts = urllib.parse.urlsplit(self.url)
+            sound = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not re.search(r"[\s\x00-\x20\x7f-\uffff]", self.url)
+        except ValueError:
+            sound = False
+        if not sound:
+            raise BadInput(f"server: {brief(self.url)} is not allowed; give a URL such as http://localhost:8000/v1")
+        key = self.key or os.environ.get("OPENAI_API_KEY") or ""
+        if not re.fullmatch(r"[\x21-\x7e]*", key):
+            raise BadInput("server: the key holds a space, a line's end or a character beyond ASCII; give it as the server's owner did")
         if self.tries < 1 or self.timeout <= 0:
             raise BadInput(f"server: {self.tries} tries of {self.timeout:g} s are not allowed; at least one, of some time")
 
@@ -112,6 +131,8 @@ class Server:
             places = [place for place in choice["logprobs"]["content"] if str(place["token"]).strip() in ("0", "1")]
             top = {str(one["token"]).strip(): float(one["logprob"]) for one in reversed(places[-1]["top_logprobs"])}
             found = [top.get(digit, min(top.values())) for digit in ("0", "1")]
+            if not all(map(math.isfinite, found)):
+                raise ValueError
         except IndexError:
             raise Unanswered(f"server: {self.url} answered {brief(str(choice['message']['content']))}, in which no token is a 0 or a 1") from None
         except (KeyError, TypeError, ValueError):
@@ -132,6 +153,9 @@ class Server:
                     break
             except (OSError, TimeoutError) as error:  # refused, reset, timed out, a name that is not known
                 why = str(getattr(error, "reason", error)) or type(error).__name__
+            except http.client.HTTPException as error:  # something answered that does not speak HTTP, or stopped in the middle
+                why = f"its answer is no HTTP: {type(error).__name__}"
+                break
         raise Unanswered(f"server: {self.url} did not answer: {brief(why)}")
 
     def _send(self, body: dict[str, Any]) -> bytes:

@@ -109,12 +109,12 @@ def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, te
         squashing.estimate(model, ids, directions=directions, seed=seed, progress=progress) if directions else squashing.exact(model, ids, progress=progress)
     )
     bound, layers = squashing.bound(model, ids), int(model.config.get_text_config(decoder=True).num_hidden_layers)
-    first = measured.norms[0]
+    first, most = measured.scale, bound[0] or bound.max()  # a sliding window may keep the first token out
     return {
         "tokens": models.shown(opened.tokenizer, ids),
         "norms": [float(v) for v in measured.norms / first],
         "error": None if measured.error is None else [float(v) for v in measured.error / first],
-        "bound": [float(v) for v in bound / bound[0]],
+        "bound": [float(v) for v in bound / most],
         "paths": [float(v) for v in squashing.paths(len(ids), layers)],
         "layer": measured.layer,
         "method": measured.method if not directions else f"{measured.method}, {directions} directions",
@@ -207,13 +207,14 @@ def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str
     for name, one in tasks.items():
         base = tasks.get(name.split(",")[0])
         if base is not None and base is not one:
-            rows.append(_remedy(name, "log-odds moved by the zero", base.shift, one.shift, one.lengths))
+            rows.append(_remedy(name, "log-odds moved by the zero", base.shift, one.shift, one.lengths, LEAST_SHIFT))
     return rows
 
 
-def _remedy(remedy: str, measure: str, without: np.ndarray, given: np.ndarray, lengths: Sequence[int]) -> dict[str, str]:
+def _remedy(remedy: str, measure: str, without: np.ndarray, given: np.ndarray, lengths: Sequence[int], least: float = 0.0) -> dict[str, str]:
+    """Helps: the median is at least half as large again, and no less than ``least``."""
     before, after = float(np.median(without)), float(np.median(given))
-    better = bool(np.median(np.abs(given) / np.maximum(np.abs(without), 1e-12)) >= LOUDER)
+    better = after >= LOUDER * max(before, 0.0) and after >= least
     said = f"{measure}, median over n = {', '.join(map(str, lengths))}"
     return {"remedy": remedy, "measure": said, "without": _shown(before), "with": _shown(after), "verdict": "helps" if better else "does not help"}
 

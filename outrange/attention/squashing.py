@@ -50,14 +50,19 @@ class Sensitivity:
     method: str
 
     def under(self, share: float = 0.01) -> float:
-        """Share of the tokens whose norm is under that share of the first token's."""
-        return float((self.norms < share * self.norms[0]).mean())
+        """Share of the tokens whose norm is under that share of the first token's; of the largest, if the first does not reach the end at all."""
+        return float((self.norms < share * self.scale).mean())
+
+    @property
+    def scale(self) -> float:
+        """The norm that others are told relative to: the first token's, or the largest where that is 0, as behind a sliding window."""
+        return float(self.norms[0] or self.norms.max())
 
     def u_shape(self) -> dict[str, float]:
-        """Mean norm of the first, the middle and the last tenth of the tokens, relative to the middle's."""
+        """Mean norm of the first, the middle and the last tenth of the tokens over the middle's; over the last's where the middle does not reach the end."""
         size = max(1, len(self.norms) // 10)
         start = (len(self.norms) - size) // 2
-        middle = float(self.norms[start : start + size].mean())
+        middle = float(self.norms[start : start + size].mean()) or float(self.norms[-size:].mean())
         return {
             name: float(part.mean()) / middle
             for name, part in (("first", self.norms[:size]), ("middle", self.norms[start : start + size]), ("last", self.norms[-size:]))

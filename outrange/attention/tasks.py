@@ -11,7 +11,7 @@ depend on (seed, n, item) alone. Where a tokenizer merges digits a margin's sequ
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -55,7 +55,8 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """``text`` ends before the answer, whose forced beginning is ``prefix``; ``sequence`` stands once in the text; ``answer`` is right."""
+    """``text`` ends before the answer, whose forced beginning is ``prefix``; ``sequence`` stands once in the text; ``answer`` is right; behind a chain of
+    thought if it ``thinks``."""
 
     task: str
     n: int
@@ -63,6 +64,7 @@ class Prompt:
     sequence: str
     answer: int
     prefix: str
+    thinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,9 @@ def build(task: str, n: int, *, style: Style = "none", order: int = 1, seed: int
         raise unknown("style", style, STYLES, "a style")
     if order not in TYPES:
         raise BadInput(f"order: {order!r} is not allowed; 1, 2 and 3 are")
-    if n < 1:
-        raise BadInput(f"n: {n} is not allowed; it must be at least 1")
+    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("item", item, 0)):
+        if value < least:
+            raise BadInput(f"{name}: {value} is not allowed; it must be at least {least}")
     of = TASKS[task]
     sequence, answer = of.sequence(n, np.random.default_rng([seed, n, item]))
     question, form = of.question + of.hint, _FORM[of.kind]
@@ -170,7 +173,7 @@ def build(task: str, n: int, *, style: Style = "none", order: int = 1, seed: int
     text = " ".join(parts[order])
     if style == "few-shot":
         text = "\n\n".join([*(_worked(of, k) for k in (12, 6)), text])
-    return Prompt(task=task, n=n, text=text, sequence=sequence, answer=answer, prefix=ANSWER if of.kind == "copy" else FINAL)
+    return Prompt(task=task, n=n, text=text, sequence=sequence, answer=answer, prefix=ANSWER if of.kind == "copy" else FINAL, thinks=style != "none")
 
 
 def _worked(task: Task, n: int) -> str:
@@ -259,11 +262,14 @@ def margins(
 
 
 def other(prompt: Prompt) -> Prompt:
-    """The prompt that a margin is held against: all ones instead of copying's sequence; one more in counting's and summing's."""
-    copying = TASKS[prompt.task].kind == "copy"
-    sequence = "1" * len(prompt.sequence) if copying else prompt.sequence + TASKS[prompt.task].more
+    """The prompt that a margin is held against: of copying with a 1 for the digit that is asked for, of counting and summing with one more."""
+    copying, asked = TASKS[prompt.task].kind == "copy", prompt.sequence
+    if copying:
+        sequence = "1" + asked[1:] if prompt.task.startswith("first") else asked[:-1] + "1"
+    else:
+        sequence = asked + TASKS[prompt.task].more
     text = sequence.join(prompt.text.rsplit(prompt.sequence, 1))
-    return Prompt(task=prompt.task, n=prompt.n, text=text, sequence=sequence, answer=1 if copying else prompt.answer + 1, prefix=prompt.prefix)
+    return replace(prompt, text=text, sequence=sequence, answer=1 if copying else prompt.answer + 1)
 
 
 def options(prompt: Prompt) -> tuple[str, str]:

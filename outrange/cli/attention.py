@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from outrange.cli import app
-from outrange.core.errors import BadInput
+from outrange.core.errors import BadInput, unknown
 
 Model = Annotated[str, tyro.conf.Positional]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -196,6 +196,7 @@ def probe(
     from outrange.core.atomic import make_way, writable, write_text
     from outrange.report.probe import page
 
+    _drawn(seed)
     content = _read(text) if text else ""
     make_way("out", out)
     opened = models.open_model(model, "float32", _said)
@@ -243,8 +244,8 @@ def compare(
     from outrange.attention import models as opening
     from outrange.attention.collapse import FAMILIES
     from outrange.attention.variants import compare as side_by_side
-    from outrange.core.errors import unknown
 
+    _drawn(seed)
     if not models:
         raise BadInput("models: none given; name one or more, as in: outrange attention compare smollm2-135m runs/lm-one")
     if family not in FAMILIES:
@@ -299,12 +300,18 @@ def ask(
 
     from outrange.attention.backends import Local, Moved, Result, Server, moved
     from outrange.attention.backends import ask as question
-    from outrange.attention.tasks import build
-    from outrange.core.atomic import writable
+    from outrange.attention.tasks import COPYING, build
+    from outrange.core.atomic import make_way, writable
 
     tasks = tasks or (("first digit", "last digit") if margins else ("first digit", "last digit", "count ones", "sum ones"))
     for task in tasks:
-        build(task, min(lengths, default=0), order=order)  # what is wrong is said before a model is loaded
+        build(task, min(lengths, default=0), order=order, seed=seed)  # what is wrong is said before a model is loaded, or a file begun
+    if margins and (wrong := [task for task in tasks if task not in COPYING]):
+        raise unknown("tasks", wrong[0], COPYING, "a task of copying")
+    if margins and (styles != ("none",) or items != 1 or seed != 0):
+        raise BadInput("margins: is not allowed with --styles, --items or --seed; a margin is of one plain prompt")
+    if items < 1:
+        raise BadInput(f"items: {items} is not allowed; it must be at least 1")
     if server:
         backend: Local | Server = Server(server, model)
     else:
@@ -312,8 +319,8 @@ def ask(
 
         opened = models.open_model(model, "float32", _said)
         backend = Local(opened.model, opened.tokenizer)
+    make_way("out", out)
     with writable("out", out):
-        out.parent.mkdir(parents=True, exist_ok=True)
         total = len(tasks) * len(lengths) * (1 if margins else len(styles) * items)
         with open(out, "w", encoding="utf-8") as file, app.progress("asking", "prompts") as update:
             count = 0
@@ -377,6 +384,7 @@ def theorems(
     """
     from dataclasses import asdict
 
+    _drawn(seed)
     if paper == "glasses":
         from outrange.attention.limit_checks import checks as limits
 
@@ -460,6 +468,11 @@ def _at_least(tokens: int, least: int, zero: bool = False) -> None:
 
 def _said(what: str) -> None:
     print(what, file=sys.stderr)
+
+
+def _drawn(seed: int) -> None:
+    if seed < 0:
+        raise BadInput(f"seed: {seed} is not allowed; it must not be negative")
 
 
 def _read(path: Path) -> str:

@@ -122,7 +122,7 @@ def _figure5(values: Measurements) -> tuple[str, str]:
     ones, digits = max(statistics.median(values[f"{n} left"]) for n in ("count ones", "copy ones")), statistics.median(values["digits left"])
     noise = {n: statistics.median(values[f"{n} signal/noise"]) for n in ("count ones", "copy ones", "digits")}
     shown = ones < 0.25 < digits
-    below = noise["copy ones"] < 1
+    below = max(noise["count ones"], noise["copy ones"]) < 1
     said = ", ".join(f"{name} {value:.2g}" for name, value in noise.items())
     why = f"ones keep {ones:.0%} of their distance, random digits {digits:.0%}; signal over noise in bfloat16: {said}"
     return ("shown" if shown and below else "partly" if ones < digits else "contradicted"), why
@@ -153,7 +153,9 @@ def _copying(values: Measurements) -> tuple[str, str]:
 
 def _remedies(values: Measurements) -> tuple[str, str]:
     last, hint, mixed = (statistics.median(values[name]) for name in ("last digit", "last digit, with a hint", "last digit, interleaved"))
-    helped = (hint > last) + (mixed > last)
+    from outrange.attention.probe import LEAST_SHIFT, LOUDER
+
+    helped = sum(value >= LOUDER * max(last, 0.0) and value >= LEAST_SHIFT for value in (hint, mixed))
     return ("shown" if helped == 2 else "partly" if helped else "contradicted"), f"{last:.2f} alone, {hint:.2f} with a hint, {mixed:.2f} interleaved"
 
 

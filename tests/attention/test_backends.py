@@ -1,6 +1,7 @@
 """Asking a model here and a server on this machine: good answers, patience, and every way in which a server can fail."""
 
 import json
+import socketserver
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,12 +99,43 @@ def test_nobody_there_is_said():
     assert not found.results and "did not answer" in found.failed
 
 
+def test_what_answers_without_http_is_said():
+    class Garbage(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1 << 16)
+            self.request.sendall(b"SSH-2.0-something\r\n\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Garbage) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        found = ask(at(f"http://127.0.0.1:{running.server_address[1]}/v1"), ["last digit"], [3])
+        running.shutdown()
+    assert not found.results and "its answer is no HTTP" in found.failed
+
+
 @pytest.mark.parametrize(
-    "call", [lambda: Server("localhost:8000", "m"), lambda: Server("http://x/v1", "m", tries=0), lambda: Server("file:///etc/passwd", "m")]
+    "url", ["localhost:8000", "file:///etc/passwd", "http://localhost:abc/v1", "http://local host/v1", "http://[::1/v1", "http:///v1", "http://x:0/v1"]
 )
-def test_what_is_no_server_is_refused(call):
-    with pytest.raises(BadInput, match="server:"):
-        call()
+def test_what_is_no_server_is_refused(url):
+    with pytest.raises(BadInput, match="server: .* is not allowed; give a URL"):
+        Server(url, "m")
+    with pytest.raises(BadInput, match="server: 0 tries"):
+        Server("http://x/v1", "m", tries=0)
+
+
+@pytest.mark.parametrize("key", ["abc\ndef", "a b", "schlüssel"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(BadInput, match="server: the key holds") as caught:
+        Server("http://x/v1", "m")
+    assert key not in str(caught.value)
+
+
+def test_a_chain_of_thought_is_not_cut_short_by_a_forced_answer_and_what_does_not_fit_is_said():
+    watched, tokenizer = model("llama", max_position_embeddings=512), letters()
+    tokenizer.add_special_tokens({"eos_token": "<unk>"})
+    assert not Local(watched, tokenizer).answer(build("last digit", 4, style="zero-shot"), 5).startswith(ANSWER)
+    found = ask(Local(watched, tokenizer), ["last digit"], [3, 600])
+    assert len(found.results) == 1 and "do not fit into the model's context of 512; take fewer than 600" in found.failed
 
 
 def test_a_model_here_goes_on_from_the_forced_beginning_greedily():

@@ -112,6 +112,12 @@ def test_beyond_a_window_a_token_reaches_the_end_through_several_layers_only():
 # the bound
 
 
+def test_where_the_first_token_does_not_reach_the_end_others_are_told_relative_to_the_largest():
+    found = Sensitivity(tokens=tuple(range(20)), norms=np.array([0.0] * 16 + [0.001, 1.0, 2.0, 4.0]), error=None, layer=0, method="exact")
+    assert found.scale == 4.0 and found.under(0.01) == 17 / 20
+    assert found.u_shape() == {"first": 0.0, "middle": 0.0, "last": 1.0}
+
+
 def test_the_bound_is_the_last_row_of_the_product_of_attention_and_identity():
     watched, tokens, maps = model("llama"), text(), []
     with torch.no_grad(), tapped(watched, lambda one: maps.append(one.weights(slice(None))[0].mean(0).double())):

@@ -122,7 +122,13 @@ def test_one_more_is_one_more_of_what_is_counted():
     for task, sequence in (("count ones", "11111"), ("sum ones", "1+1+1+1+1")):
         assert other(build(task, 4)) == build(task, 5).__class__(**{**build(task, 5).__dict__, "n": 4}) and other(build(task, 4)).sequence == sequence
     assert other(build("count words", 4)).sequence.split().count("car") == other(build("count words", 4)).answer == 5
-    assert other(build("last digit", 4)).sequence == "11111" and other(build("last digit", 4)).answer == 1
+
+
+def test_copying_is_held_against_a_one_for_the_digit_asked_for_and_no_other_change():
+    for task, sequence in (("last digit", "11111"), ("first digit", "11111"), ("last digit, interleaved", "01011"), ("last digit, with a hint", "11111")):
+        asked = build(task, 4)
+        assert (other(asked).sequence, other(asked).answer) == (sequence, 1)
+        assert sum(a != b for a, b in zip(asked.text, other(asked).text, strict=True)) == 1
 
 
 def test_a_chat_template_frames_the_prompt_and_the_answer_is_begun_behind_it():

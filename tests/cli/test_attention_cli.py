@@ -324,6 +324,16 @@ def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spel
     assert code == 2 and "models: none given" in err
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [(["--items", "0"], "items: 0"), (["--seed", "-1"], "seed: -1"), (["--margins", "--tasks", "count ones"], "is not a task of copying"), (["--margins", "--items", "2"], "margins: is not")],
+)  # fmt: skip
+def test_answers_of_before_are_kept_where_what_is_asked_is_not_allowed(given, words, folder, tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text("kept")
+    code, _, err = said(capsys, "ask", folder, *given, "--out", tmp_path / "a.jsonl")
+    assert code == 2 and words in err and (tmp_path / "a.jsonl").read_text() == "kept"
+
+
 def test_margins_are_asked_for_in_place_of_answers(spelling, tmp_path, capsys):
     code, out, _ = said(capsys, "ask", spelling, "--margins", "--lengths", "2", "4", "--out", tmp_path / "m.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]

@@ -34,11 +34,11 @@ def test_statements_and_encodings_run():
 def test_collapse_needs_ones_to_fall_below_rounding_and_digits_not_to_fall():
     values = {
         f"{n} {m}": [v]
-        for n, left, noise in (("count ones", 0.1, 1.4), ("copy ones", 0.04, 0.4), ("digits", 0.9, 8))
+        for n, left, noise in (("count ones", 0.1, 0.9), ("copy ones", 0.04, 0.4), ("digits", 0.9, 8))
         for m, v in (("left", left), ("signal/noise", noise))
     }
     assert g._figure5(values)[0] == "shown"
-    assert g._figure5(values | {"copy ones signal/noise": [2.0]})[0] == "partly"
+    assert g._figure5(values | {"copy ones signal/noise": [2.0]})[0] == g._figure5(values | {"count ones signal/noise": [1.8]})[0] == "partly"
     assert g._figure5(values | {"digits left": [0.05]})[0] == "contradicted"
 
 
@@ -51,7 +51,8 @@ def test_commas_are_shown_to_help_only_under_the_control(one, three, verdict):
 def test_copying_hints_and_the_shape_of_a_u():
     values = {"first digit": [3.0], "last digit": [0.2], "last digit, with a hint": [0.4], "last digit, interleaved": [2.0]}
     assert g._copying(values)[0] == "shown" and g._copying(values | {"last digit": [2.0]})[0] == "contradicted"
-    assert g._remedies(values)[0] == "shown" and g._remedies(values | {"last digit, with a hint": [0.1]})[0] == "partly"
+    assert g._remedies(values)[0] == "shown" and g._remedies(values | {"last digit, with a hint": [0.28]})[0] == "partly"
+    assert g._remedies(values | {"last digit": [-0.01], "last digit, with a hint": [-0.05], "last digit, interleaved": [0.1]})[0] == "contradicted"
     shape = {"first tenth": [1.4], "last tenth": [9.0], "bound, first tenth": [3.0], "bound, last tenth": [0.5]}
     assert g._shape(shape)[0] == "shown" and g._shape(shape | {"first tenth": [0.9]})[0] == "partly"
 
