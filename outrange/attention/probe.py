@@ -94,7 +94,7 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
         "margins": [{"task": one.task, "lengths": list(one.lengths), "shift": list(one.shift)} for one in found],
         "squashing": reach,
         "remedies": remedies(curves, found),
-        "notes": notes + [note for one in found for note in one.notes],
+        "notes": list(dict.fromkeys(notes + [note for one in found for note in one.notes])),
     }
 
 
