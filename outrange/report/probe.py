@@ -104,7 +104,8 @@ def _collapse(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "float32 distance over what rounding does to one input",
                 [_line(c["family"], c["lengths"], c["signal_over_noise"]) for c in found],
                 marks=[{"name": "as large as rounding", "value": 1.0}],
-                help="Where this is under 1, rounding moves a representation further than one more repetition does. Both of a pair may be moved alike, and their difference survive.",
+                help="Where this is under 1, rounding moves a representation further than one more repetition does. "
+                "Both of a pair may be moved alike, and their difference survive.",
             )
         )
     if layered := next((c for c in exact if c["family"] == "copy ones"), None):
