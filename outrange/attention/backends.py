@@ -9,7 +9,9 @@ import http.client
 import json
 import math
 import os
+import queue
 import re
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -28,6 +30,14 @@ LARGEST = 1 << 22  # bytes of an answer
 
 class Unanswered(Exception):
     """A backend gave no answer; the sentence says why."""
+
+
+class Refused(Exception):
+    """A server answered with a status that is not 200, and said why, if it did."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(f"status {status}{f', {brief(said, 200)}' if said else ''}")
+        self.status = status
 
 
 class Backend(Protocol):
@@ -91,7 +101,7 @@ class Server:
         url: up to and with ``/v1``.
         model: its name there.
         key: sent as a bearer token; none: that of the environment variable OPENAI_API_KEY, if set. Never shown.
-        timeout: seconds for one answer.
+        timeout: seconds for one whole answer, from the first word sent to the last received.
         tries: how often one prompt is sent before it counts as unanswered; waits in between double from ``pause`` seconds.
     """
 
@@ -147,24 +157,43 @@ class Server:
                 time.sleep(self.pause * 2 ** (attempt - 1))
             try:
                 return self._read(self._send(body))
-            except urllib.error.HTTPError as error:
-                why = f"status {error.code}"
-                if error.code not in RETRIED:
+            except Refused as error:
+                why = str(error)
+                if error.status not in RETRIED:
                     break
             except (OSError, TimeoutError) as error:  # refused, reset, timed out, a name that is not known
                 why = str(getattr(error, "reason", error)) or type(error).__name__
             except http.client.HTTPException as error:  # something answered that does not speak HTTP, or stopped in the middle
                 why = f"its answer is no HTTP: {type(error).__name__}"
                 break
-        raise Unanswered(f"server: {self.url} did not answer: {brief(why)}")
+        raise Unanswered(f"server: {self.url} did not answer: {why if why.startswith('status') else brief(why)}")
 
     def _send(self, body: dict[str, Any]) -> bytes:
         headers = {"Content-Type": "application/json"}
         if key := self.key or os.environ.get("OPENAI_API_KEY"):
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)  # noqa: S310 - http(s) only, checked
-        with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
-            return answer.read(LARGEST)
+        came: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+        def exchange() -> None:
+            try:
+                try:
+                    with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
+                        came.put(answer.read(LARGEST))
+                except urllib.error.HTTPError as error:
+                    came.put(Refused(error.code, _reason(error.read(1 << 12)).replace(key or "\0", "…")))
+            except Exception as error:  # whatever it is, it is the caller's
+                came.put(error)
+
+        # a socket's timeout begins anew with every byte: a server that drips would never meet it. A thread that is left behind ends with its connection.
+        threading.Thread(target=exchange, daemon=True).start()
+        try:
+            found = came.get(timeout=self.timeout)
+        except queue.Empty:
+            raise TimeoutError(f"no whole answer within {self.timeout:g} s") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _read(self, raw: bytes) -> dict[str, Any]:
         try:
@@ -173,6 +202,18 @@ class Server:
         except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             raise Unanswered(f"server: {self.url} answered {brief(raw[:80].decode('utf-8', 'replace'))}, which is no chat completion") from None
         return choice
+
+
+def _reason(raw: bytes) -> str:
+    """What a refusing server says: the message of its JSON, in whichever of the usual places, else the text itself."""
+    said: Any = raw.decode("utf-8", "replace").strip()
+    try:
+        said = json.loads(raw)
+        while isinstance(said, dict):
+            said = next(said[name] for name in ("error", "message", "detail") if name in said)
+    except (ValueError, RecursionError, StopIteration):
+        pass
+    return said if isinstance(said, str) else json.dumps(said)
 
 
 @dataclass(frozen=True, kw_only=True)

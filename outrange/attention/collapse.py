@@ -2,16 +2,19 @@
 
     family    n -> a pair of token sequences, most often n and n + 1 repetitions           Family, FAMILIES
     distance  between the last tokens' representations y_a and y_b, after every layer      distances
-    noise     |y_a in a type - y_a in float32|, what rounding alone does to one input      Curve.noise
-    signal / noise  = |y_a - y_b| in float32 / noise                                       Curve.signal_over_noise
+    noise     |y_a in a type - y_a in the reference|, what rounding alone does to one input             Curve.noise
+    blur      |(y_a - y_b) in a type - (y_a - y_b) in the reference|, what it does to their difference  Curve.blur
+    signal    |y_a - y_b| in the reference; signal / noise and signal / blur               Curve.signal_over_noise, signal_over_blur
     same      y_a and y_b are one vector once rounded to the type: then every later computation gives one answer to both
 
 A type's resolution alone decides nothing: inference in bfloat16 does not come to distance 0 but to a floor of rounding noise, larger than what float32 still
-tells apart. So signal over noise is what decides, and next-token probabilities have the final word.
+tells apart. Rounding moves the two inputs of a pair much alike, so their difference may outlive a noise that is larger than it: what decides is signal over
+blur, and next-token probabilities have the final word. The reference is float32, or float64 where that is among the types.
 
 Our readings where the paper is silent: relative distances are of the largest entry of y_a; a "head" of the last vector is a slice of hidden / heads channels;
 int8 is simulated, each row of every linear map rounded to 255 levels. Two families are controls of ours: ``digits`` (random, as in figure 5(b)) shows what no
 repetition looks like; the ``same phase`` pairs compare n with n + 3, so that commas at every third digit cannot tell the two by the place within a group.
+Neighbouring n end at different places of a group, and of a tokenizer's habits; ``around`` takes means over a few of them.
 """
 
 import contextlib
@@ -27,10 +30,10 @@ from torch import Tensor, nn
 from outrange.attention.symbols import Symbols
 from outrange.core.errors import BadInput, unknown
 
-Dtype = Literal["float32", "bfloat16", "float16", "int8"]
-RESOLUTION = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+Dtype = Literal["float64", "float32", "bfloat16", "float16", "int8"]
+RESOLUTION = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 """unit roundoff: the relative error of rounding to a type"""
-DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16", "int8")
+DTYPES: tuple[Dtype, ...] = ("float64", "float32", "bfloat16", "float16", "int8")
 GROUP = 3
 """digits between commas"""
 COUNT, COPY = "How many ones are in the following sequences? ", "Can you copy the following number? "
@@ -102,14 +105,17 @@ class Curve:
     """A family in one type, along lengths. Arrays have the lengths first.
 
     Attributes:
+        lengths: n; each number is a mean over n, n + 1, …, n + around - 1.
+        tokens: of the first sequence at n.
         l1, l2, linf: distance of the representations after each layer, (lengths, layers), the last one behind the final norm; in the type itself.
         relative: ``linf`` of the last over the largest entry of y_a.
         heads: smallest, mean and largest L-infinity distance over the last vector's slices of a head, relative as well, (lengths, 3).
-        noise: L-infinity distance of y in this type from y in float32, mean of both inputs, relative; 0 in float32.
-        signal_over_noise: relative distance in float32 over ``noise``; infinite in float32.
-        same: whether y_a and y_b of float32 are one vector once rounded to this type.
+        noise: L-infinity distance of y in this type from y in the reference, mean of both inputs, relative; 0 in the reference.
+        blur: L-infinity distance of y_a - y_b in this type from that in the reference, relative; 0 in the reference.
+        signal_over_noise, signal_over_blur: relative distance in the reference over either; infinite where that is 0.
+        same: whether y_a and y_b of the reference are one vector once rounded to this type, at all of these n.
         variation: total variation (0 to 1) between the two next-token distributions, in the type itself.
-        same_answer: whether both have the same most likely next token.
+        same_answer: whether both have the same most likely next token, at all of these n.
     """
 
     family: str
@@ -123,7 +129,9 @@ class Curve:
     relative: np.ndarray
     heads: np.ndarray
     noise: np.ndarray
+    blur: np.ndarray
     signal_over_noise: np.ndarray
+    signal_over_blur: np.ndarray
     same: np.ndarray
     variation: np.ndarray
     same_answer: np.ndarray
@@ -136,10 +144,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class State:
-    """A last token: representations after each layer (layers, hidden) float32, and the log-probabilities of the next token (vocabulary,) float32."""
+    """A last token: representations after each layer (layers, hidden) float64, and the log-probabilities of the next token (vocabulary,) float32."""
 
     layers: np.ndarray
     next: np.ndarray
+
+
+States = dict[tuple[int, ...], State]
 
 
 def collapse(
@@ -149,6 +160,7 @@ def collapse(
     lengths: Sequence[int] = (8, 16, 32, 64, 128, 256),
     dtypes: Sequence[Dtype] = ("float32", "bfloat16"),
     seed: int = 0,
+    around: int = 1,
     tell: Told = lambda what, done, total: None,
 ) -> list[Curve]:
     """Every family in every type.
@@ -157,9 +169,10 @@ def collapse(
         model: a transformers decoder in float32.
         tokenizer: its tokenizer.
         families: none: all of ``FAMILIES``.
-        lengths: n, at least 1, ascending. A family that compares groups of three takes the next multiple of three.
-        dtypes: each but float32 takes a copy of the model.
+        lengths: n, at least 1, ascending.
+        dtypes: each but float32 takes a copy of the model. The others' noise is held against float64 if that is among them, else against float32.
         seed: of random digits.
+        around: how many neighbouring n, from n up, a number is the mean of. Of ones they cost next to nothing: they are read on the way.
         tell: told what is read, how much of it, of how much.
 
     Raises:
@@ -172,39 +185,40 @@ def collapse(
         raise BadInput(f"model: {str(found).removeprefix('torch.')} is not allowed; open it in float32, the others are made from that")
     if not lengths or min(lengths) < 1 or list(lengths) != sorted(set(lengths)):
         raise BadInput(f"lengths: {list(lengths)} is not allowed; they must be at least 1 and ascending")
+    if around < 1:
+        raise BadInput(f"around: {around} is not allowed; it must be at least 1")
     chosen = list(FAMILIES.values()) if families is None else list(families)
     symbols = Symbols.of(tokenizer)
-    each = {family.name: tuple(dict.fromkeys(_whole(n, family.step) for n in lengths)) for family in chosen}
-    pairs = {family.name: [family.pair(symbols, n, seed) for n in each[family.name]] for family in chosen}
-    sequences = [tuple(one) for found in pairs.values() for pair in found for one in pair]
-    exact = read(model, sequences, tell=lambda done, total: tell("float32", done, total))
-    curves = []
-    for dtype in dtypes:
+    pairs = {family.name: [[family.pair(symbols, n + k, seed) for k in range(around)] for n in lengths] for family in chosen}
+    sequences = [tuple(one) for found in pairs.values() for near in found for pair in near for one in pair]
+
+    def states(dtype: Dtype) -> States:
         with variant(model, dtype) as other:
-            states = exact if dtype == "float32" else read(other, sequences, tell=lambda done, total, dtype=dtype: tell(dtype, done, total))
-        curves += [_curve(family, dtype, each[family.name], pairs[family.name], exact, states, _heads(model)) for family in chosen]
+            return read(other, sequences, tell=lambda done, total: tell(dtype, done, total))
+
+    reference: Dtype = "float64" if "float64" in dtypes else "float32"
+    exact, curves = states(reference), []
+    for dtype in dtypes:
+        found = exact if dtype == reference else states(dtype)
+        curves += [_curve(family, dtype, tuple(lengths), pairs[family.name], exact, found, _heads(model)) for family in chosen]
     return curves
 
 
-def _whole(n: int, step: int) -> int:
-    return -(-n // step) * step
-
-
-def read(model: Any, sequences: Sequence[tuple[int, ...]], tell: Callable[[int, int], None] = lambda done, total: None) -> dict[tuple[int, ...], State]:
+def read(model: Any, sequences: Sequence[tuple[int, ...]], tell: Callable[[int, int], None] = lambda done, total: None) -> States:
     """The last token's state of every sequence. A sequence that begins another one is read on the way, so n = 1 … N of a repetition is one pass of N tokens."""
     wanted = sorted(set(sequences))
     longest = [one for one, after in zip(wanted, [*wanted[1:], ()], strict=True) if after[: len(one)] != one]
     limit = int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
     if (most := max(map(len, longest), default=0)) > limit:
         raise BadInput(f"lengths: a sequence of {most:,} tokens is not allowed; the model's context holds {limit:,}; take shorter ones")
-    found: dict[tuple[int, ...], State] = {}
+    found: States = {}
     total, done = sum(map(len, longest)), 0
     for whole in longest:
         at = [len(one) - 1 for one in wanted if whole[: len(one)] == one]
         place = torch.tensor(at, device=model.device)
         with torch.inference_mode():
             out = model(torch.tensor([whole], device=model.device), use_cache=False, output_hidden_states=True, logits_to_keep=place)
-            layers = torch.stack([hidden[0, place] for hidden in out.hidden_states[1:]], 1).float().cpu().numpy()
+            layers = torch.stack([hidden[0, place] for hidden in out.hidden_states[1:]], 1).cpu().double().numpy()
             following = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
         for k, last in enumerate(at):
             found[whole[: last + 1]] = State(layers[k], following[k])
@@ -254,27 +268,35 @@ def _heads(model: Any) -> int:
     return int(model.config.get_text_config(decoder=True).num_attention_heads)
 
 
-def _curve(family: Family, dtype: str, lengths: tuple[int, ...], pairs: list[Pair], exact: dict, states: dict, heads: int) -> Curve:
-    """The numbers of a family in a type from what was read."""
-    both = [(states[tuple(a)], states[tuple(b)]) for a, b in pairs]
-    true = [(exact[tuple(a)].layers[-1], exact[tuple(b)].layers[-1]) for a, b in pairs]
-    l1, l2, linf = (np.stack(part) for part in zip(*(distances(a.layers, b.layers) for a, b in both), strict=True))
-    size = np.array([np.abs(a.layers[-1]).max() for a, _ in both])
-    true_size = np.array([np.abs(a).max() for a, _ in true])
-    gaps = [np.abs(a.layers[-1] - b.layers[-1]) / s for (a, b), s in zip(both, size, strict=True)]
-    parts = [[part.max() for part in np.array_split(gap, heads)] for gap in gaps]
-    noise = np.array([np.mean([np.abs(s.layers[-1] - t).max() for s, t in zip(p, q, strict=True)]) for p, q in zip(both, true, strict=True)]) / true_size
-    signal = np.array([np.abs(a - b).max() for a, b in true]) / true_size
-    ratio = np.divide(signal, noise, out=np.full_like(signal, np.inf), where=noise > 0)
+def _curve(family: Family, dtype: str, lengths: tuple[int, ...], pairs: list[list[Pair]], exact: States, states: States, heads: int) -> Curve:
+    """The numbers of a family in a type from what was read, each length's a mean over its neighbours'."""
+    rows = [[_numbers(states[tuple(a)], states[tuple(b)], exact[tuple(a)], exact[tuple(b)], dtype, heads) for a, b in near] for near in pairs]
+    mean = {name: np.array([np.mean([one[name] for one in near], 0) for near in rows]) for name in rows[0][0]}
+    signal, noise, blur = mean.pop("signal"), mean["noise"], mean["blur"]
+    over = [np.divide(signal, under, out=np.full_like(signal, np.inf), where=under > 0) for under in (noise, blur)]
     return Curve(
-        family=family.name, dtype=dtype, step=family.step, lengths=lengths, tokens=tuple(len(a) for a, _ in pairs), l1=l1, l2=l2, linf=linf,
-        relative=linf[:, -1] / size, heads=np.array([[min(p), np.mean(p), max(p)] for p in parts]), noise=noise, signal_over_noise=ratio,
-        same=np.array([bool(np.array_equal(_rounded(a, dtype), _rounded(b, dtype))) for a, b in true]),
-        variation=np.array([0.5 * np.abs(np.exp(a.next) - np.exp(b.next)).sum() for a, b in both]),
-        same_answer=np.array([int(a.next.argmax()) == int(b.next.argmax()) for a, b in both]),
+        family=family.name, dtype=dtype, step=family.step, lengths=lengths, tokens=tuple(len(near[0][0]) for near in pairs),
+        signal_over_noise=over[0], signal_over_blur=over[1], same=mean.pop("same") == 1, same_answer=mean.pop("same_answer") == 1, **mean,
     )  # fmt: skip
 
 
+def _numbers(a: State, b: State, true_a: State, true_b: State, dtype: str, heads: int) -> dict[str, Any]:
+    """Of one pair, in a type and in the reference."""
+    l1, l2, linf = distances(a.layers, b.layers)
+    ends, true = (a.layers[-1], b.layers[-1]), (true_a.layers[-1], true_b.layers[-1])
+    size, true_size = np.abs(ends[0]).max(), np.abs(true[0]).max()
+    parts = [part.max() for part in np.array_split(np.abs(ends[0] - ends[1]) / size, heads)]
+    return {
+        "l1": l1, "l2": l2, "linf": linf, "relative": linf[-1] / size, "heads": [min(parts), np.mean(parts), max(parts)],
+        "signal": np.abs(true[0] - true[1]).max() / true_size,
+        "noise": np.mean([np.abs(one - other).max() for one, other in zip(ends, true, strict=True)]) / true_size,
+        "blur": np.abs((ends[0] - ends[1]) - (true[0] - true[1])).max() / true_size,
+        "same": np.array_equal(_rounded(true[0], dtype), _rounded(true[1], dtype)),
+        "variation": 0.5 * np.abs(np.exp(a.next) - np.exp(b.next)).sum(),
+        "same_answer": a.next.argmax() == b.next.argmax(),
+    }  # fmt: skip
+
+
 def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
-    kind = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(dtype, torch.float32)
-    return torch.from_numpy(np.ascontiguousarray(values)).to(kind).float().numpy()
+    kind = {"float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}.get(dtype, torch.float32)
+    return torch.from_numpy(np.ascontiguousarray(values)).to(kind).double().numpy()

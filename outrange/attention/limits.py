@@ -2,8 +2,10 @@
 
     variation            Lemmas B.1, B.2 (4.1), figure 9    softmax of longer and longer bounded logits: one entry's weight, the effect of a differing head
     alternating          Proposition B.4                    where the assumption fails, the distance tends to 2 (e - 1) / (e + 1)
-    toy                  Theorem B.3 (4.2), figures 8, 10   last tokens of [v, a] and [v, a, a] come together
+    attended             figure 8                           what one attention alone gives the last of n and of n + 1 tokens
+    toy                  Theorem B.3 (4.2), figure 10       last tokens of [v, a] and [v, a, a] come together
     bound, path_count    Theorem B.5 (5.1)                  over-squashing: the matrix product, and the count of paths
+    spectrum             Lemmas B.6, B.7                    of a row-stochastic triangular matrix the largest eigenvalue is 1 and simple
     limit                Proposition B.8 (5.2)              the bound in depth: only the first token is left
     ratio                Proposition B.9 (6.1)              without positions and without a causal mask only ratios of tokens are seen
     merged               Corollary B.10 (6.2)               a length from which on two counts are one vector in a type
@@ -14,7 +16,7 @@ verdicts from these, each beside a control without a hypothesis. Nothing is prov
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +41,19 @@ def variation(length: int, seed: int = 0, head: int = 200, noise: float = 0.1) -
     return float(np.abs(_softmax(logits) - _softmax(other)).sum())
 
 
-def last_weight(length: int, seed: int = 0) -> tuple[float, float]:
-    """Lemma B.1: the last entry's weight among bounded logits, and once one more bounded logit stands behind it."""
+def last_weight(length: int, seed: int = 0, bounded: bool = True) -> tuple[float, float]:
+    """Lemma B.1: the last entry's weight among bounded logits, and once one more logit stands behind it; if not ``bounded``, both are log(length) higher."""
     logits = np.random.default_rng([seed, length]).uniform(-1, 1, length + 1)
+    logits[-2:] += 0 if bounded else math.log(length)
     return float(_softmax(logits[:length])[-1]), float(_softmax(logits)[length - 1])
 
 
-def alternating(length: int) -> float:
-    """Proposition B.4: distance of the softmax of 1, 0, 1, 0, … and 0, 1, 0, 1, …; 2 (e - 1) / (e + 1) = 0.924 at every even length."""
-    logits = np.arange(length) % 2
-    return float(np.abs(_softmax(1.0 - logits) - _softmax(logits.astype(float))).sum())
+def alternating(length: int, head: int | None = None) -> float:
+    """Proposition B.4: distance of the softmax of 1, 0, 1, 0, … and 0, 1, 0, 1, …; 2 (e - 1) / (e + 1) = 0.924 at every even length. With ``head`` they differ
+    in that many first logits only, and agree behind."""
+    logits = (np.arange(length) % 2).astype(float)
+    other = np.where(np.arange(length) < (length if head is None else head), 1 - logits, logits)
+    return float(np.abs(_softmax(other) - _softmax(logits)).sum())
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -137,6 +142,22 @@ def _ends(model: Toy, length: int, seed: int, repeat: bool = True) -> tuple[Tens
     return model(first), model(second)
 
 
+def attended(length: int, seed: int = 0) -> float:
+    """Figure 8: L1 distance of what one attention gives the last of n and of n + 1 tokens, the last repeated; nothing but softmax(q k^T / sqrt(d)) v.
+
+    Queries, keys and values are Gaussian of variance 1/d, drawn token by token (our reading), sinusoids added to queries and keys.
+    """
+    generator = torch.Generator().manual_seed(10_007 * seed + 2)
+    query, *last = torch.randn(3, WIDTH, generator=generator, dtype=torch.float64) / math.sqrt(WIDTH)
+    body = torch.randn(2, length - 1, WIDTH, generator=generator, dtype=torch.float64) / math.sqrt(WIDTH)
+    ends = []
+    for count in (1, 2):
+        place = sinusoids(length - 1 + count, WIDTH)
+        keys, values = (torch.cat([one, end.expand(count, -1)]) for one, end in zip(body, last, strict=True))
+        ends.append(torch.softmax((keys + place) @ (query + place[-1]) / math.sqrt(WIDTH), 0) @ values)
+    return float((ends[0] - ends[1]).abs().sum())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curves:
     """Mean, smallest and largest over seeds, by scheme, along lengths."""
@@ -147,29 +168,32 @@ class Curves:
     high: dict[str, list[float]]
 
 
-def figure8(lengths: Sequence[int] = (8, 32, 128, 512, 2048), seeds: int = 5) -> Curves:
-    """Gaussian queries, keys and values of variance 1/d, d = 64, sinusoids, one attention layer: the distance falls."""
-    return _curves(lengths, seeds, ("APE",), lambda scheme, seed: Toy(scheme=scheme, seed=seed))
+def figure8(lengths: Sequence[int] = (8, 32, 128, 512, 2048), seeds: int = 5, seed: int = 0) -> Curves:
+    """One attention layer with sinusoids: the distance falls. The ``seed``-th ``seeds`` draws."""
+    return _curves(lengths, seeds, seed, {"APE": attended})
 
 
-def figure9(lengths: Sequence[int] = (200, 400, 1000, 4000, 16000, 64000), seeds: int = 5) -> Curves:
+def figure9(lengths: Sequence[int] = (200, 400, 1000, 4000, 16000, 64000), seeds: int = 5, seed: int = 0) -> Curves:
     """Total variation of two softmaxes that differ in their first 200 logits."""
-    found = [[variation(n, seed) for seed in range(seeds)] for n in lengths]
-    parts = {"mean": np.mean(found, 1), "low": np.min(found, 1), "high": np.max(found, 1)}
-    return Curves(lengths=tuple(lengths), **{name: {"softmax": values.tolist()} for name, values in parts.items()})
+    return _curves(lengths, seeds, seed, {"softmax": variation})
 
 
-def figure10(lengths: Sequence[int] = (8, 32, 128, 512, 2048), seeds: int = 5, schemes: Sequence[str] = SCHEMES, layers: int = 1) -> Curves:
+def figure10(lengths: Sequence[int] = (8, 32, 128, 512, 2048), seeds: int = 5, seed: int = 0, schemes: Sequence[str] = SCHEMES, layers: int = 1) -> Curves:
     """One decoder layer, hidden 64, under each scheme. The paper reports all to collapse at similar lengths; see the check's fine print for what ours do."""
-    return _curves(lengths, seeds, schemes, lambda scheme, seed: Toy(scheme=scheme, layers=layers, seed=seed))
+
+    def under(scheme: str) -> Callable[[int, int], float]:
+        return lambda length, draw: gap(Toy(scheme=scheme, layers=layers, seed=draw), length, draw)
+
+    return _curves(lengths, seeds, seed, {scheme: under(scheme) for scheme in schemes})
 
 
-def _curves(lengths: Sequence[int], seeds: int, schemes: Sequence[str], make: Callable[[str, int], Toy]) -> Curves:
+def _curves(lengths: Sequence[int], seeds: int, seed: int, measures: Mapping[str, Callable[[int, int], float]]) -> Curves:
     if seeds < 1 or not lengths or min(lengths) < 2:
         raise BadInput(f"lengths, seeds: {list(lengths)} and {seeds} are not allowed; lengths must be at least 2, seeds at least 1")
-    found = {scheme: np.array([[gap(make(scheme, seed), n, seed) for seed in range(seeds)] for n in lengths]) for scheme in schemes}
+    draws = range(seed * seeds, (seed + 1) * seeds)
+    found = {name: np.array([[measure(n, draw) for draw in draws] for n in lengths]) for name, measure in measures.items()}
     parts = {"mean": np.mean, "low": np.min, "high": np.max}
-    return Curves(lengths=tuple(lengths), **{name: {scheme: of(values, 1).tolist() for scheme, values in found.items()} for name, of in parts.items()})
+    return Curves(lengths=tuple(lengths), **{part: {name: of(values, 1).tolist() for name, values in found.items()} for part, of in parts.items()})
 
 
 # over-squashing
@@ -193,6 +217,11 @@ def bound(attention: np.ndarray, beta1: float = 1.0, beta2: float = 1.0, beta3: 
 def path_count(count: int, layers: int) -> list[int]:
     """How many non-decreasing paths lead from each of ``count`` tokens to the last: C(n - i + L - 1, L - 1), exactly."""
     return [math.comb(far + layers - 1, layers - 1) for far in range(count - 1, -1, -1)]
+
+
+def spectrum(attention: np.ndarray) -> np.ndarray:
+    """Lemma B.6: absolute eigenvalues, the largest first."""
+    return np.sort(np.abs(np.linalg.eigvals(attention)))[::-1]
 
 
 def limit(attention: np.ndarray, depth: int) -> np.ndarray:

@@ -4,7 +4,6 @@ Runs collapse, the margins of copying, counting and summing, and over-squashing 
 here. What the verdict says of commas rests on the control: pairs n and n + 3, which end at the same place of a group.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from outrange.attention import models, squashing
-from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve, Dtype, collapse, first_from
+from outrange.attention.collapse import FAMILIES, GROUP, RESOLUTION, Curve, Dtype, collapse, first_from
 from outrange.attention.symbols import Symbols
 from outrange.attention.tasks import COPYING, TASKS, Margins, build, encoded, margins, other
 from outrange.core.errors import BadInput
@@ -76,10 +75,10 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
     """
     limit = int(getattr(opened.model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
     symbols = Symbols.of(opened.tokenizer)
-    lengths = tuple(n for n in budget.lengths if n * 4 // 3 + 64 <= limit)
+    lengths = tuple(n for n in budget.lengths if (n + 2 * GROUP) * 4 // 3 + 64 <= limit)
     if not lengths:
         raise BadInput(f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model")
-    curves = collapse(opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, tell=tell)
+    curves = collapse(opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, around=GROUP, tell=tell)
     fitting = [n for n in budget.margins if max(len(encoded(symbols, other(build(name, n)))[0]) + len(str(n)) for name in ASKED) <= limit]
     found = margins(opened.model, opened.tokenizer, fitting, ASKED, lambda done, total: tell("margins", done, total)) if fitting else []
     ids = models.tokens(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
@@ -125,7 +124,7 @@ def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, te
 
 def _told(curve: Curve) -> dict[str, Any]:
     named = ("family", "dtype", "step", "lengths", "tokens", "resolution")
-    arrays = ("relative", "heads", "noise", "signal_over_noise", "variation", "same", "same_answer")
+    arrays = ("relative", "heads", "noise", "blur", "signal_over_noise", "signal_over_blur", "variation", "same", "same_answer")
     return (
         {name: getattr(curve, name) for name in named}
         | {"meaning": FAMILIES[curve.family].meaning if curve.family in FAMILIES else ""}
@@ -140,34 +139,15 @@ def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[st
     types = [dtype for dtype in dict.fromkeys(curve.dtype for curve in curves) if dtype != "float32"]
     rows = []
     for family in ("count ones", "copy ones"):
-        exact = of[family, "float32"]
-        for dtype in types:
-            if dtype in RESOLUTION:
-                n = first_from(exact.lengths, exact.relative < RESOLUTION[dtype])
-                rows.append(
-                    _row(
-                        f"{family}: from which n on are n and n + 1 closer than {dtype} resolves?",
-                        _from(n, exact.lengths),
-                        _ends(exact, "relative distance", exact.relative),
-                    )
-                )
-            other = of[family, dtype]
-            n = first_from(other.lengths, other.signal_over_noise < 1)
-            rows.append(
-                _row(
-                    f"{family}: from which n on is rounding to {dtype} louder than one more?",
-                    _from(n, other.lengths),
-                    _ends(other, "signal over noise", other.signal_over_noise),
-                )
-            )
+        rows += _apart(family, of[family, "float32"], [of[family, dtype] for dtype in types])
     digits = of["digits", "float32"]
     fell = digits.relative[-1] < digits.relative[0] / 4
     rows.append(_row("do random digits, the control, come together as well?", "yes" if fell else "no", _ends(digits, "relative distance", digits.relative)))
     for one in found:
-        n = first_from(one.lengths, np.abs(one.shift) < LEAST_SHIFT)
-        what = _decides(one.task)
+        gone, what = np.abs(one.shift) < LEAST_SHIFT, _decides(one.task)
+        answer = f"it never does, n = {one.lengths[0]} to {one.lengths[-1]}" if gone.all() else _from(first_from(one.lengths, gone), one.lengths)
         detail = f"{what} moves the log-odds by {one.shift[0]:.2f} at n = {one.lengths[0]}, {one.shift[-1]:.2f} at n = {one.lengths[-1]}"
-        rows.append(_row(f"{one.task}: from which n on does {what} no longer move the answer?", _from(n, one.lengths), detail))
+        rows.append(_row(f"{one.task}: from which n on does {what} not move the answer?", answer, detail))
     shape = reach["u_shape"]
     rows.append(
         _row(
@@ -181,6 +161,26 @@ def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[st
     detail = f"median over lengths: commas part n and n + 1 {part:.2g} times as far, n and n + 3 (the same place of a group) {count:.2g} times"
     rows.append(_row("do commas at every third digit help?", helps, detail))
     return rows
+
+
+def _apart(family: str, exact: Curve, rounded: Sequence[Curve]) -> list[dict[str, str]]:
+    """What becomes of one more repetition in every type: under the type's resolution, under what rounding does, gone, and without effect on the answer."""
+    every, changed = (exact, *rounded), "; ".join(_ends(c, f"{c.dtype}: signal over blur", c.signal_over_blur, _over_noise(c)) for c in rounded)
+    asked = (
+        ("are n and n + 1 closer than a type resolves?", {c.dtype: exact.relative < RESOLUTION[c.dtype] for c in rounded if c.dtype in RESOLUTION},
+         _ends(exact, "relative distance", exact.relative)),
+        ("does rounding change their difference by more than it is?", {c.dtype: c.signal_over_blur < 1 for c in rounded}, changed),
+        ("are they one vector, which no later step can tell apart?", {c.dtype: c.same for c in rounded}, "float32's vectors, rounded once"),
+        ("have they one most likely next token?", {c.dtype: c.same_answer for c in every},
+         "; ".join(_ends(c, f"{c.dtype}: total variation of the next token", c.variation) for c in every)),
+    )  # fmt: skip
+    return [_row(f"{family}: from which n on {what}", _each({t: _from(first_from(exact.lengths, h), exact.lengths) for t, h in holds.items()}), known)
+            for what, holds, known in asked if holds]  # fmt: skip
+
+
+def _each(answers: Mapping[str, str]) -> str:
+    """One answer where all types agree, else each type's."""
+    return next(iter(answers.values())) if len(set(answers.values())) == 1 else "; ".join(f"{dtype} {answer}" for dtype, answer in answers.items())
 
 
 def _decides(task: str) -> str:
@@ -199,10 +199,9 @@ def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str
         a, b = of[without, "float32"], of[given, "float32"]
         rows.append(_remedy(name, "relative distance", a.relative, b.relative, a.lengths))
     for dtype in dict.fromkeys(curve.dtype for curve in curves if curve.dtype != "float32"):
-        one = of["copy ones", dtype]
-        rows.append(
-            _remedy(f"float32 instead of {dtype}", "signal over noise, copying ones", one.signal_over_noise, np.full(len(one.lengths), np.inf), one.lengths)
-        )
+        clear = of["copy ones", dtype].signal_over_blur
+        left = np.where(np.isinf(clear), 1.0, clear / (1 + clear))
+        rows.append(_remedy(f"float32 instead of {dtype}", "signal / (signal + blur), copying ones", left, np.ones_like(left), of["copy ones", dtype].lengths))
     tasks = {one.task: one for one in found}
     for name, one in tasks.items():
         base = tasks.get(name.split(",")[0])
@@ -227,9 +226,13 @@ def _from(n: int | None, lengths: Sequence[int]) -> str:
     return f"not up to {lengths[-1]}" if n is None else f"{'already at ' if n == lengths[0] else ''}n = {n}"
 
 
-def _ends(curve: Curve, what: str, values: np.ndarray) -> str:
-    return f"{what} {_shown(values[0])} at n = {curve.lengths[0]}, {_shown(values[-1])} at n = {curve.lengths[-1]}"
+def _ends(curve: Curve, what: str, values: np.ndarray, more: str = "") -> str:
+    return f"{what} {_shown(values[0])} at n = {curve.lengths[0]}, {_shown(values[-1])} at n = {curve.lengths[-1]}{more}"
+
+
+def _over_noise(curve: Curve) -> str:
+    return f" (over what rounding does to one input alone {_shown(curve.signal_over_noise[-1])})"
 
 
 def _shown(value: float) -> str:
-    return "no rounding" if math.isinf(value) else f"{value:.2g}"
+    return f"{value:.2g}"

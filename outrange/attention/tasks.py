@@ -224,7 +224,12 @@ def encoded(symbols: Symbols, prompt: Prompt) -> tuple[list[int], str]:
 
 
 def margins(
-    model: Any, tokenizer: Any, lengths: Sequence[int], names: Sequence[str] = COPYING, progress: Callable[[int, int], None] | None = None
+    model: Any,
+    tokenizer: Any,
+    lengths: Sequence[int],
+    names: Sequence[str] = COPYING,
+    progress: Callable[[int, int], None] | None = None,
+    order: int = 1,
 ) -> list[Margins]:
     """How far what decides the answer moves it.
 
@@ -237,9 +242,10 @@ def margins(
         lengths: numbers of ones.
         names: of ``TASKS``.
         progress: told how many prompts are done.
+        order: of question, form and sequence, of ``TYPES``.
 
     Raises:
-        BadInput: there is no such task, or a prompt is longer than the model's context.
+        BadInput: there is no such task or order, or a prompt is longer than the model's context.
     """
     for name in names:
         if name not in TASKS:
@@ -249,7 +255,7 @@ def margins(
     for name in names:
         odds, notes = np.zeros((len(lengths), 2)), set[str]()
         for k, n in enumerate(lengths):
-            asked = build(name, n)
+            asked = build(name, n, order=order)
             for side, prompt in enumerate((asked, other(asked))):
                 ids, note = encoded(symbols, prompt)
                 notes |= {note} - {""}

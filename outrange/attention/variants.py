@@ -2,7 +2,7 @@
 
     VARIANTS  rotary schemes and sliding windows of one small shape                 trained() trains them alike, seed by seed
     kept      relative distance of n and n + 1 repetitions at the longest n over that at the shortest
-    compare   a row for each model: relative distances along n, kept, and signal over noise in bfloat16
+    compare   a row for each model: relative distances along n, kept, and signal over blur in bfloat16; means over three neighbouring n
 
 With a window of w tokens in every one of L layers the last position reads the last L (w - 1) + 1 tokens and no more: two runs of one token that are both longer
 than that are the same input to it, whatever the rotary scheme, since rotations know differences of positions only. ``reach`` is that number.
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from outrange.attention.collapse import FAMILIES, Curve, collapse
+from outrange.attention.collapse import FAMILIES, GROUP, Curve, collapse
 from outrange.attention.models import Opened
 from outrange.core.errors import unknown
 from outrange.lm.config import Rotary, TrainConfig
@@ -36,12 +36,12 @@ Told = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A model's collapse. Arrays are along ``lengths``; ``noise`` is signal over noise in bfloat16."""
+    """A model's collapse. Arrays are along ``lengths``; ``clear`` is signal over blur in bfloat16."""
 
     name: str
     lengths: tuple[int, ...]
     relative: np.ndarray
-    noise: np.ndarray
+    clear: np.ndarray
 
     @property
     def kept(self) -> float:
@@ -49,8 +49,10 @@ class Row:
         return float(self.relative[-1] / self.relative[0]) if self.relative[0] else 0.0
 
     def louder(self, base: "Row") -> float:
-        """Median over lengths of how many times as far apart this model holds the pairs as ``base`` does; 0 where it holds them no longer."""
-        return float(np.median(np.divide(self.relative, base.relative, out=np.full(len(self.lengths), np.inf), where=base.relative > 0)))
+        """Median over lengths of how many times as far apart this model holds the pairs as ``base`` does; 0 where it holds them no longer,
+        1 where neither does."""
+        alone = np.where(self.relative > 0, np.inf, 1.0)
+        return float(np.median(np.divide(self.relative, base.relative, out=alone, where=base.relative > 0)))
 
 
 def compare(models: Sequence[Opened], lengths: Sequence[int] = LENGTHS, family: str = "copy ones", seed: int = 0) -> list[Row]:
@@ -69,14 +71,14 @@ def compare(models: Sequence[Opened], lengths: Sequence[int] = LENGTHS, family: 
         raise unknown("family", family, FAMILIES, "a family of pairs")
     found = []
     for one in models:
-        exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES[family]], lengths=lengths, dtypes=("float32", "bfloat16"), seed=seed)
+        exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES[family]], lengths, ("float32", "bfloat16"), seed, around=GROUP)
         found.append(row(one.name, exact, rounded))
     return found
 
 
 def row(name: str, exact: Curve, rounded: Curve) -> Row:
     """The row of a model's curves in float32 and in bfloat16."""
-    return Row(name=name, lengths=exact.lengths, relative=exact.relative, noise=rounded.signal_over_noise)
+    return Row(name=name, lengths=exact.lengths, relative=exact.relative, clear=rounded.signal_over_blur)
 
 
 def reach(layers: int, window: int) -> int:

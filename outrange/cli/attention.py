@@ -98,7 +98,7 @@ def scan(
     story = {
         "title": title,
         "subtitle": "how it uses rotary position frequencies",
-        "notes": notes_of(sides),
+        "notes": scan_notes([side["model"] for side in sides]),
         "command": app.command_line(app.typed("attention")),
         "sides": sides,
     }
@@ -207,7 +207,7 @@ def probe(
         "subtitle": "from what length on it loses its input",
         "command": app.command_line(app.typed("attention")),
         **found,
-        "notes": found["notes"] + notes_of([{"model": model}])[1:],
+        "notes": found["notes"] + notes_of([model]),
     }
     with writable("out", out):
         write_text(out, page(story))
@@ -233,7 +233,7 @@ def compare(
     seed: int = 0,
     json: app.Json = False,
 ) -> int:
-    """Which of several models keeps n and n + 1 repetitions apart: relative distances, what is left of them, signal over noise in bfloat16.
+    """Which of several models keeps n and n + 1 repetitions apart: relative distances, what is left of them, signal over blur in bfloat16.
 
     Args:
         models: "smollm2-135m", Hugging Face folders, .gguf files, runs of `outrange lm train`, or owner/name on the hub. The first is what others are held to.
@@ -252,15 +252,15 @@ def compare(
         raise unknown("family", family, FAMILIES, "a family of pairs")
     rows = [row for name in models for row in side_by_side([opening.open_model(name, "float32", _said)], lengths, family, seed)]
     if json:
-        told = ({"model": row.name, "lengths": list(row.lengths), "relative": row.relative.tolist(), "noise": row.noise.tolist()} for row in rows)
+        told = ({"model": row.name, "lengths": list(row.lengths), "relative": row.relative.tolist(), "clear": row.clear.tolist()} for row in rows)
         app.print_json([one | {"kept": row.kept, "louder": row.louder(rows[0])} for one, row in zip(told, rows, strict=True)])
         return 0
     width = max(map(len, (*models, "model")))
     print(f"{family}: {FAMILIES[family].meaning}\n")
-    print(f"{'model':<{width}}" + "".join(f"{f'n = {n}':>11}" for n in rows[0].lengths) + f"{'kept':>8}{'times the first':>17}{'signal/noise':>14}")
+    print(f"{'model':<{width}}" + "".join(f"{f'n = {n}':>11}" for n in rows[0].lengths) + f"{'kept':>8}{'times the first':>17}{'signal/blur':>13}")
     for row in rows:
         cells = "".join(f"{value:>11.2g}" for value in row.relative)
-        print(f"{row.name:<{width}}{cells}{row.kept:>8.1%}{row.louder(rows[0]):>17.2g}{row.noise[-1]:>14.2g}")
+        print(f"{row.name:<{width}}{cells}{row.kept:>8.1%}{row.louder(rows[0]):>17.2g}{row.clear[-1]:>13.2g}")
     return 0
 
 
@@ -371,7 +371,7 @@ def _print_shifts(model: str, server: str, tasks: tuple[str, ...], lengths: tupl
 
 def theorems(
     paper: Literal["rope", "glasses"] = "rope",
-    dtypes: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16"),
+    dtypes: tuple[str, ...] = (),
     seed: int = 0,
     json: app.Json = False,
 ) -> int:
@@ -379,7 +379,7 @@ def theorems(
 
     Args:
         paper: rope: on rotary positions; glasses: on collapse and over-squashing, in float64 but for the statement about types.
-        dtypes: the types to check rope's statements in.
+        dtypes: the types to check rope's statements in; float64, float32, bfloat16 and float16 if not given.
         seed: of what is drawn.
     """
     from dataclasses import asdict
@@ -388,11 +388,13 @@ def theorems(
     if paper == "glasses":
         from outrange.attention.limit_checks import checks as limits
 
+        if dtypes:
+            raise BadInput(f"dtypes: {' '.join(dtypes)} is not allowed with --paper glasses, whose statements are tried in float64; leave it out")
         found = limits(seed)
     else:
-        from outrange.attention.theorems import checks
+        from outrange.attention.theorems import DTYPES, checks
 
-        found = checks(dtypes, seed)
+        found = checks(dtypes or DTYPES, seed)
     if json:
         app.print_json([asdict(one) for one in found])
     else:
@@ -506,11 +508,16 @@ def _tokens(frequency: float) -> str:
     return f"{6.283185307179586 / frequency:,.0f}"
 
 
-def notes_of(sides: list[dict[str, Any]]) -> list[str]:
-    found = ["Means over keys take all earlier tokens but the first, also those that a sliding window hides."]
-    if any(side["model"] == "smollm2-135m" for side in sides):
-        found.append("smollm2-135m: SmolLM2-135M-Instruct from four-bit weights (Q4_1), so numbers differ a little from the original checkpoint's.")
-    return found
+def notes_of(models: list[str]) -> list[str]:
+    """What a reader should know of some models."""
+    if "smollm2-135m" not in models:
+        return []
+    return ["smollm2-135m: SmolLM2-135M-Instruct from four-bit weights (Q4_1), so numbers differ a little from the original checkpoint's."]
+
+
+def scan_notes(models: list[str]) -> list[str]:
+    """What a reader of a scan should know."""
+    return ["Means over keys take all earlier tokens but the first, also those that a sliding window hides.", *notes_of(models)]
 
 
 def _print_side(side: dict[str, Any]) -> None:

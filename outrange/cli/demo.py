@@ -102,7 +102,7 @@ def _scan(page: Path, quiet: bool) -> str:
     """What a scan of the small pretrained model says, and where its page is; or why there is none."""
     from outrange.attention import models
     from outrange.attention.scan import SHAKESPEARE, scan
-    from outrange.cli.attention import notes_of
+    from outrange.cli.attention import scan_notes
     from outrange.core.atomic import write_text
     from outrange.core.errors import BadInput
     from outrange.report import scan as report
@@ -118,7 +118,7 @@ def _scan(page: Path, quiet: bool) -> str:
     story = {
         "title": opened.name,
         "subtitle": "how it uses rotary position frequencies",
-        "notes": notes_of([side]),
+        "notes": scan_notes([opened.name]),
         "command": "outrange attention scan",
         "sides": [side],
     }
@@ -130,12 +130,14 @@ def _scan(page: Path, quiet: bool) -> str:
 def _probe(opened: Any, page: Path, quiet: bool) -> str:
     """What the quick probe says of the same model's losses, and where its page is."""
     from outrange.attention.probe import BUDGETS, probe
+    from outrange.cli.attention import notes_of
     from outrange.core.atomic import write_text
     from outrange.report import probe as report
 
     with app.progress("probing", "steps") as update:
         found = probe(opened, BUDGETS["quick"], tell=lambda what, done, total: None if quiet else update(done, total))
-    story = {"title": opened.name, "subtitle": "from what length on it loses its input", "command": "outrange attention probe", **found}
+    more = {"command": "outrange attention probe", "notes": found["notes"] + notes_of([opened.name])}
+    story = {"title": opened.name, "subtitle": "from what length on it loses its input", **found, **more}
     write_text(page, report.page(story))
     lines = [f"  {row['question']} {row['answer']}" for row in found["verdict"] if not row["question"].startswith("count")]
     return "\n".join(["from what length on it loses its input", *lines, f"open: {page.resolve()}"])

@@ -22,7 +22,7 @@ class Claim:
     """One claim of a paper.
 
     ``run(seed, **scales[scale])`` returns named numbers; ``judge`` gives (verdict, why) from them. A scale that is not listed cannot be run here; ``missing``
-    says what it would take.
+    says what it would take. A claim in which nothing is ``drawn`` runs once, whatever the number of seeds: a spread of 0 would be none.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Claim:
     judge: Callable[[Measurements], tuple[str, str]]
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     missing: str = ""
+    drawn: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,14 @@ def _spread(values: list[float]) -> str:
 
 
 def reproduce(paper: Paper, claim: Claim, scale: str, seeds: int, progress: Callable[[int, int], None] | None = None) -> Result:
-    """Run one claim with seeds 0 … seeds-1."""
+    """Run one claim with seeds 0 … seeds-1; once if nothing is drawn in it."""
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES, "a scale")
     if scale not in claim.scales:
         return Result(paper.name, claim, scale, seeds, {}, "not at this scale", claim.missing, 0.0)
     began = time.perf_counter()
     values: dict[str, list[float]] = {}
+    seeds = seeds if claim.drawn else 1
     for seed in range(seeds):
         for name, value in claim.run(seed, **claim.scales[scale]).items():
             values.setdefault(name, []).append(value)

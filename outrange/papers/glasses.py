@@ -7,12 +7,14 @@ read first hand, so none of their numbers is quoted.
 Torch is loaded when a claim runs, not when this file is read.
 """
 
+import math
 import statistics
 from typing import Any
 
 from outrange.papers.claims import Claim, Measurements, Paper
 
 SMALL, LARGE = "smollm2-135m", "google/gemma-7b"
+HINTS, COUNTING = ("last digit", "last digit, with a hint", "last digit, interleaved"), ("count ones", "sum ones")
 
 
 def statements(seed: int) -> dict[str, float]:
@@ -23,31 +25,51 @@ def statements(seed: int) -> dict[str, float]:
     return {"hold": float(sum(one.holds for one in found)), "of": float(len(found))}
 
 
-def encodings(seed: int, lengths: tuple[int, int]) -> dict[str, float]:
-    """Figure 10: what is left, at the longer length, of the distance at the shorter one, by scheme."""
-    from outrange.attention.limits import figure10
+def figure8(seed: int, lengths: tuple[int, ...]) -> dict[str, float]:
+    """The distance of n and n + 1 behind one attention, mean of five draws."""
+    from outrange.attention.limits import figure8 as draw
 
-    found = figure10(lengths, seeds=5).mean
-    return {scheme: values[1] / values[0] for scheme, values in found.items()}
+    return {f"n = {n}": value for n, value in zip(lengths, draw(lengths, seed=seed).mean["APE"], strict=True)}
+
+
+def figure9(seed: int, lengths: tuple[int, ...]) -> dict[str, float]:
+    """The distance of two softmaxes that differ in their first 200 logits, mean of five draws."""
+    from outrange.attention.limits import figure9 as draw
+
+    return {f"n = {n}": value for n, value in zip(lengths, draw(lengths, seed=seed).mean["softmax"], strict=True)}
+
+
+def encodings(seed: int, lengths: tuple[int, int]) -> dict[str, float]:
+    """Figure 10: what is left, at the longer length, of the distance at the shorter one, by scheme; medians of sixteen draws."""
+    from outrange.attention.limit_checks import fallen
+    from outrange.attention.limits import SCHEMES
+
+    return {scheme: fallen(scheme, seed, lengths) for scheme in SCHEMES}
 
 
 def _curves(
     model: str, lengths: tuple[int, ...], families: tuple[str, ...], dtypes: tuple[str, ...] = ("float32",), seed: int = 0
 ) -> dict[tuple[str, str], Any]:
     from outrange.attention import models
-    from outrange.attention.collapse import FAMILIES, collapse
+    from outrange.attention.collapse import FAMILIES, GROUP, collapse
 
     opened = models.open_model(model)
-    found = collapse(opened.model, opened.tokenizer, [FAMILIES[name] for name in families], lengths, dtypes, seed)  # type: ignore[arg-type]
+    found = collapse(opened.model, opened.tokenizer, [FAMILIES[name] for name in families], lengths, dtypes, seed, around=GROUP)  # type: ignore[arg-type]
     return {(curve.family, curve.dtype): curve for curve in found}
 
 
 def figure5(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
-    """Relative distance of n and n + 1 at the longest over that at the shortest length, and signal over noise in bfloat16 at the longest."""
+    """Relative distance of n and n + 1 at the shortest and the longest length, in float32, and what bfloat16 leaves of it: signal over blur at the longest."""
     names = ("count ones", "copy ones", "digits")
     found = _curves(model, lengths, names, ("float32", "bfloat16"), seed)
-    left = {f"{name} left": found[name, "float32"].relative[-1] / found[name, "float32"].relative[0] for name in names}
-    return left | {f"{name} signal/noise": float(found[name, "bfloat16"].signal_over_noise[-1]) for name in names}
+    distances = {f"{name}, n = {lengths[k]}": float(found[name, "float32"].relative[k]) for name in names for k in (0, -1)}
+    return distances | {f"{name}, signal/blur": float(found[name, "bfloat16"].signal_over_blur[-1]) for name in names}
+
+
+def precision(seed: int, model: str, lengths: tuple[int, ...], dtypes: tuple[str, ...]) -> dict[str, float]:
+    """Signal over blur of n and n + 1 ones to copy in every type, median over lengths; the first of the types is what the others are held against."""
+    found = _curves(model, lengths, ("copy ones",), dtypes)
+    return {dtype: statistics.median(found["copy ones", dtype].signal_over_blur.tolist()) for dtype in dtypes[1:]}
 
 
 def commas(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
@@ -59,23 +81,17 @@ def commas(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
     return {name: statistics.median(values.tolist()) for name, values in zip(("n and n + 1", "n and n + 3"), ratios, strict=True)}
 
 
-def copying(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
-    """How far a zero at the beginning, and at the end, moves the log-odds of answering 0; at the end also with a hint and interleaved; median over lengths."""
+def shifts(seed: int, model: str, lengths: tuple[int, ...], tasks: tuple[str, ...]) -> dict[str, float]:
+    """How far what decides the answer - the zero of copying, or one more of what is counted - moves the log-odds of the right one.
+
+    Nothing is drawn in these prompts; seeds 0, 1, 2, … take question, form and sequence in the paper's order and in two others, and again.
+    """
     from outrange.attention import models
-    from outrange.attention.tasks import margins
+    from outrange.attention.tasks import TYPES, margins
 
     opened = models.open_model(model)
-    return {one.task: statistics.median(one.shift.tolist()) for one in margins(opened.model, opened.tokenizer, lengths)}
-
-
-def counting(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
-    """How far one more moves the log-odds of the right count and the right sum, at the shortest and the longest sequence."""
-    from outrange.attention import models
-    from outrange.attention.tasks import margins
-
-    opened = models.open_model(model)
-    found = {one.task: one for one in margins(opened.model, opened.tokenizer, lengths, ("count ones", "sum ones"))}
-    return {f"{name}, n = {lengths[k]}": float(one.shift[k]) for name, one in found.items() for k in (0, -1)}
+    found = margins(opened.model, opened.tokenizer, lengths, tasks, order=TYPES[seed % len(TYPES)])
+    return {f"{one.task}, n = {n}": float(one.shift[k]) for one in found for k, n in enumerate(lengths)}
 
 
 def reach(seed: int, model: str, tokens: int, directions: int) -> dict[str, float]:
@@ -118,14 +134,35 @@ def _encodings(values: Measurements) -> tuple[str, str]:
     return ("shown" if all_fell else "partly"), ", ".join(f"{name} keeps {v:.1%}" for name, v in fell.items())
 
 
+def _falls(values: Measurements) -> tuple[str, str]:
+    """To under a tenth, in every seed."""
+    names = list(values)
+    left = [last / first for first, last in zip(values[names[0]], values[names[-1]], strict=True)]
+    return ("shown" if max(left) < 0.1 else "contradicted"), f"{max(left):.1%} of the distance at {names[0]} is left at {names[-1]}"
+
+
 def _figure5(values: Measurements) -> tuple[str, str]:
-    ones, digits = max(statistics.median(values[f"{n} left"]) for n in ("count ones", "copy ones")), statistics.median(values["digits left"])
-    noise = {n: statistics.median(values[f"{n} signal/noise"]) for n in ("count ones", "copy ones", "digits")}
-    shown = ones < 0.25 < digits
-    below = max(noise["count ones"], noise["copy ones"]) < 1
-    said = ", ".join(f"{name} {value:.2g}" for name, value in noise.items())
-    why = f"ones keep {ones:.0%} of their distance, random digits {digits:.0%}; signal over noise in bfloat16: {said}"
-    return ("shown" if shown and below else "partly" if ones < digits else "contradicted"), why
+    from outrange.attention.collapse import RESOLUTION
+
+    families = ("count ones", "copy ones", "digits")
+    found = {name: [statistics.median(v) for measure, v in values.items() if measure.startswith(f"{name}, n = ")] for name in families}
+    left = {name: ends[-1] / ends[0] for name, ends in found.items()}
+    ones, digits = max(left["count ones"], left["copy ones"]), left["digits"]
+    below = max(found["count ones"][-1], found["copy ones"][-1]) < RESOLUTION["bfloat16"]
+    clear = ", ".join(f"{name} {statistics.median(values[f'{name}, signal/blur']):.2g}" for name in families)
+    why = f"ones keep up to {ones:.0%} of their distance, random digits {digits:.0%}; at the longest {found['count ones'][-1]:.2g} counting and " + (
+        f"{found['copy ones'][-1]:.2g} copying, where bfloat16 resolves {RESOLUTION['bfloat16']:.2g}; signal over its blur there: {clear}"
+    )
+    return ("shown" if ones < 0.25 < digits and below else "partly" if ones < digits else "contradicted"), why
+
+
+def _precision(values: Measurements) -> tuple[str, str]:
+    clear = {name: statistics.median(found) for name, found in values.items()}
+    fine = clear.get("float32", math.inf)
+    coarse = [value for name, value in clear.items() if name != "float32"]
+    ordered = clear["float16"] > clear["bfloat16"]
+    why = "signal over blur, median over lengths: " + ", ".join(f"{name} {value:.2g}" for name, value in clear.items())
+    return ("shown" if fine > max(coarse) and ordered else "partly" if fine > min(coarse) else "contradicted"), why
 
 
 def _commas(values: Measurements) -> tuple[str, str]:
@@ -146,34 +183,34 @@ def _variants(values: Measurements) -> tuple[str, str]:
     return verdict, f"{said}; at least half as far again as RoPE in every seed: {', '.join(helped) or 'none'}"
 
 
+def _shifts(values: Measurements, task: str) -> list[float]:
+    """A task's shifts, shortest sequence first, each the median over seeds."""
+    return [statistics.median(found) for name, found in values.items() if name.startswith(f"{task}, n = ")]
+
+
 def _copying(values: Measurements) -> tuple[str, str]:
-    first, last = statistics.median(values["first digit"]), statistics.median(values["last digit"])
-    return ("shown" if first > 2 * abs(last) else "contradicted"), f"log-odds moved by {first:.2f} at the beginning, {last:.2f} at the end"
+    first, last = (statistics.median(_shifts(values, f"{place} digit")) for place in ("first", "last"))
+    return ("shown" if first > 2 * abs(last) else "contradicted"), f"log-odds moved by {first:.2f} at the beginning, {last:.2f} at the end; median over lengths"
 
 
 def _remedies(values: Measurements) -> tuple[str, str]:
-    last, hint, mixed = (statistics.median(values[name]) for name in ("last digit", "last digit, with a hint", "last digit, interleaved"))
     from outrange.attention.probe import LEAST_SHIFT, LOUDER
 
+    last, hint, mixed = (statistics.median(_shifts(values, task)) for task in HINTS)
     helped = sum(value >= LOUDER * max(last, 0.0) and value >= LEAST_SHIFT for value in (hint, mixed))
-    return ("shown" if helped == 2 else "partly" if helped else "contradicted"), f"{last:.2f} alone, {hint:.2f} with a hint, {mixed:.2f} interleaved"
+    why = f"{last:.2f} alone, {hint:.2f} with a hint, {mixed:.2f} interleaved; median over lengths"
+    return ("shown" if helped == 2 else "partly" if helped else "contradicted"), why
 
 
 def _counting(values: Measurements) -> tuple[str, str]:
     from outrange.attention.probe import LEAST_SHIFT
 
-    moved = {name: statistics.median(found) for name, found in values.items()}
-    short, long = ([value for name, value in moved.items() if name.endswith(end)] for end in _ends(values))
-    why = "log-odds of the right answer moved by " + ", ".join(f"{value:.2f} ({name})" for name, value in moved.items())
-    if max(map(abs, short)) < LEAST_SHIFT:
+    found = {task: _shifts(values, task) for task in COUNTING}
+    short, long = (max(abs(shifts[k]) for shifts in found.values()) for k in (0, -1))
+    why = "log-odds of the right answer moved by " + "; ".join(f"{', '.join(f'{v:.2f}' for v in shifts)} ({task})" for task, shifts in found.items())
+    if short < LEAST_SHIFT:
         return "not at this scale", f"{why}: this model does not count to begin with"
-    return ("shown" if max(map(abs, long)) < LEAST_SHIFT else "contradicted"), why
-
-
-def _ends(values: Measurements) -> tuple[str, str]:
-    """How the names of the shortest and of the longest length's measures end."""
-    ns = sorted({int(name.rsplit(" ", 1)[1]) for name in values})
-    return f"n = {ns[0]}", f"n = {ns[-1]}"
+    return ("shown" if long < LEAST_SHIFT else "contradicted"), why
 
 
 def _shape(values: Measurements) -> tuple[str, str]:
@@ -188,7 +225,7 @@ def _at(**settings: Any) -> dict[str, dict[str, Any]]:
     return {"laptop": {"model": SMALL} | settings, "gpu": {"model": LARGE} | settings}
 
 
-_LENGTHS = (9, 33, 129, 255)
+_LENGTHS, _ONES = (8, 32, 128, 256), (5, 10, 20, 50, 100)
 
 PAPER = Paper(
     "glasses",
@@ -203,6 +240,24 @@ PAPER = Paper(
             statements,
             _all_hold,
             {"laptop": {}, "gpu": {}, "paper": {}},
+        ),
+        Claim(
+            "softmax",
+            "figure 9",
+            "Two softmaxes that differ in a head of fixed size come together as they grow.",
+            "falls",
+            figure9,
+            _falls,
+            {scale: {"lengths": (200, 400, 1000, 4000, 16_000, 64_000)} for scale in ("laptop", "gpu", "paper")},
+        ),
+        Claim(
+            "attention",
+            "figure 8",
+            "What one attention gives the last of n and of n + 1 tokens converges.",
+            "falls",
+            figure8,
+            _falls,
+            {scale: {"lengths": (8, 32, 128, 512, 2048)} for scale in ("laptop", "gpu", "paper")},
         ),
         Claim(
             "encodings",
@@ -220,9 +275,31 @@ PAPER = Paper(
             "about 50 tokens, Gemma 7B",
             figure5,
             _figure5,
-            _at(lengths=(8, 32, 128, 256)),
+            _at(lengths=_LENGTHS),
         ),
-        Claim("commas", "figure 5 d", "A comma at every third digit keeps them apart.", "stays apart, Gemma 7B", commas, _commas, _at(lengths=_LENGTHS)),
+        Claim(
+            "precision",
+            "beside figure 5",
+            "Lower precision makes it come sooner.",
+            "said of quantisation",
+            precision,
+            _precision,
+            {
+                "laptop": {"model": SMALL, "lengths": _LENGTHS, "dtypes": ("float64", "float32", "float16", "bfloat16", "int8")},
+                "gpu": {"model": LARGE, "lengths": _LENGTHS, "dtypes": ("float32", "float16", "bfloat16", "int8")},  # in float64 it would not fit
+            },
+            drawn=False,
+        ),
+        Claim(
+            "commas",
+            "figure 5 d",
+            "A comma at every third digit keeps them apart.",
+            "stays apart, Gemma 7B",
+            commas,
+            _commas,
+            _at(lengths=_LENGTHS),
+            drawn=False,
+        ),
         Claim(
             "variants",
             "section 4 and 6",
@@ -240,11 +317,11 @@ PAPER = Paper(
             "figure 2 a",
             "The first digit is easier to copy than the last.",
             "last fails from about 300 on, Gemini 1.5",
-            copying,
+            shifts,
             _copying,
-            _at(lengths=(5, 10, 20, 50, 100)),
+            _at(lengths=_ONES, tasks=("first digit", "last digit")),
         ),
-        Claim("hints", "figure 2 b, c", "A hint, and interleaving, help.", "help a lot, Gemini 1.5", copying, _remedies, _at(lengths=(5, 10, 20, 50, 100))),
+        Claim("hints", "figure 2 b, c", "A hint, and interleaving, help.", "help a lot, Gemini 1.5", shifts, _remedies, _at(lengths=_ONES, tasks=HINTS)),
         Claim(
             "u-shape",
             "section 5",
@@ -259,9 +336,9 @@ PAPER = Paper(
             "figures 3, 4, 6, 7",
             "Counting and summing err more the longer the sequence.",
             "curves, Gemini 1.5 and Gemma 7B",
-            counting,
+            shifts,
             _counting,
-            _at(lengths=(5, 20, 100)),
+            _at(lengths=(5, 20, 100), tasks=COUNTING),
         ),
     ),
 )

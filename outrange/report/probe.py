@@ -5,7 +5,7 @@ The probe is plain data, as ``outrange.attention.probe`` gives it. Its keys:
     title, subtitle, command      text
     notes                         sentences that stand at the end of the page
     verdict                       {question, answer, detail}: sentences
-    curves                        {family, meaning, dtype, step, lengths, relative, noise, signal_over_noise, variation, resolution}: see ``collapse.Curve``;
+    curves                        as ``collapse.Curve``: {family, dtype, lengths, relative, signal_over_noise, signal_over_blur, variation, resolution},
                                   and its linf as layers, (lengths, layers)
     margins                       {task, lengths, shift}: log-odds that a zero in the sequence, or one more of what is counted, adds to the right answer
     squashing                     {tokens, norms, error, bound, paths, layer, method}: by input token; norms and bounds relative to the first token's
@@ -100,12 +100,14 @@ def _collapse(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         charts.append(
             _chart(
                 "collapse",
-                f"Signal over noise in {dtype}",
-                "float32 distance over what rounding does to one input",
-                [_line(c["family"], c["lengths"], c["signal_over_noise"]) for c in found],
-                marks=[{"name": "as large as rounding", "value": 1.0}],
-                help="Where this is under 1, rounding moves a representation further than one more repetition does. "
-                "Both of a pair may be moved alike, and their difference survive.",
+                f"Signal over blur in {dtype}",
+                "float32 distance over what rounding does to it",
+                [_line(c["family"], c["lengths"], c["signal_over_blur"]) for c in found],
+                marks=[{"name": "as large as rounding's change", "value": 1.0}],
+                help="Where this is under 1, rounding changes the difference of the two by more than the difference is. "
+                + "Over what rounding does to one input alone, at the longest: "
+                + ", ".join(f"{c['family']} {c['signal_over_noise'][-1]:.2g}" for c in found)
+                + ". Both of a pair are moved much alike.",
             )
         )
     if layered := next((c for c in exact if c["family"] == "copy ones"), None):
@@ -181,11 +183,14 @@ def _squashing(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:
             "low": [max(v - 2 * e, 1e-9) for v, e in zip(found["norms"], found["error"], strict=True)],
             "high": [v + 2 * e for v, e in zip(found["norms"], found["error"], strict=True)],
         }
-    lines = [norms, _line("bound, from the model's attention", at, found["bound"])]
+    lines = [norms, _line("bound from the model's attention, shape only", at, found["bound"])]
     if found.get("paths"):
-        lines.append(_line("count of paths", at, [v if v > 1e-9 else None for v in found["paths"]]))  # beyond, it would flatten the rest
+        lines.append(_line("count of paths, shape only", at, [v if v > 1e-9 else None for v in found["paths"]]))  # beyond, it would flatten the rest
     names = {str(k): token for k, token in zip(at, found["tokens"], strict=True)}
-    help = "All three relative to the first token. A U has its start from the many paths that lead from there, its end from what the model learned to look at."
+    help = (
+        "Each relative to its own value at the first token: shapes compare, sizes do not. A U has its start from the many paths that lead from there, "
+        "its end from what the model learned to look at." + (" The band is two standard errors of the estimate to each side." if found.get("error") else "")
+    )
     chart = _chart(
         "squashing",
         "Sensitivity by input token",

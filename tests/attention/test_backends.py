@@ -1,8 +1,10 @@
 """Asking a model here and a server on this machine: good answers, patience, and every way in which a server can fail."""
 
+import contextlib
 import json
 import socketserver
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -81,7 +83,9 @@ def test_a_busy_server_is_asked_again():
 @pytest.mark.parametrize(
     ("answer", "said", "sent"),
     [
-        ((500, "x"), "status 500", 2), ((404, "x"), "status 404", 1), ((401, "x"), "status 401", 1), ((200, "<html>"), "no chat completion", 1), ((200, "{}"), "no chat completion", 1),
+        ((500, "x"), "status 500", 2), ((404, '{"error": {"message": "no model of that name", "code": 5}}'), "status 404, 'no model of that name'", 1),
+        ((401, '{"detail": "who are you"}'), "status 401, 'who are you'", 1), ((400, "<p>"), "status 400, '<p>'", 1), ((403, ""), "status 403", 1),
+        ((422, '{"detail": [{"loc": 1}]}'), "status 422, ", 1), ((400, '{"other": 1}'), "status 400, ", 1), ((400, "[" * 5000), "status 400, ", 1), ((200, "<html>"), "no chat completion", 1), ((200, "{}"), "no chat completion", 1),
         ((200, '{"choices": []}'), "no chat completion", 1), ((200, '{"choices": [{"message": {"content": null}}]}'), "without text", 1), ((200, "[" * 5000), "no chat completion", 1),
         ((0, ""), "did not answer", 2),
     ],
@@ -90,6 +94,32 @@ def test_a_server_that_fails_is_named_and_what_came_before_is_kept(answer, said,
     with server(completion("0"), answer) as (url, seen):
         found = ask(at(url, tries=2), ["last digit"], [3, 4, 5])
     assert len(found.results) == 1 and said in found.failed and url in found.failed and len(seen) == 1 + sent
+
+
+def test_a_server_that_drips_does_not_outlive_the_timeout():
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1 << 16)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while not stop.wait(0.05):
+                    self.request.sendall(b" ")
+
+    stop = threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        began = time.monotonic()
+        found = ask(at(f"http://127.0.0.1:{running.server_address[1]}/v1", timeout=0.5, tries=2), ["last digit"], [3])
+        took = time.monotonic() - began
+        stop.set()
+        running.shutdown()
+    assert "no whole answer within 0.5 s" in found.failed and 1 <= took < 10
+
+
+def test_a_key_that_a_refusal_repeats_is_not_shown():
+    with server((401, '{"error": "no such key: topsecret"}')) as (url, _):
+        found = ask(at(url, key="topsecret"), ["last digit"], [3])
+    assert "status 401, 'no such key: …'" in found.failed
 
 
 def test_nobody_there_is_said():

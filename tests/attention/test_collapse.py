@@ -34,7 +34,7 @@ def test_a_sequence_read_on_the_way_through_a_longer_one_has_the_state_of_a_pass
     for one, state in found.items():
         with torch.no_grad():
             out = watched(torch.tensor([one]), output_hidden_states=True)
-        torch.testing.assert_close(torch.from_numpy(state.layers), torch.stack([h[0, -1] for h in out.hidden_states[1:]]), atol=2e-5, rtol=0)
+        torch.testing.assert_close(torch.from_numpy(state.layers).float(), torch.stack([h[0, -1] for h in out.hidden_states[1:]]), atol=2e-5, rtol=0)
         torch.testing.assert_close(torch.from_numpy(state.next), torch.log_softmax(out.logits[0, -1], -1), atol=2e-5, rtol=0)
 
 
@@ -99,15 +99,50 @@ def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_sh
     before = copy.deepcopy(watched.state_dict())
     exact, rounded = collapse(watched, tokenizer, SHORT, lengths=(2, 9), dtypes=("float32", dtype))
     assert (exact.noise == 0).all() and np.isinf(exact.signal_over_noise).all() and not exact.same.any()
-    assert (rounded.noise > 0).all()
+    assert (rounded.noise > 0).all() and (rounded.blur > 0).all() and (exact.blur == 0).all() and np.isinf(exact.signal_over_blur).all()
+    assert (rounded.blur <= 2 * rounded.noise * (1 + 1e-9)).all()  # a difference cannot move further than both its ends
     np.testing.assert_allclose(rounded.signal_over_noise * rounded.noise, exact.relative, rtol=1e-6)
+    np.testing.assert_allclose(rounded.signal_over_blur * rounded.blur, exact.relative, rtol=1e-6)
     one = tokenizer.convert_tokens_to_ids("1")
     with torch.no_grad(), module.variant(watched, dtype) as other:
         ends = [[m(torch.tensor([[0] + [one] * n]), output_hidden_states=True).hidden_states[-1][0, -1].float() for n in (9, 10)] for m in (watched, other)]
     moved = np.mean([float((a - b).abs().max()) for a, b in zip(*ends, strict=True)]) / float(ends[0][0].abs().max())
     assert rounded.noise[1] == pytest.approx(moved, rel=0.3)  # a pass of another length rounds otherwise
+    (a, b), (rounded_a, rounded_b) = ends
+    changed = float(((rounded_a - rounded_b) - (a - b)).abs().max()) / float(a.abs().max())
+    assert rounded.blur[1] == pytest.approx(changed, rel=0.5)
     assert all(torch.equal(value, before[name]) for name, value in watched.state_dict().items())
     assert np.isnan(rounded.resolution) if dtype == "int8" else rounded.resolution == module.RESOLUTION[dtype]
+
+
+def test_what_moves_both_alike_is_noise_and_no_blur_and_what_moves_one_is_both():
+    def states(first, second):
+        return {(k,): module.State(np.array([values], dtype=float), np.log(np.array([0.5, 0.5], np.float32))) for k, values in ((1, first), (2, second))}
+
+    exact = states([4.0, 1.0], [4.0, 2.0])
+    for moved, noise, blur in ((states([4.0, 1.5], [4.0, 2.5]), 0.125, 0), (states([4.0, 1.0], [4.0, 2.5]), 0.0625, 0.125)):
+        curve = module._curve(family(), "bfloat16", (1,), [[([1], [2])]], exact, moved, 1)
+        assert (curve.noise[0], curve.blur[0]) == (noise, blur)
+        assert curve.signal_over_noise[0] == 0.25 / noise and curve.signal_over_blur[0] == (0.25 / blur if blur else np.inf)
+
+
+def test_against_float64_float32_has_a_noise_of_its_own_far_below_that_of_coarser_types():
+    watched = model("llama")
+    fine, single, half = collapse(watched, letters(), SHORT, lengths=(3, 9), dtypes=("float64", "float32", "float16"))
+    assert (fine.blur == 0).all() and (single.blur > 0).all() and (single.blur * 100 < half.blur).all()
+    np.testing.assert_allclose(fine.relative, single.relative, rtol=1e-4)
+    assert next(watched.parameters()).dtype == torch.float32
+
+
+def test_around_takes_the_mean_over_neighbouring_lengths_of_sizes_and_asks_all_of_them_for_what_is_the_same():
+    watched, tokenizer = model("llama"), letters()
+    each = collapse(watched, tokenizer, [family()], lengths=(4, 5, 6), dtypes=("float32", "bfloat16"))
+    whole = collapse(watched, tokenizer, [family()], lengths=(4,), dtypes=("float32", "bfloat16"), around=3)
+    for one, three in zip(whole, each, strict=True):
+        for name in ("relative", "linf", "heads", "variation", "noise", "blur"):
+            np.testing.assert_allclose(getattr(one, name)[0], getattr(three, name).mean(0), rtol=1e-3, atol=1e-6, err_msg=name)
+        assert one.lengths == (4,) and one.tokens == (5,) and one.same_answer[0] == three.same_answer.all()
+    np.testing.assert_allclose(whole[1].signal_over_blur, each[0].relative.mean() / each[1].blur.mean(), rtol=1e-3)
 
 
 def test_where_nothing_passes_between_positions_two_counts_are_one_vector_and_give_one_answer():
@@ -126,7 +161,7 @@ def test_two_vectors_that_only_a_finer_type_tells_apart_are_the_same_once_rounde
 
     for step, coarse in ((2.0**-10, True), (2.0**-6, False)):
         exact = states(step)
-        same = [bool(module._curve(family(), dtype, (1,), [([1], [2])], exact, exact, 1).same[0]) for dtype in ("float32", "float16", "bfloat16")]
+        same = [bool(module._curve(family(), dtype, (1,), [[([1], [2])]], exact, exact, 1).same[0]) for dtype in ("float32", "float16", "bfloat16")]
         assert same == [False, False, coarse]
 
 
@@ -168,9 +203,11 @@ def test_commas_stand_between_groups_and_none_at_the_end():
     assert grouped(symbols, [one] * 6, 3) == [one, one, one, comma, one, one, one] and grouped(symbols, [one] * 2, 0) == [one] * 2
 
 
-def test_pairs_of_groups_take_the_next_multiple_of_their_step():
-    (curve,) = collapse(model("llama"), letters(), [repeated("groups", "", step=3, group=3)], lengths=(7, 8, 9, 10), dtypes=("float32",))
-    assert curve.lengths == (9, 12) and curve.step == 3 and curve.tokens == (12, 16)
+@pytest.mark.parametrize("n", [6, 7, 8])
+def test_pairs_of_the_same_phase_end_alike_in_a_group_at_every_length(n):
+    tokenizer = letters()
+    first, second = (plain(tokenizer, ids) for ids in repeated("groups", "", step=3, group=3).pair(Symbols.of(tokenizer), n, 0))
+    assert len(first.rsplit(",", 1)[1]) == len(second.rsplit(",", 1)[1]) and second.count(",") == first.count(",") + 1
 
 
 # symbols
@@ -198,6 +235,7 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence():
         ({"lengths": ()}, "lengths:"),
         ({"lengths": (0, 4)}, "lengths:"),
         ({"lengths": (8, 4)}, "ascending"),
+        ({"around": 0}, "around: 0"),
     ):
         with pytest.raises(BadInput, match=said):
             collapse(watched, tokenizer, SHORT, **given)

@@ -9,7 +9,24 @@ import torch
 
 from outrange.attention import limit_checks
 from outrange.attention.limit_checks import checks
-from outrange.attention.limits import SCHEMES, Toy, alternating, bound, figure8, figure9, figure10, gap, last_weight, limit, merged, path_count, ratio, uniform
+from outrange.attention.limits import (
+    SCHEMES,
+    Toy,
+    alternating,
+    attended,
+    bound,
+    figure8,
+    figure9,
+    figure10,
+    gap,
+    last_weight,
+    limit,
+    merged,
+    path_count,
+    ratio,
+    spectrum,
+    uniform,
+)
 from outrange.core.errors import BadInput
 
 
@@ -26,12 +43,28 @@ def test_what_is_measured_and_restricted_is_said():
     assert "causal" in said["ratios"] and "slope" in said["encodings"]
 
 
-@pytest.mark.parametrize(
-    ("name", "broken"), [("alternating", lambda n: 0.9), ("ratio", lambda *a, **k: 0.1), ("merged", lambda *a, **k: None), ("gap", lambda *a, **k: 1.0)]
-)
-def test_a_check_fails_where_its_numbers_do(name, broken, monkeypatch):
+BREAKS = {  # a check, what it reads, and numbers under which its statement, or its control, is false
+    "last weight": [("last_weight", lambda *a, **k: (0.2, 0.1)), ("last_weight", lambda n, seed, bounded=True: (1 / n, 0.999 / n))],
+    "total variation": [("variation", lambda *a, **k: 0.02), ("variation", lambda n, seed, head=200: 1 / n)],
+    "alternating": [("alternating", lambda n, head=None: 0.9), ("alternating", lambda n, head=None: alternating(n))],
+    "collapse": [("gap", lambda *a, **k: 1.0), ("gap", lambda model, n, seed, repeat=True: 1 / n**2)],
+    "over-squashing": [("bound", lambda attention: bound(attention) / 10), ("bound", lambda attention: bound(attention) * 10)],
+    "row-stochastic": [("spectrum", lambda one: np.array([1.0, 1.0])), ("spectrum", lambda one: np.array([1.0, 0.5]))],
+    "depth": [("limit", lambda *a: np.array([0.5])), ("limit", lambda *a: np.array([1.0]))],
+    "ratios": [("ratio", lambda *a, **k: 0.1), ("ratio", lambda *a, **k: 0.0)],
+    "counting": [("merged", lambda *a, **k: None), ("merged", lambda *a, **k: 8)],
+    "encodings": [("fallen", lambda scheme, seed: 0.9), ("fallen", lambda scheme, seed: 0.1)],
+}
+
+
+@pytest.mark.parametrize(("check", "name", "broken"), [(check, *one) for check, breaks in BREAKS.items() for one in breaks])
+def test_a_check_fails_where_its_numbers_or_its_control_do(check, name, broken, monkeypatch):
     monkeypatch.setattr(limit_checks, name, broken)
-    assert sum(not one.holds for one in checks()) == 1
+    assert not limit_checks.TRIES[check](0).holds
+
+
+def test_every_check_is_broken_above():
+    assert list(BREAKS) == list(limit_checks.TRIES) == [one.name for one in checks()]
 
 
 def test_figure_9_has_the_values_that_were_measured_before_and_its_spread():
@@ -43,6 +76,14 @@ def test_figure_9_has_the_values_that_were_measured_before_and_its_spread():
 @pytest.mark.parametrize("length", [2, 10, 1000])
 def test_alternating_logits_stay_apart_by_a_number_that_does_not_depend_on_the_length(length):
     assert alternating(length) == pytest.approx(2 * (math.e - 1) / (math.e + 1), abs=1e-12)
+
+
+def test_alternating_logits_that_agree_behind_a_head_come_together():
+    a, b = (np.exp([1, 0, 1, 0, 0, 1][k:]) for k in (0, 0))
+    b[:4] = b[[1, 0, 3, 2]]
+    a[4:] = b[4:] = np.exp([0, 1])
+    assert alternating(6, head=4) == pytest.approx(np.abs(a / a.sum() - b / b.sum()).sum())
+    assert alternating(10_000, head=4) < 1e-3 < alternating(10_000)
 
 
 def test_one_more_logit_takes_weight_from_the_one_before():
@@ -79,7 +120,24 @@ def test_a_repeat_is_needed_and_a_slope_keeps_lengths_apart():
     assert gap(Toy(), 1024) < 0.1 < 10 < gap(Toy(), 1024, repeat=False)
     found = figure10((32, 512), seeds=3)
     assert set(found.mean) == set(SCHEMES) and found.mean["NoPE"][1] < 0.4 < 2 < found.mean["ALiBi"][1]
-    assert figure8((8, 512), seeds=3).mean["APE"][1] < figure8((8, 512), seeds=3).mean["APE"][0]
+
+
+def test_figure_8_is_one_attention_alone_and_falls():
+    assert attended(1) < 1e-14  # two tokens that are the same carry one value
+    found = figure8((8, 512), seeds=3).mean["APE"]
+    assert 0 < found[1] < found[0] / 3
+    assert found[0] == pytest.approx(np.mean([attended(8, seed) for seed in range(3)]))
+
+
+def test_seeds_of_figures_are_draws_of_their_own():
+    first, second = (figure9((200, 400), seeds=2, seed=k) for k in (0, 1))
+    both = figure9((200, 400), seeds=4)
+    assert first.mean != second.mean
+    np.testing.assert_allclose(both.mean["softmax"], np.mean([first.mean["softmax"], second.mean["softmax"]], 0))
+
+
+def test_a_spectrum_is_of_absolute_values_the_largest_first():
+    np.testing.assert_allclose(spectrum(np.array([[0.5, 0, 0], [1, -2, 0], [0, 1, 1]])), [2, 1, 0.5])
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

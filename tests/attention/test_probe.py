@@ -25,8 +25,8 @@ def curve(family, dtype="float32", relative=(0.1, 0.1, 0.1), noise=0.01):
     values = np.array(relative)
     return Curve(
         family=family, dtype=dtype, step=FAMILIES[family].step, lengths=(9, 33, 129), tokens=(9, 33, 129), l1=values[:, None], l2=values[:, None],
-        linf=values[:, None], relative=values, heads=np.zeros((3, 3)), noise=np.full(3, noise if dtype != "float32" else 0.0),
-        signal_over_noise=values / noise if dtype != "float32" else np.full(3, np.inf), same=np.zeros(3, bool), variation=values, same_answer=np.ones(3, bool),
+        linf=values[:, None], relative=values, heads=np.zeros((3, 3)), noise=np.full(3, 2 * noise), blur=np.full(3, noise), signal_over_noise=values / noise / 2,
+        signal_over_blur=values / noise if dtype != "float32" else np.full(3, np.inf), same=values < 0.002, variation=values, same_answer=values < 0.05,
     )  # fmt: skip
 
 
@@ -98,9 +98,21 @@ def test_a_length_is_named_from_which_on_a_distance_is_under_the_types_resolutio
     assert answer("copy ones", "resolves", curves(copy_ones=(0.1, fine / 2, fine * 2))) == "not up to 129"
 
 
-def test_rounding_is_louder_where_signal_over_noise_is_under_one():
-    assert answer("count ones", "louder", curves(count_ones=(0.1, 0.02, 0.005))) == "n = 129"
-    assert answer("count ones", "louder", curves(count_ones=(0.1, 0.02, 0.02))) == "not up to 129"
+def test_rounding_changes_a_difference_by_more_than_it_is_where_signal_over_blur_is_under_one():
+    assert answer("count ones", "by more than it is", curves(count_ones=(0.1, 0.02, 0.005))) == "n = 129"
+    assert answer("count ones", "by more than it is", curves(count_ones=(0.1, 0.02, 0.02))) == "not up to 129"
+
+
+def test_lengths_are_named_from_which_on_two_are_one_vector_and_from_which_on_they_have_one_answer():
+    assert answer("copy ones", "one vector", curves(copy_ones=(0.1, 0.001, 0.001))) == "n = 33"
+    assert answer("copy ones", "one vector", curves()) == "not up to 129"
+    assert answer("copy ones", "most likely next token", curves(copy_ones=(0.01, 0.01, 0.01))) == "already at n = 9"
+    assert answer("copy ones", "most likely next token", curves(copy_ones=(0.1, 0.1, 0.01))) == "n = 129"
+
+
+def test_types_that_differ_have_an_answer_each():
+    both = [*curves(copy_ones=(0.1, 0.02, 0.005)), *(curve(name, "float16", noise=1e-4) for name in FAMILIES)]
+    assert answer("copy ones", "by more than it is", both) == "bfloat16 n = 129; float16 not up to 129"
 
 
 def test_the_control_of_random_digits_is_judged_by_its_ends():
@@ -109,9 +121,10 @@ def test_the_control_of_random_digits_is_judged_by_its_ends():
 
 def test_a_margin_is_gone_once_the_zero_moves_the_odds_by_little():
     assert answer("last digit:", "", curves(), shifts(last_digit=(1.0, 0.2, -0.2))) == "n = 20"
+    assert answer("last digit:", "", curves(), shifts(last_digit=(0.1, 0.2, -0.2))) == "it never does, n = 5 to 100"
     assert answer("first digit", "", curves(), shifts()) == "not up to 100"
     counted = [Margins(task="count ones", lengths=(5, 20), shift=np.array([0.5, 0.1]), odds=np.zeros(2))]
-    row = next(row for row in verdict(curves(), counted, REACH) if row["question"].startswith("count ones: from which n on does"))
+    row = next(row for row in verdict(curves(), counted, REACH) if row["question"].startswith("count ones: from which n on does one more"))
     assert row["answer"] == "n = 20" and "one more moves the log-odds by 0.50" in row["detail"]
 
 
@@ -133,4 +146,12 @@ def test_remedies_are_judged_by_medians_of_ratios():
         for row in remedies(curves(copy_with_commas=(0.3, 0.3, 0.01), same_phase_with_commas=(0.1, 0.1, 0.9)), shifts(last_digit=(1, 1, 1)))
     }
     assert rows["commas, n against n + 1"] == "helps" and rows["commas, n against n + 3: the control"] == "does not help"
-    assert rows["last digit, with a hint"] == rows["last digit, interleaved"] == "helps" and rows["float32 instead of bfloat16"] == "helps"
+    assert rows["last digit, with a hint"] == rows["last digit, interleaved"] == "helps" and rows["float32 instead of bfloat16"] == "does not help"
+
+
+def test_a_finer_type_helps_only_where_the_coarser_one_changes_the_difference_by_half_of_it_or_more():
+    def verdict_of(relative):
+        return next(row for row in remedies(curves(copy_ones=relative), []) if row["remedy"].startswith("float32"))
+
+    assert verdict_of((0.1, 0.019, 0.005))["verdict"] == "helps" and verdict_of((0.1, 0.021, 0.005))["verdict"] == "does not help"
+    assert verdict_of((0.1, 0.02, 0.005)) | {"without": "0.67", "with": "1"} == verdict_of((0.1, 0.02, 0.005))

@@ -13,24 +13,25 @@ from outrange.lm.config import TrainConfig, sized
 
 
 def row(relative, name="one"):
-    return Row(name=name, lengths=(8, 16, 32), relative=np.array(relative), noise=np.ones(3))
+    return Row(name=name, lengths=(8, 16, 32), relative=np.array(relative), clear=np.ones(3))
 
 
 def test_what_is_kept_is_the_last_distance_over_the_first_and_louder_is_a_median_of_ratios():
     base, other = row([0.4, 0.2, 0.1]), row([0.4, 0.6, 0.2])
     assert base.kept == pytest.approx(0.25) and other.louder(base) == pytest.approx(2) and base.louder(base) == 1
     assert row([0.0, 0.0, 0.0]).kept == 0 and row([0.0, 0.0, 0.0]).louder(base) == 0
+    assert row([0.0, 0.0, 0.0]).louder(row([0.0, 0.0, 0.0])) == 1 and np.isinf(base.louder(row([0.0, 0.0, 0.0])))
 
 
-def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_noise_in_bfloat16():
+def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_blur_in_bfloat16():
     from outrange.attention.collapse import FAMILIES, collapse
 
     opened = [Opened(name, model(name, max_position_embeddings=128), letters()) for name in ("llama", "mistral")]
     rows = compare(opened, lengths=(4, 9))
     assert [found.name for found in rows] == ["llama", "mistral"] and all(found.lengths == (4, 9) for found in rows)
     for found, one in zip(rows, opened, strict=True):
-        exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), dtypes=("float32", "bfloat16"))
-        assert np.array_equal(found.relative, exact.relative) and np.array_equal(found.noise, rounded.signal_over_noise)
+        exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), around=3)
+        assert np.array_equal(found.relative, exact.relative) and np.array_equal(found.clear, rounded.signal_over_blur)
     with pytest.raises(BadInput, match=r"family: 'copy' is not a family of pairs"):
         compare(opened, family="copy")
 

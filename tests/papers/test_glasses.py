@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -31,15 +32,37 @@ def test_statements_and_encodings_run():
     assert found.verdict == "partly" and "ALiBi" in found.why  # with a slope nothing collapses
 
 
-def test_collapse_needs_ones_to_fall_below_rounding_and_digits_not_to_fall():
-    values = {
-        f"{n} {m}": [v]
-        for n, left, noise in (("count ones", 0.1, 0.9), ("copy ones", 0.04, 0.4), ("digits", 0.9, 8))
-        for m, v in (("left", left), ("signal/noise", noise))
+def test_figures_of_the_toy_run_and_fall_only_if_they_do_in_every_seed():
+    assert reproduce(PAPER, PAPER.claim("softmax"), "laptop", 2).verdict == "shown"
+    found = reproduce(PAPER, PAPER.claim("attention"), "laptop", 2)
+    assert found.verdict == "shown" and list(found.values) == [f"n = {n}" for n in (8, 32, 128, 512, 2048)]
+    assert len(set(found.values["n = 8"])) == 2
+    assert g._falls({"n = 1": [1.0, 1.0], "n = 9": [0.05, 0.11]}) == ("contradicted", "11.0% of the distance at n = 1 is left at n = 9")
+
+
+def test_what_draws_nothing_runs_once_and_has_no_spread():
+    calls = []
+    claim = replace(PAPER.claim("commas"), run=lambda seed, **given: calls.append(seed) or {"n and n + 1": 5.0, "n and n + 3": 0.6})
+    found = reproduce(PAPER, claim, "laptop", 3)
+    assert calls == [0] and found.seeds == 1 and "±" not in found.ours() and found.command.endswith("--seeds 1")
+
+
+def test_collapse_needs_ones_to_fall_below_the_resolution_and_digits_not_to_fall():
+    ends = {"count ones": (0.05, 0.003), "copy ones": (0.05, 0.002), "digits": (0.1, 0.09)}
+    values = {f"{name}, n = {n}": [v] for name, two in ends.items() for n, v in zip((8, 256), two, strict=True)} | {
+        f"{name}, signal/blur": [2.0] for name in ends
     }
     assert g._figure5(values)[0] == "shown"
-    assert g._figure5(values | {"copy ones signal/noise": [2.0]})[0] == g._figure5(values | {"count ones signal/noise": [1.8]})[0] == "partly"
-    assert g._figure5(values | {"digits left": [0.05]})[0] == "contradicted"
+    assert g._figure5(values | {"copy ones, n = 256": [0.005]})[0] == g._figure5(values | {"count ones, n = 256": [0.005]})[0] == "partly"
+    assert g._figure5(values | {"digits, n = 256": [0.005]})[0] == "contradicted"
+
+
+def test_coarser_types_must_leave_less_of_the_difference():
+    values = {"float32": [9e3, 9e3], "float16": [20.0, 22.0], "bfloat16": [3.0, 3.0], "int8": [5.0, 5.0]}
+    assert g._precision(values)[0] == "shown" and "bfloat16 3" in g._precision(values)[1]
+    assert g._precision(values | {"bfloat16": [30.0]})[0] == g._precision(values | {"int8": [1e5]})[0] == "partly"
+    assert g._precision({name: [1.0] for name in values})[0] == "contradicted"
+    assert g._precision({name: v for name, v in values.items() if name != "float32"})[0] == "shown"  # held against float32 itself
 
 
 @pytest.mark.parametrize(("one", "three", "verdict"), [(5.0, 0.6, "partly"), (5.0, 2.0, "shown"), (1.1, 2.0, "contradicted")])
@@ -48,19 +71,26 @@ def test_commas_are_shown_to_help_only_under_the_control(one, three, verdict):
     assert found == verdict and ("only" in why) == (three < 1.5)
 
 
+def shifts(**tasks):
+    return {f"{task.replace('_', ' ')}, n = {n}": [v] for task, values in tasks.items() for n, v in zip((5, 20, 100), values, strict=True)}
+
+
 def test_copying_hints_and_the_shape_of_a_u():
-    values = {"first digit": [3.0], "last digit": [0.2], "last digit, with a hint": [0.4], "last digit, interleaved": [2.0]}
-    assert g._copying(values)[0] == "shown" and g._copying(values | {"last digit": [2.0]})[0] == "contradicted"
-    assert g._remedies(values)[0] == "shown" and g._remedies(values | {"last digit, with a hint": [0.28]})[0] == "partly"
-    assert g._remedies(values | {"last digit": [-0.01], "last digit, with a hint": [-0.05], "last digit, interleaved": [0.1]})[0] == "contradicted"
+    values = shifts(first_digit=(4.0, 3.0, 2.0), last_digit=(0.6, 0.2, 0.1))
+    assert g._copying(values)[0] == "shown" and "3.00 at the beginning, 0.20 at the end" in g._copying(values)[1]
+    assert g._copying(values | shifts(last_digit=(0.1, 2.0, 2.0)))[0] == "contradicted"
+    hints = dict(zip(g.HINTS, ((0.2,) * 3, (0.4,) * 3, (2.0,) * 3), strict=True))
+    assert g._remedies(shifts(**hints))[0] == "shown"
+    assert g._remedies(shifts(**hints | {g.HINTS[1]: (0.28,) * 3}))[0] == "partly"
+    assert g._remedies(shifts(**dict(zip(g.HINTS, ((-0.01,) * 3, (-0.05,) * 3, (0.1,) * 3), strict=True))))[0] == "contradicted"
     shape = {"first tenth": [1.4], "last tenth": [9.0], "bound, first tenth": [3.0], "bound, last tenth": [0.5]}
     assert g._shape(shape)[0] == "shown" and g._shape(shape | {"first tenth": [0.9]})[0] == "partly"
 
 
 def test_counting_must_begin_to_be_lost():
-    values = {"count ones, n = 5": [1.0], "sum ones, n = 5": [0.1], "count ones, n = 100": [0.1], "sum ones, n = 100": [0.0]}
-    assert g._counting(values)[0] == "shown" and g._counting(values | {"sum ones, n = 100": [0.9]})[0] == "contradicted"
-    found, why = g._counting(values | {"count ones, n = 5": [-0.1]})
+    values = shifts(count_ones=(1.0, 0.5, 0.1), sum_ones=(0.1, 0.1, 0.0))
+    assert g._counting(values)[0] == "shown" and g._counting(values | shifts(sum_ones=(0.1, 0.1, 0.9)))[0] == "contradicted"
+    found, why = g._counting(values | shifts(count_ones=(-0.1, 0.5, 0.1)))
     assert found == "not at this scale" and "does not count" in why
 
 

@@ -12,7 +12,7 @@ from outrange.report.probe import KEYS, PAIRED, PHASE, page
 def curve(family, dtype="float32"):
     numbers = [0.1, 0.01]
     return {
-        "family": family, "meaning": "", "dtype": dtype, "step": 1, "lengths": [8, 32], "relative": numbers, "noise": numbers, "signal_over_noise": [3.0, float("inf")],
+        "family": family, "meaning": "", "dtype": dtype, "step": 1, "lengths": [8, 32], "relative": numbers, "signal_over_noise": numbers, "signal_over_blur": [3.0, float("inf")],
         "variation": numbers, "resolution": float("nan") if dtype == "int8" else 2**-8, "layers": [[0.1, 0.2], [0.01, 0.02]],
     }  # fmt: skip
 
@@ -47,7 +47,7 @@ def test_every_part_has_its_section_and_its_curves():
     for key in ("verdict", "collapse", "commas", "margins", "squashing", "remedies", "notes"):
         assert f'id="{key}"' in text
     assert [mark["name"] for mark in charts[0]["marks"]] == ["resolution of bfloat16"]  # int8 rounds weights: it has none
-    (ratio,) = [c for c in charts if c["title"] == "Signal over noise in int8"]
+    (ratio,) = [c for c in charts if c["title"] == "Signal over blur in int8"]
     assert ratio["lines"][0]["y"] == [3.0, None]
 
 
