@@ -14,7 +14,7 @@ import numpy as np
 from outrange.attention import models, squashing
 from outrange.attention.collapse import FAMILIES, GROUP, RESOLUTION, Curve, Dtype, collapse, first_from
 from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import COPYING, TASKS, Margins, build, encoded, margins, other
+from outrange.attention.tasks import COPYING, TASKS, TYPES, Margins, build, encoded, margins, other
 from outrange.core.errors import BadInput
 
 TEXT = Path(__file__).parent / "texts" / "shakespeare.txt"
@@ -79,8 +79,8 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
     if not lengths:
         raise BadInput(f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model")
     curves = collapse(opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, around=GROUP, tell=tell)
-    fitting = [n for n in budget.margins if max(len(encoded(symbols, other(build(name, n)))[0]) + len(str(n)) for name in ASKED) <= limit]
-    found = margins(opened.model, opened.tokenizer, fitting, ASKED, lambda done, total: tell("margins", done, total)) if fitting else []
+    fitting = [n for n in budget.margins if _longest(symbols, n) <= limit]
+    found = margins(opened.model, opened.tokenizer, fitting, ASKED, lambda done, total: tell("margins", done, total), TYPES) if fitting else []
     ids = models.tokens(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
     reach = _reach(opened, ids, budget.directions, seed, tell)
     notes = [symbols.note] if symbols.note else []
@@ -90,11 +90,16 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
         "model": opened.name,
         "verdict": verdict(curves, found, reach),
         "curves": [_told(curve) for curve in curves],
-        "margins": [{"task": one.task, "lengths": list(one.lengths), "shift": list(one.shift)} for one in found],
+        "margins": [{"task": one.task, "lengths": list(one.lengths), "shift": list(one.shift), "low": list(one.low), "high": list(one.high)} for one in found],
         "squashing": reach,
         "remedies": remedies(curves, found),
         "notes": list(dict.fromkeys(notes + [note for one in found for note in one.notes])),
     }
+
+
+def _longest(symbols: Symbols, n: int) -> int:
+    """Tokens of the longest prompt with n ones, the answer with it."""
+    return max(len(encoded(symbols, other(build(name, n, order=order)))[0]) + len(str(n)) for name in ASKED for order in TYPES)
 
 
 def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, tell: Told) -> dict[str, Any]:
@@ -146,7 +151,8 @@ def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[st
     for one in found:
         gone, what = np.abs(one.shift) < LEAST_SHIFT, _decides(one.task)
         answer = f"it never does, n = {one.lengths[0]} to {one.lengths[-1]}" if gone.all() else _from(first_from(one.lengths, gone), one.lengths)
-        detail = f"{what} moves the log-odds by {one.shift[0]:.2f} at n = {one.lengths[0]}, {one.shift[-1]:.2f} at n = {one.lengths[-1]}"
+        ends = [f"{one.shift[k]:.2f} ({one.low[k]:.2f} … {one.high[k]:.2f}) at n = {one.lengths[k]}" for k in (0, -1)]
+        detail = f"{what} moves the log-odds by {', '.join(ends)}; mean and range over three orders of the prompt"
         rows.append(_row(f"{one.task}: from which n on does {what} not move the answer?", answer, detail))
     shape = reach["u_shape"]
     rows.append(
@@ -206,7 +212,7 @@ def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str
     for name, one in tasks.items():
         base = tasks.get(name.split(",")[0])
         if base is not None and base is not one:
-            rows.append(_remedy(name, "log-odds moved by the zero", base.shift, one.shift, one.lengths, LEAST_SHIFT))
+            rows.append(_remedy(name, "log-odds moved by the zero, mean of three prompts", base.shift, one.shift, one.lengths, LEAST_SHIFT))
     return rows
 
 

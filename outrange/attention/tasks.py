@@ -78,12 +78,17 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Margins:
-    """How far what decides the answer - the zero, or one more - moves its log-odds, (lengths,), and the odds themselves."""
+    """How far what decides the answer - the zero, or one more - moves its log-odds, (lengths,), and the odds themselves: means over orders of a prompt.
+
+    ``low`` and ``high`` are the smallest and the largest shift over the orders.
+    """
 
     task: str
     lengths: tuple[int, ...]
     shift: np.ndarray
     odds: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     notes: tuple[str, ...] = ()
 
 
@@ -229,7 +234,7 @@ def margins(
     lengths: Sequence[int],
     names: Sequence[str] = COPYING,
     progress: Callable[[int, int], None] | None = None,
-    order: int = 1,
+    orders: Sequence[int] = (1,),
 ) -> list[Margins]:
     """How far what decides the answer moves it.
 
@@ -242,7 +247,7 @@ def margins(
         lengths: numbers of ones.
         names: of ``TASKS``.
         progress: told how many prompts are done.
-        order: of question, form and sequence, of ``TYPES``.
+        orders: of question, form and sequence, of ``TYPES``.
 
     Raises:
         BadInput: there is no such task or order, or a prompt is longer than the model's context.
@@ -253,17 +258,29 @@ def margins(
     symbols, done = Symbols.of(tokenizer), 0
     found = []
     for name in names:
-        odds, notes = np.zeros((len(lengths), 2)), set[str]()
-        for k, n in enumerate(lengths):
-            asked = build(name, n, order=order)
-            for side, prompt in enumerate((asked, other(asked))):
-                ids, note = encoded(symbols, prompt)
-                notes |= {note} - {""}
-                odds[k, side] = answer_odds(model, ids, [symbols.number(answer) for answer in options(asked)], n)
-                done += 1
-                if progress:
-                    progress(done, 2 * len(lengths) * len(names))
-        found.append(Margins(task=name, lengths=tuple(lengths), shift=odds[:, 0] - odds[:, 1], odds=odds[:, 0], notes=tuple(sorted(notes))))
+        odds, notes = np.zeros((len(orders), len(lengths), 2)), set[str]()
+        for one, order in enumerate(orders):
+            for k, n in enumerate(lengths):
+                asked = build(name, n, order=order)
+                for side, prompt in enumerate((asked, other(asked))):
+                    ids, note = encoded(symbols, prompt)
+                    notes |= {note} - {""}
+                    odds[one, k, side] = answer_odds(model, ids, [symbols.number(answer) for answer in options(asked)], n)
+                    done += 1
+                    if progress:
+                        progress(done, odds.size * len(names))
+        shift = odds[..., 0] - odds[..., 1]
+        found.append(
+            Margins(
+                task=name,
+                lengths=tuple(lengths),
+                shift=shift.mean(0),
+                odds=odds[..., 0].mean(0),
+                low=shift.min(0),
+                high=shift.max(0),
+                notes=tuple(sorted(notes)),
+            )
+        )
     return found
 
 

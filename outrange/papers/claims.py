@@ -89,8 +89,10 @@ class Result:
 
 
 def _spread(values: list[float]) -> str:
-    mean = f"{statistics.fmean(values):.3f}"
-    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+    """Three decimals, or as many as a small or a large mean needs for three digits."""
+    mean = statistics.fmean(values)
+    kind = ".3f" if mean == 0 or 0.01 <= abs(mean) < 1e4 else ".3g"
+    return f"{mean:{kind}} ± {statistics.stdev(values):{kind}}" if len(values) > 1 else f"{mean:{kind}}"
 
 
 def reproduce(paper: Paper, claim: Claim, scale: str, seeds: int, progress: Callable[[int, int], None] | None = None) -> Result:

@@ -90,7 +90,7 @@ def shifts(seed: int, model: str, lengths: tuple[int, ...], tasks: tuple[str, ..
     from outrange.attention.tasks import TYPES, margins
 
     opened = models.open_model(model)
-    found = margins(opened.model, opened.tokenizer, lengths, tasks, order=TYPES[seed % len(TYPES)])
+    found = margins(opened.model, opened.tokenizer, lengths, tasks, orders=(TYPES[seed % len(TYPES)],))
     return {f"{one.task}, n = {n}": float(one.shift[k]) for one in found for k, n in enumerate(lengths)}
 
 

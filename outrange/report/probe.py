@@ -7,7 +7,7 @@ The probe is plain data, as ``outrange.attention.probe`` gives it. Its keys:
     verdict                       {question, answer, detail}: sentences
     curves                        as ``collapse.Curve``: {family, dtype, lengths, relative, signal_over_noise, signal_over_blur, variation, resolution},
                                   and its linf as layers, (lengths, layers)
-    margins                       {task, lengths, shift}: log-odds that a zero in the sequence, or one more of what is counted, adds to the right answer
+    margins                       {task, lengths, shift, low, high}: log-odds that a zero, or one more of what is counted, adds to the right answer
     squashing                     {tokens, norms, error, bound, paths, layer, method}: by input token; norms and bounds relative to the first token's
     remedies                      {remedy, measure, without, with, verdict}: text
 
@@ -166,9 +166,9 @@ def _margins(margins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
     found = []
     for title, said, copying in charts:
-        lines = [_line(m["task"], m["lengths"], m["shift"]) for m in margins if ("digit" in m["task"]) == copying]
+        lines = [_line(m["task"], m["lengths"], m["shift"], low=m["low"], high=m["high"]) for m in margins if ("digit" in m["task"]) == copying]
         if lines:
-            unit = "log-odds of the right answer, less those behind the other sequence"
+            unit = "log-odds of the right answer, less those behind the other sequence; mean over three orders of the prompt, the band their range"
             found.append(_chart("margins", title, unit, lines, xlabel="n, ones", logy=False, help=said, whole=True))
     return found
 

@@ -38,7 +38,12 @@ def curves(**changed):
 
 def shifts(**changed):
     found = {name.replace("_", " "): values for name, values in changed.items()}
-    return [Margins(task=name, lengths=(5, 20, 100), shift=np.array(found.get(name, (2.0, 2, 2))), odds=np.zeros(3)) for name in COPYING]
+    return [margin(name, (5, 20, 100), found.get(name, (2.0, 2, 2))) for name in COPYING]
+
+
+def margin(task, lengths, shift):
+    values = np.array(shift)
+    return Margins(task=task, lengths=lengths, shift=values, odds=np.zeros(len(values)), low=values - 0.1, high=values + 0.1)
 
 
 REACH = {"u_shape": {"first": 2.0, "middle": 1, "last": 5.0}, "under": 0.25, "norms": [1.0] * 8}
@@ -123,9 +128,9 @@ def test_a_margin_is_gone_once_the_zero_moves_the_odds_by_little():
     assert answer("last digit:", "", curves(), shifts(last_digit=(1.0, 0.2, -0.2))) == "n = 20"
     assert answer("last digit:", "", curves(), shifts(last_digit=(0.1, 0.2, -0.2))) == "it never does, n = 5 to 100"
     assert answer("first digit", "", curves(), shifts()) == "not up to 100"
-    counted = [Margins(task="count ones", lengths=(5, 20), shift=np.array([0.5, 0.1]), odds=np.zeros(2))]
+    counted = [margin("count ones", (5, 20), (0.5, 0.1))]
     row = next(row for row in verdict(curves(), counted, REACH) if row["question"].startswith("count ones: from which n on does one more"))
-    assert row["answer"] == "n = 20" and "one more moves the log-odds by 0.50" in row["detail"]
+    assert row["answer"] == "n = 20" and "one more moves the log-odds by 0.50 (0.40 … 0.60) at n = 5" in row["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The tasks: prompts and right answers by hand, answers read from any text, and margins against a computation by hand."""
 
+import numpy as np
 import pytest
 import torch
 from families import model
@@ -95,6 +96,16 @@ def test_margins_are_log_odds_less_those_of_all_ones():
         odds, ones = (by_hand(watched, tokenizer, f"{text}\n{ANSWER}") for text in (asked.text, asked.text.replace("1" * n + "0", "1" * (n + 1))))
         assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(odds - ones, abs=1e-4)
     assert told[-1] == (4, 4) and "no chat template" in found.notes[0] and found.lengths == (2, 5)
+
+
+def test_margins_over_orders_are_means_with_their_range():
+    watched, tokenizer = model("llama", max_position_embeddings=512), letters()
+    each = [margins(watched, tokenizer, (2, 5), ("last digit",), orders=(order,))[0] for order in TYPES]
+    (found,) = margins(watched, tokenizer, (2, 5), ("last digit",), orders=TYPES)
+    shifts = np.array([one.shift for one in each])
+    assert len({*shifts[:, 0]}) == 3
+    for part, wanted in ((found.shift, shifts.mean(0)), (found.low, shifts.min(0)), (found.high, shifts.max(0))):
+        np.testing.assert_allclose(part, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("task", ["count ones", "sum ones", "count words", "count ones among zeros"])

@@ -30,7 +30,7 @@ def story(**changed):
     whole = {
         "title": "a <model>", "subtitle": "s", "command": "outrange attention probe", "notes": ["a note"], "verdict": [{"question": "q?", "answer": "yes", "detail": "d"}],
         "curves": [curve(name, dtype) for dtype in ("float32", "bfloat16", "int8") for name in dict.fromkeys(PAIRED + PHASE)],
-        "margins": [{"task": "first digit", "lengths": [5, 20], "shift": [3.0, -1.0]}], "squashing": squashing,
+        "margins": [{"task": "first digit", "lengths": [5, 20], "shift": [3.0, -1.0], "low": [2.0, -2.0], "high": [4.0, 0.0]}], "squashing": squashing,
         "remedies": [{"remedy": "r", "measure": "m", "without": "1", "with": "2", "verdict": "helps"}],
     }  # fmt: skip
     return whole | changed
@@ -75,6 +75,9 @@ def test_a_missing_part_is_named(key):
 
 
 def test_copying_and_counting_are_charts_of_their_own():
-    given = [{"task": task, "lengths": [5, 20], "shift": [3.0, -1.0]} for task in ("first digit", "last digit", "count ones", "sum ones")]
+    given = [
+        {"task": task, "lengths": [5, 20], "shift": [3.0, -1.0], "low": [2.0, -2.0], "high": [4.0, 0.0]}
+        for task in ("first digit", "last digit", "count ones", "sum ones")
+    ]
     charts = [chart for chart in data(page(story(margins=given)))["charts"] if chart["section"] == "margins"]
     assert [[line["name"] for line in chart["lines"]] for chart in charts] == [["first digit", "last digit"], ["count ones", "sum ones"]]
