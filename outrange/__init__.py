@@ -3,4 +3,4 @@
 Importing this package loads nothing heavy; each room is imported by its own name, e.g. ``from outrange.reasoning import clrs, text``.
 """
 
-__version__ = "0.6.1"
+__version__ = "0.6.2"
