@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from outrange.attention.models import context
 from outrange.attention.symbols import Symbols
 from outrange.attention.tasks import COPYING, Prompt, Style, answer_odds, build, encoded, other, score
 from outrange.core.errors import BadInput, brief, unknown
@@ -77,7 +78,7 @@ class Local:
 
         asked = prompt if self.forced and not prompt.thinks else replace(prompt, prefix="")  # a forced answer leaves no room to think before it
         ids, _ = encoded(Symbols.of(self.tokenizer), asked)
-        limit = int(getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+        limit = context(self.model)
         if len(ids) + most > limit:
             raise Unanswered(
                 f"lengths: a prompt of {len(ids):,} tokens and an answer of {most} do not fit into the model's context of {limit:,}; take fewer than {prompt.n}"

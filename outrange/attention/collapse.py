@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from outrange.attention.models import context
 from outrange.attention.symbols import Symbols
 from outrange.core.errors import BadInput, unknown
 
@@ -208,7 +209,7 @@ def read(model: Any, sequences: Sequence[tuple[int, ...]], tell: Callable[[int, 
     """The last token's state of every sequence. A sequence that begins another one is read on the way, so n = 1 … N of a repetition is one pass of N tokens."""
     wanted = sorted(set(sequences))
     longest = [one for one, after in zip(wanted, [*wanted[1:], ()], strict=True) if after[: len(one)] != one]
-    limit = int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+    limit = context(model)
     if (most := max(map(len, longest), default=0)) > limit:
         raise BadInput(f"lengths: a sequence of {most:,} tokens is not allowed; the model's context holds {limit:,}; take shorter ones")
     found: States = {}

@@ -129,6 +129,11 @@ def _is_run(name: str) -> bool:
     return (Path(name) / "run.json").is_file()
 
 
+def context(model: Any) -> int:
+    """How many tokens a model takes; 2^30 where its configuration knows no limit."""
+    return int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+
+
 def tokens(tokenizer: Any, text: str, limit: int | None = None) -> list[int]:
     """The token ids of a text behind the model's beginning-of-sequence token, if it has one, at most ``limit`` of them.
 

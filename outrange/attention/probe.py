@@ -73,7 +73,7 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
     Raises:
         BadInput: naming what the model cannot do.
     """
-    limit = int(getattr(opened.model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+    limit = models.context(opened.model)
     symbols = Symbols.of(opened.tokenizer)
     lengths = tuple(n for n in budget.lengths if (n + 2 * GROUP) * 4 // 3 + 64 <= limit)
     if not lengths:

@@ -64,7 +64,7 @@ def scan(
     Raises:
         BadInput: the model cannot be watched, or the text is too short.
     """
-    model, longest = opened.model, int(getattr(opened.model.config, "max_position_embeddings", 0) or 1 << 30)
+    model, longest = opened.model, models.context(opened.model)
     window = min(WINDOW, longest) if window is None else window
     if not LEAST <= window <= longest:
         raise BadInput(f"window: {brief(window)} is not allowed; it must lie in {LEAST}..{longest:,}")

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from outrange.attention.models import context
 from outrange.attention.tap import Seen, decoder, tapped
 from outrange.core.errors import BadInput
 
@@ -176,7 +177,7 @@ def _still(model: nn.Module) -> Iterator[None]:
 
 def _check(model: nn.Module, ids: Sequence[int], layer: int) -> None:
     config: Any = getattr(model, "config").get_text_config(decoder=True)  # noqa: B009 - a module's attributes are typed as tensors
-    limit = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+    limit = context(model)
     if not 2 <= len(ids) <= limit:
         raise BadInput(f"ids: {len(ids):,} tokens are not allowed; there must be 2 … {limit:,}, the model's context")
     if wrong := [k for k in ids if not 0 <= k < config.vocab_size]:

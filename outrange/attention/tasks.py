@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from outrange.attention.models import tokens
+from outrange.attention.models import context, tokens
 from outrange.attention.symbols import Symbols
 from outrange.core.errors import BadInput, unknown
 
@@ -302,7 +302,7 @@ def options(prompt: Prompt) -> tuple[str, str]:
 
 def answer_odds(model: Any, ids: list[int], answers: list[list[int]], n: int) -> float:
     """log P(first answer | ids) - log P(second | ids); answers of one token share a pass."""
-    limit = int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
+    limit = context(model)
     if (total := len(ids) + max(map(len, answers)) - 1) > limit:
         raise BadInput(f"lengths: a prompt of {total:,} tokens is not allowed; the model's context holds {limit:,}; take fewer ones than {n}")
 
