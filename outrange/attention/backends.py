@@ -33,6 +33,13 @@ class Unanswered(Exception):
     """A backend gave no answer; the sentence says why."""
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirected request would go out without its question, and with the key to whoever is named."""
+
+    def redirect_request(self, *given: Any) -> None:
+        return None
+
+
 class Refused(Exception):
     """A server answered with a status that is not 200, and said why, if it did."""
 
@@ -119,8 +126,11 @@ class Server:
         try:
             parts = urllib.parse.urlsplit(self.url)
             sound = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not re.search(r"[\s\x00-\x20\x7f-\uffff]", self.url)
+            (parts.hostname or "").encode("idna")  # an empty or an endless part of a name
         except ValueError:
             sound = False
+        if sound and parts.username is not None:
+            raise BadInput("server: a URL with a name or a password before its host is not allowed; a key belongs in OPENAI_API_KEY")
         if not sound:
             raise BadInput(f"server: {brief(self.url)} is not allowed; give a URL such as http://localhost:8000/v1")
         key = self.key or os.environ.get("OPENAI_API_KEY") or ""
@@ -142,11 +152,11 @@ class Server:
             places = [place for place in choice["logprobs"]["content"] if str(place["token"]).strip() in ("0", "1")]
             top = {str(one["token"]).strip(): float(one["logprob"]) for one in reversed(places[-1]["top_logprobs"])}
             found = [top.get(digit, min(top.values())) for digit in ("0", "1")]
-            if not all(map(math.isfinite, found)):
+            if len(top) < 2 or not all(map(math.isfinite, found)):  # of one token alone no odds follow
                 raise ValueError
         except IndexError:
             raise Unanswered(f"server: {self.url} answered {brief(str(choice['message']['content']))}, in which no token is a 0 or a 1") from None
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise Unanswered(f"server: {self.url} gave no log-probabilities; it must know logprobs and top_logprobs") from None
         return found[0] - found[1]
 
@@ -179,10 +189,10 @@ class Server:
         def exchange() -> None:
             try:
                 try:
-                    with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
-                        came.put(answer.read(LARGEST))
+                    with urllib.request.build_opener(_Stay).open(request, timeout=self.timeout) as answer:
+                        came.put(_struck(answer.read(LARGEST), key))
                 except urllib.error.HTTPError as error:
-                    came.put(Refused(error.code, _reason(error.read(1 << 12)).replace(key or "\0", "…")))
+                    came.put(Refused(error.code, _reason(_struck(error.read(1 << 12), key))))
             except Exception as error:  # whatever it is, it is the caller's
                 came.put(error)
 
@@ -205,6 +215,11 @@ class Server:
         return choice
 
 
+def _struck(raw: bytes, key: str | None) -> bytes:
+    """What a server sent without the key, which some repeat."""
+    return raw.replace(key.encode(), "…".encode()) if key else raw
+
+
 def _reason(raw: bytes) -> str:
     """What a refusing server says: the message of its JSON, in whichever of the usual places, else the text itself."""
     said: Any = raw.decode("utf-8", "replace").strip()
@@ -214,7 +229,7 @@ def _reason(raw: bytes) -> str:
             said = next(said[name] for name in ("error", "message", "detail") if name in said)
     except (ValueError, RecursionError, StopIteration):
         pass
-    return said if isinstance(said, str) else json.dumps(said)
+    return said if isinstance(said, str) else json.dumps(said) if said is not None else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -257,6 +257,12 @@ def distances(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return gap.sum(-1), np.sqrt((gap**2).sum(-1)), gap.max(-1)
 
 
+def times(given: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """How many times as large, entry by entry; 1 where both are 0."""
+    alone = np.where(given > 0, np.inf, 1.0)
+    return np.divide(given, without, out=alone, where=without > 0)
+
+
 def first_from(lengths: Sequence[int], holds: Sequence[bool] | np.ndarray) -> int | None:
     """The first length from which on something holds at every length; none if it does not hold at the last."""
     found = None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from outrange.attention import models, squashing
-from outrange.attention.collapse import FAMILIES, GROUP, RESOLUTION, Curve, Dtype, collapse, first_from
+from outrange.attention.collapse import FAMILIES, GROUP, RESOLUTION, Curve, Dtype, collapse, first_from, times
 from outrange.attention.symbols import Symbols
 from outrange.attention.tasks import COPYING, TASKS, TYPES, Margins, build, encoded, margins, other
 from outrange.core.errors import BadInput
@@ -194,7 +194,7 @@ def _decides(task: str) -> str:
 
 
 def _ratio(of: Mapping[tuple[str, str], Curve], given: str, without: str) -> np.ndarray:
-    return of[given, "float32"].relative / of[without, "float32"].relative
+    return times(of[given, "float32"].relative, of[without, "float32"].relative)
 
 
 def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str, str]]:
@@ -217,9 +217,9 @@ def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str
 
 
 def _remedy(remedy: str, measure: str, without: np.ndarray, given: np.ndarray, lengths: Sequence[int], least: float = 0.0) -> dict[str, str]:
-    """Helps: the median is at least half as large again, and no less than ``least``."""
+    """Helps: the median is at least half as large again, above 0 and no less than ``least``."""
     before, after = float(np.median(without)), float(np.median(given))
-    better = after >= LOUDER * max(before, 0.0) and after >= least
+    better = after > 0 and after >= LOUDER * max(before, 0.0) and after >= least
     said = f"{measure}, median over n = {', '.join(map(str, lengths))}"
     return {"remedy": remedy, "measure": said, "without": _shown(before), "with": _shown(after), "verdict": "helps" if better else "does not help"}
 

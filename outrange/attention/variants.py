@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from outrange.attention.collapse import FAMILIES, GROUP, Curve, collapse
+from outrange.attention.collapse import FAMILIES, GROUP, Curve, collapse, times
 from outrange.attention.models import Opened
 from outrange.core.errors import unknown
 from outrange.lm.config import Rotary, TrainConfig
@@ -51,8 +51,7 @@ class Row:
     def louder(self, base: "Row") -> float:
         """Median over lengths of how many times as far apart this model holds the pairs as ``base`` does; 0 where it holds them no longer,
         1 where neither does."""
-        alone = np.where(self.relative > 0, np.inf, 1.0)
-        return float(np.median(np.divide(self.relative, base.relative, out=alone, where=base.relative > 0)))
+        return float(np.median(times(self.relative, base.relative)))
 
 
 def compare(models: Sequence[Opened], lengths: Sequence[int] = LENGTHS, family: str = "copy ones", seed: int = 0) -> list[Row]:

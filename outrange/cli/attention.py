@@ -322,13 +322,13 @@ def ask(
     make_way("out", out)
     with writable("out", out):
         total = len(tasks) * len(lengths) * (1 if margins else len(styles) * items)
-        with open(out, "w", encoding="utf-8") as file, app.progress("asking", "prompts") as update:
+        with app.progress("asking", "prompts") as update:
             count = 0
 
             def tell(result: Result | Moved) -> None:
                 nonlocal count
-                file.write(plain.dumps(asdict(result)) + "\n")
-                file.flush()
+                with open(out, "a" if count else "w", encoding="utf-8") as file:  # what stood there before goes with the first answer, not before
+                    file.write(plain.dumps(asdict(result)) + "\n")
                 update(count := count + 1, total)
 
             if margins:
@@ -348,7 +348,7 @@ def ask(
                     right = f"{sum(one.correct for one in mine) / len(mine):.0%}" if mine else "–"
                     cells.append(f"{right}{f', off {sum(off) / len(off):.3g}' if off else ''}")
                 print(f"{task:<26}{style:<12}" + "".join(f"{cell:>18}" for cell in cells))
-        print(f"\n{len(found.results)} answers: {out.resolve()}")
+        print(f"\n{len(found.results)} answers: {out.resolve()}" if found.results else "\nno answers")
     if found.failed:
         print(f"error: {found.failed}", file=sys.stderr)
     return int(bool(found.failed))
@@ -363,7 +363,7 @@ def _print_shifts(model: str, server: str, tasks: tuple[str, ...], lengths: tupl
         for task in tasks:
             mine = {row["n"]: f"{row['shift']:.2f}" for row in rows if row["task"] == task}
             print(f"{task:<26}" + "".join(f"{mine.get(n, '–'):>10}" for n in lengths))
-        print(f"\n{len(rows)} margins: {out.resolve()}")
+        print(f"\n{len(rows)} margins: {out.resolve()}" if rows else "\nno margins")
     if failed:
         print(f"error: {failed}", file=sys.stderr)
     return int(bool(failed))

@@ -74,10 +74,11 @@ def precision(seed: int, model: str, lengths: tuple[int, ...], dtypes: tuple[str
 
 def commas(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
     """How many times as far commas part two inputs, median over lengths: n and n + 1, and n and n + 3, which end at the same place of a group."""
+    from outrange.attention.collapse import times
     from outrange.attention.probe import COMMAS
 
     found = _curves(model, lengths, tuple(name for pair in COMMAS for name in pair))
-    ratios = [found[given, "float32"].relative / found[without, "float32"].relative for without, given in COMMAS]
+    ratios = [times(found[given, "float32"].relative, found[without, "float32"].relative) for without, given in COMMAS]
     return {name: statistics.median(values.tolist()) for name, values in zip(("n and n + 1", "n and n + 3"), ratios, strict=True)}
 
 
@@ -130,8 +131,8 @@ def _all_hold(values: Measurements) -> tuple[str, str]:
 
 def _encodings(values: Measurements) -> tuple[str, str]:
     fell = {name: statistics.median(found) for name, found in values.items()}
-    all_fell = all(v < 0.5 for v in fell.values())
-    return ("shown" if all_fell else "partly"), ", ".join(f"{name} keeps {v:.1%}" for name, v in fell.items())
+    under = [v < 0.5 for v in fell.values()]
+    return ("shown" if all(under) else "partly" if any(under) else "contradicted"), ", ".join(f"{name} keeps {v:.1%}" for name, v in fell.items())
 
 
 def _falls(values: Measurements) -> tuple[str, str]:
@@ -148,28 +149,29 @@ def _figure5(values: Measurements) -> tuple[str, str]:
     found = {name: [statistics.median(v) for measure, v in values.items() if measure.startswith(f"{name}, n = ")] for name in families}
     left = {name: ends[-1] / ends[0] for name, ends in found.items()}
     ones, digits = max(left["count ones"], left["copy ones"]), left["digits"]
-    below = max(found["count ones"][-1], found["copy ones"][-1]) < RESOLUTION["bfloat16"]
+    below = max(found["count ones"][-1], found["copy ones"][-1]) < RESOLUTION["bfloat16"] < found["digits"][-1]
     clear = ", ".join(f"{name} {statistics.median(values[f'{name}, signal/blur']):.2g}" for name in families)
     why = f"ones keep up to {ones:.0%} of their distance, random digits {digits:.0%}; at the longest {found['count ones'][-1]:.2g} counting and " + (
         f"{found['copy ones'][-1]:.2g} copying, where bfloat16 resolves {RESOLUTION['bfloat16']:.2g}; signal over its blur there: {clear}"
     )
-    return ("shown" if ones < 0.25 < digits and below else "partly" if ones < digits else "contradicted"), why
+    return ("shown" if ones < 0.25 < digits and below else "partly" if ones < min(digits, 0.5) else "contradicted"), why
 
 
 def _precision(values: Measurements) -> tuple[str, str]:
     clear = {name: statistics.median(found) for name, found in values.items()}
-    fine = clear.get("float32", math.inf)
+    from outrange.attention.probe import LOUDER
+
+    fine = clear.get("float32", math.inf) / LOUDER
     coarse = [value for name, value in clear.items() if name != "float32"]
-    ordered = clear["float16"] > clear["bfloat16"]
+    ordered = clear["float16"] > LOUDER * clear["bfloat16"]
     why = "signal over blur, median over lengths: " + ", ".join(f"{name} {value:.2g}" for name, value in clear.items())
     return ("shown" if fine > max(coarse) and ordered else "partly" if fine > min(coarse) else "contradicted"), why
 
 
 def _commas(values: Measurements) -> tuple[str, str]:
     part, count = (statistics.median(values[name]) for name in ("n and n + 1", "n and n + 3"))
-    why = f"n and n + 1 {part:.2g} times as far apart, n and n + 3 {count:.2g} times: commas mark the place in a group" + (
-        " only" if count < 1.5 else " and the count"
-    )
+    marked = [what for what, value in (("the place in a group", part), ("the count", count)) if value >= 1.5]
+    why = f"n and n + 1 {part:.2g} times as far apart, n and n + 3 {count:.2g} times: commas mark {' and '.join(marked) or 'nothing'}"
     return ("shown" if part >= 1.5 and count >= 1.5 else "partly" if part >= 1.5 else "contradicted"), why
 
 
@@ -189,8 +191,13 @@ def _shifts(values: Measurements, task: str) -> list[float]:
 
 
 def _copying(values: Measurements) -> tuple[str, str]:
+    from outrange.attention.probe import LEAST_SHIFT
+
     first, last = (statistics.median(_shifts(values, f"{place} digit")) for place in ("first", "last"))
-    return ("shown" if first > 2 * abs(last) else "contradicted"), f"log-odds moved by {first:.2f} at the beginning, {last:.2f} at the end; median over lengths"
+    why = f"log-odds moved by {first:.2f} at the beginning, {last:.2f} at the end; median over lengths"
+    if max(abs(first), abs(last)) < LEAST_SHIFT:
+        return "not at this scale", f"{why}: this model copies neither"
+    return ("shown" if first > 2 * abs(last) else "contradicted"), why
 
 
 def _remedies(values: Measurements) -> tuple[str, str]:
@@ -206,7 +213,7 @@ def _counting(values: Measurements) -> tuple[str, str]:
     from outrange.attention.probe import LEAST_SHIFT
 
     found = {task: _shifts(values, task) for task in COUNTING}
-    short, long = (max(abs(shifts[k]) for shifts in found.values()) for k in (0, -1))
+    short, long = (max(shifts[k] for shifts in found.values()) for k in (0, -1))  # the right way
     why = "log-odds of the right answer moved by " + "; ".join(f"{', '.join(f'{v:.2f}' for v in shifts)} ({task})" for task, shifts in found.items())
     if short < LEAST_SHIFT:
         return "not at this scale", f"{why}: this model does not count to begin with"

@@ -116,10 +116,33 @@ def test_a_server_that_drips_does_not_outlive_the_timeout():
     assert "no whole answer within 0.5 s" in found.failed and 1 <= took < 10
 
 
-def test_a_key_that_a_refusal_repeats_is_not_shown():
-    with server((401, '{"error": "no such key: topsecret"}')) as (url, _):
-        found = ask(at(url, key="topsecret"), ["last digit"], [3])
-    assert "status 401, 'no such key: …'" in found.failed
+@pytest.mark.parametrize("answer", [(401, '{"error": "no such key: topsecret"}'), (200, '{"key": "topsecret"}')])
+def test_a_key_that_a_server_repeats_is_not_shown(answer):
+    with server(answer) as (url, _):
+        found, failed = moved(at(url, key="topsecret"), ["last digit"], [3])
+    assert not found and "…" in failed and "topsecret" not in failed
+    with server(weighed(("Bearer topsecret", {"x": -1.0}))) as (url, _):
+        found, failed = moved(at(url, key="topsecret"), ["last digit"], [3])
+    assert not found and "answered 'Bearer …'" in failed
+
+
+def test_a_redirection_is_not_followed_and_the_key_goes_to_nobody_else():
+    with server(completion("0")) as (elsewhere, seen):
+
+        class Sending(BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.send_response(302)
+                self.send_header("Location", elsewhere)
+                self.end_headers()
+
+            def log_message(self, *given):
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Sending) as running:
+            threading.Thread(target=running.serve_forever, daemon=True).start()
+            found = ask(at(f"http://127.0.0.1:{running.server_port}/v1", key="topsecret"), ["last digit"], [3])
+            running.shutdown()
+    assert not found.results and "status 302" in found.failed and not seen
 
 
 def test_nobody_there_is_said():
@@ -143,13 +166,30 @@ def test_what_answers_without_http_is_said():
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "file:///etc/passwd", "http://localhost:abc/v1", "http://local host/v1", "http://[::1/v1", "http:///v1", "http://x:0/v1"]
+    "url",
+    [
+        "localhost:8000",
+        "file:///etc/passwd",
+        "http://localhost:abc/v1",
+        "http://local host/v1",
+        "http://[::1/v1",
+        "http:///v1",
+        "http://x:0/v1",
+        "http://a..b/v1",
+        f"http://{'a' * 70}.com/v1",
+    ],
 )
 def test_what_is_no_server_is_refused(url):
     with pytest.raises(BadInput, match="server: .* is not allowed; give a URL"):
         Server(url, "m")
     with pytest.raises(BadInput, match="server: 0 tries"):
         Server("http://x/v1", "m", tries=0)
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown():
+    with pytest.raises(BadInput, match="server: a URL with a name or a password") as caught:
+        Server("http://user:hunter2@x/v1", "m")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["abc\ndef", "a b", "schlüssel"])
@@ -224,6 +264,7 @@ def test_a_digit_that_is_not_listed_counts_as_the_last_that_is():
         ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0"}]}}]}'), "no log-probabilities"),
         ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0", "top_logprobs": [{"token": "0", "logprob": "x"}]}]}}]}'), "no log-prob"),
         ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0", "top_logprobs": []}]}}]}'), "no log-probabilities"),
+        (weighed(("0", {"0": -0.1})), "no log-probabilities"), (weighed(("0", {"0": -(10**400), "1": -1})), "no log-probabilities"),
     ],
 )  # fmt: skip
 def test_margins_that_cannot_be_had_are_said_and_what_came_before_is_kept(answer, said):

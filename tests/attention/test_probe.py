@@ -154,6 +154,13 @@ def test_remedies_are_judged_by_medians_of_ratios():
     assert rows["last digit, with a hint"] == rows["last digit, interleaved"] == "helps" and rows["float32 instead of bfloat16"] == "does not help"
 
 
+def test_two_that_are_one_vector_with_and_without_a_remedy_are_not_helped():
+    zero = (0.0, 0.0, 0.0)
+    nothing = curves(copy_ones=zero, copy_with_commas=zero, same_phase=zero, same_phase_with_commas=zero)
+    assert {row["verdict"] for row in remedies(nothing, []) if "commas" in row["remedy"]} == {"does not help"}
+    assert answer("do commas", "", nothing) == "no"
+
+
 def test_a_finer_type_helps_only_where_the_coarser_one_changes_the_difference_by_half_of_it_or_more():
     def verdict_of(relative):
         return next(row for row in remedies(curves(copy_ones=relative), []) if row["remedy"].startswith("float32"))

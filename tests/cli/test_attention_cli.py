@@ -189,7 +189,10 @@ def test_a_server_that_does_not_answer_ends_with_exit_code_1_and_its_name(tmp_pa
 
     monkeypatch.setattr(Server, "__init__", functools.partialmethod(Server.__init__, tries=1))
     code, out, err = said(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")
-    assert code == 1 and "http://127.0.0.1:9/v1 did not answer" in err and "0 answers" in out
+    assert code == 1 and "http://127.0.0.1:9/v1 did not answer" in err and "no answers" in out
+    (tmp_path / "a.jsonl").write_text("answers of before")
+    said(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")
+    assert (tmp_path / "a.jsonl").read_text() == "answers of before"
 
 
 @pytest.mark.parametrize(

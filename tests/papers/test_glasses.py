@@ -55,6 +55,9 @@ def test_collapse_needs_ones_to_fall_below_the_resolution_and_digits_not_to_fall
     assert g._figure5(values)[0] == "shown"
     assert g._figure5(values | {"copy ones, n = 256": [0.005]})[0] == g._figure5(values | {"count ones, n = 256": [0.005]})[0] == "partly"
     assert g._figure5(values | {"digits, n = 256": [0.005]})[0] == "contradicted"
+    assert g._figure5(values | {"digits, n = 8": [0.01], "digits, n = 256": [0.0035]})[0] == "partly"  # digits come as near
+    risen = {f"{name}, n = 256": [v] for name, v in (("count ones", 0.055), ("copy ones", 0.055), ("digits", 0.12))}
+    assert g._figure5(values | risen)[0] == "contradicted"
 
 
 def test_coarser_types_must_leave_less_of_the_difference():
@@ -62,13 +65,15 @@ def test_coarser_types_must_leave_less_of_the_difference():
     assert g._precision(values)[0] == "shown" and "bfloat16 3" in g._precision(values)[1]
     assert g._precision(values | {"bfloat16": [30.0]})[0] == g._precision(values | {"int8": [1e5]})[0] == "partly"
     assert g._precision({name: [1.0] for name in values})[0] == "contradicted"
+    assert g._precision({"float32": [10.0], "float16": [9.0], "bfloat16": [8.9], "int8": [9.9]})[0] == "contradicted"
     assert g._precision({name: v for name, v in values.items() if name != "float32"})[0] == "shown"  # held against float32 itself
 
 
 @pytest.mark.parametrize(("one", "three", "verdict"), [(5.0, 0.6, "partly"), (5.0, 2.0, "shown"), (1.1, 2.0, "contradicted")])
 def test_commas_are_shown_to_help_only_under_the_control(one, three, verdict):
     found, why = g._commas({"n and n + 1": [one], "n and n + 3": [three]})
-    assert found == verdict and ("only" in why) == (three < 1.5)
+    assert found == verdict and ("the place" in why) == (one >= 1.5) and ("the count" in why) == (three >= 1.5)
+    assert "mark nothing" in g._commas({"n and n + 1": [1.1], "n and n + 3": [0.6]})[1]
 
 
 def shifts(**tasks):
@@ -79,6 +84,7 @@ def test_copying_hints_and_the_shape_of_a_u():
     values = shifts(first_digit=(4.0, 3.0, 2.0), last_digit=(0.6, 0.2, 0.1))
     assert g._copying(values)[0] == "shown" and "3.00 at the beginning, 0.20 at the end" in g._copying(values)[1]
     assert g._copying(values | shifts(last_digit=(0.1, 2.0, 2.0)))[0] == "contradicted"
+    assert g._copying(shifts(first_digit=(0.02,) * 3, last_digit=(0.005,) * 3))[0] == "not at this scale"
     hints = dict(zip(g.HINTS, ((0.2,) * 3, (0.4,) * 3, (2.0,) * 3), strict=True))
     assert g._remedies(shifts(**hints))[0] == "shown"
     assert g._remedies(shifts(**hints | {g.HINTS[1]: (0.28,) * 3}))[0] == "partly"
@@ -92,6 +98,8 @@ def test_counting_must_begin_to_be_lost():
     assert g._counting(values)[0] == "shown" and g._counting(values | shifts(sum_ones=(0.1, 0.1, 0.9)))[0] == "contradicted"
     found, why = g._counting(values | shifts(count_ones=(-0.1, 0.5, 0.1)))
     assert found == "not at this scale" and "does not count" in why
+    assert g._counting(shifts(count_ones=(-3.0, -1.0, 0.1), sum_ones=(-2.0, -0.1, 0.0)))[0] == "not at this scale"  # moved the wrong way
+    assert g._encodings({"NoPE": [1.2], "ALiBi": [1.1]})[0] == "contradicted"
 
 
 def test_variants_help_only_if_they_do_in_every_seed():
