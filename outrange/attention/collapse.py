@@ -9,7 +9,8 @@
 
 A type's resolution alone decides nothing: inference in bfloat16 does not come to distance 0 but to a floor of rounding noise, larger than what float32 still
 tells apart. Rounding moves the two inputs of a pair much alike, so their difference may outlive a noise that is larger than it: what decides is signal over
-blur, and next-token probabilities have the final word. The reference is float32, or float64 where that is among the types.
+blur, and next-token probabilities have the final word. The reference is float32, or float64 where that is among the types (as far as the model computes in it:
+transformers' norms and rotary angles stay in float32).
 
 Our readings where the paper is silent: relative distances are of the largest entry of y_a; a "head" of the last vector is a slice of hidden / heads channels;
 int8 is simulated, each row of every linear map rounded to 255 levels. Two families are controls of ours: ``digits`` (random, as in figure 5(b)) shows what no
