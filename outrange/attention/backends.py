@@ -36,7 +36,7 @@ class Unanswered(Exception):
 class _Stay(urllib.request.HTTPRedirectHandler):
     """A redirected request would go out without its question, and with the key to whoever is named."""
 
-    def redirect_request(self, *given: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         return None
 
 
@@ -98,7 +98,10 @@ class Local:
 
     def odds(self, prompt: Prompt) -> float:
         symbols = Symbols.of(self.tokenizer)
-        return answer_odds(self.model, encoded(symbols, prompt)[0], [symbols.number(answer) for answer in ("0", "1")], prompt.n)
+        try:
+            return answer_odds(self.model, encoded(symbols, prompt)[0], [symbols.number(answer) for answer in ("0", "1")], prompt.n)
+        except BadInput as error:  # too long a prompt: what came before is kept
+            raise Unanswered(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -123,13 +126,15 @@ class Server:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise BadInput(f"server: {brief(self.url)} is not allowed; give a URL such as http://localhost:8000/v1")
+        user = None
         try:
             parts = urllib.parse.urlsplit(self.url)
+            user = parts.username
             sound = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not re.search(r"[\s\x00-\x20\x7f-\uffff]", self.url)
             (parts.hostname or "").encode("idna")  # an empty or an endless part of a name
         except ValueError:
             sound = False
-        if sound and parts.username is not None:
+        if sound and user is not None:
             raise BadInput("server: a URL with a name or a password before its host is not allowed; a key belongs in OPENAI_API_KEY")
         if not sound:
             raise BadInput(f"server: {brief(self.url)} is not allowed; give a URL such as http://localhost:8000/v1")

@@ -5,7 +5,7 @@
     noise     |y_a in a type - y_a in the reference|, what rounding alone does to one input             Curve.noise
     blur      |(y_a - y_b) in a type - (y_a - y_b) in the reference|, what it does to their difference  Curve.blur
     signal    |y_a - y_b| in the reference; signal / noise and signal / blur               Curve.signal_over_noise, signal_over_blur
-    same      y_a and y_b are one vector once rounded to the type: then every later computation gives one answer to both
+    same      y_a and y_b, as computed in a type, are one vector: then every later computation gives one answer to both
 
 A type's resolution alone decides nothing: inference in bfloat16 does not come to distance 0 but to a floor of rounding noise, larger than what float32 still
 tells apart. Rounding moves the two inputs of a pair much alike, so their difference may outlive a noise that is larger than it: what decides is signal over
@@ -115,7 +115,7 @@ class Curve:
         noise: L-infinity distance of y in this type from y in the reference, mean of both inputs, relative; 0 in the reference.
         blur: L-infinity distance of y_a - y_b in this type from that in the reference, relative; 0 in the reference.
         signal_over_noise, signal_over_blur: relative distance in the reference over either; infinite where that is 0.
-        same: whether y_a and y_b of the reference are one vector once rounded to this type, at all of these n.
+        same: whether y_a and y_b are one vector in this type, at all of these n.
         variation: total variation (0 to 1) between the two next-token distributions, in the type itself.
         same_answer: whether both have the same most likely next token, at all of these n.
     """
@@ -137,11 +137,6 @@ class Curve:
     same: np.ndarray
     variation: np.ndarray
     same_answer: np.ndarray
-
-    @property
-    def resolution(self) -> float:
-        """The type's unit roundoff; not a number for int8, which rounds weights and no representation."""
-        return RESOLUTION.get(self.dtype, float("nan"))
 
 
 @dataclass(frozen=True)
@@ -278,7 +273,7 @@ def _heads(model: Any) -> int:
 
 def _curve(family: Family, dtype: str, lengths: tuple[int, ...], pairs: list[list[Pair]], exact: States, states: States, heads: int) -> Curve:
     """The numbers of a family in a type from what was read, each length's a mean over its neighbours'."""
-    rows = [[_numbers(states[tuple(a)], states[tuple(b)], exact[tuple(a)], exact[tuple(b)], dtype, heads) for a, b in near] for near in pairs]
+    rows = [[_numbers(states[tuple(a)], states[tuple(b)], exact[tuple(a)], exact[tuple(b)], heads) for a, b in near] for near in pairs]
     mean = {name: np.array([np.mean([one[name] for one in near], 0) for near in rows]) for name in rows[0][0]}
     signal, noise, blur = mean.pop("signal"), mean["noise"], mean["blur"]
     over = [np.divide(signal, under, out=np.full_like(signal, np.inf), where=under > 0) for under in (noise, blur)]
@@ -288,7 +283,7 @@ def _curve(family: Family, dtype: str, lengths: tuple[int, ...], pairs: list[lis
     )  # fmt: skip
 
 
-def _numbers(a: State, b: State, true_a: State, true_b: State, dtype: str, heads: int) -> dict[str, Any]:
+def _numbers(a: State, b: State, true_a: State, true_b: State, heads: int) -> dict[str, Any]:
     """Of one pair, in a type and in the reference."""
     l1, l2, linf = distances(a.layers, b.layers)
     ends, true = (a.layers[-1], b.layers[-1]), (true_a.layers[-1], true_b.layers[-1])
@@ -299,12 +294,7 @@ def _numbers(a: State, b: State, true_a: State, true_b: State, dtype: str, heads
         "signal": np.abs(true[0] - true[1]).max() / true_size,
         "noise": np.mean([np.abs(one - other).max() for one, other in zip(ends, true, strict=True)]) / true_size,
         "blur": np.abs((ends[0] - ends[1]) - (true[0] - true[1])).max() / true_size,
-        "same": np.array_equal(_rounded(true[0], dtype), _rounded(true[1], dtype)),
+        "same": np.array_equal(*ends),
         "variation": 0.5 * np.abs(np.exp(a.next) - np.exp(b.next)).sum(),
         "same_answer": a.next.argmax() == b.next.argmax(),
     }  # fmt: skip
-
-
-def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
-    kind = {"float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}.get(dtype, torch.float32)
-    return torch.from_numpy(np.ascontiguousarray(values)).to(kind).double().numpy()

@@ -8,7 +8,7 @@
     spectrum             Lemmas B.6, B.7                    of a row-stochastic triangular matrix the largest eigenvalue is 1 and simple
     limit                Proposition B.8 (5.2)              the bound in depth: only the first token is left
     ratio                Proposition B.9 (6.1)              without positions and without a causal mask only ratios of tokens are seen
-    merged               Corollary B.10 (6.2)               a length from which on two counts are one vector in a type
+    merged               Corollary B.10 (6.2)               a length at which two counts are one vector in a type
 
 A distance called total variation is the L1 distance without the factor 1/2, as the paper has it. The toy model is ours: one head, Gaussian maps of variance
 1/d, an RMS norm before attention, before the MLP and at the end, residuals; the paper's normalisation and slope are not known to us. ``limit_checks`` draws

@@ -4,6 +4,7 @@ Runs collapse, the margins of copying, counting and summing, and over-squashing 
 here. What the verdict says of commas rests on the control: pairs n and n + 3, which end at the same place of a group.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,14 +129,19 @@ def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, te
 
 
 def _told(curve: Curve) -> dict[str, Any]:
-    named = ("family", "dtype", "step", "lengths", "tokens", "resolution")
+    named = ("family", "dtype", "step", "lengths", "tokens")
     arrays = ("relative", "heads", "noise", "blur", "signal_over_noise", "signal_over_blur", "variation", "same", "same_answer")
     return (
         {name: getattr(curve, name) for name in named}
         | {"meaning": FAMILIES[curve.family].meaning if curve.family in FAMILIES else ""}
-        | {name: getattr(curve, name).tolist() for name in arrays}
-        | {"layers": curve.linf.tolist()}
+        | {name: _finite(getattr(curve, name).tolist()) for name in arrays}
+        | {"layers": curve.linf.tolist(), "resolution": RESOLUTION.get(curve.dtype)}
     )
+
+
+def _finite(values: list[Any]) -> list[Any]:
+    """JSON knows no infinity: nothing stands for it."""
+    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
 
 
 def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -175,8 +181,8 @@ def _apart(family: str, exact: Curve, rounded: Sequence[Curve]) -> list[dict[str
     asked = (
         ("are n and n + 1 closer than a type resolves?", {c.dtype: exact.relative < RESOLUTION[c.dtype] for c in rounded if c.dtype in RESOLUTION},
          _ends(exact, "relative distance", exact.relative)),
-        ("does rounding change their difference by more than it is?", {c.dtype: c.signal_over_blur < 1 for c in rounded}, changed),
-        ("are they one vector, which no later step can tell apart?", {c.dtype: c.same for c in rounded}, "float32's vectors, rounded once"),
+        ("does rounding change their difference by as much as it is?", {c.dtype: c.signal_over_blur <= 1 for c in rounded}, changed),
+        ("are they one vector, which no later step can tell apart?", {c.dtype: c.same for c in every}, "the last vectors as each type computes them"),
         ("have they one most likely next token?", {c.dtype: c.same_answer for c in every},
          "; ".join(_ends(c, f"{c.dtype}: total variation of the next token", c.variation) for c in every)),
     )  # fmt: skip
@@ -206,8 +212,9 @@ def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str
         rows.append(_remedy(name, "relative distance", a.relative, b.relative, a.lengths))
     for dtype in dict.fromkeys(curve.dtype for curve in curves if curve.dtype != "float32"):
         clear = of["copy ones", dtype].signal_over_blur
-        left = np.where(np.isinf(clear), 1.0, clear / (1 + clear))
-        rows.append(_remedy(f"float32 instead of {dtype}", "signal / (signal + blur), copying ones", left, np.ones_like(left), of["copy ones", dtype].lengths))
+        left = np.clip(1 - np.divide(1, clear, out=np.ones_like(clear), where=clear > 0), 0, 1)
+        said = "share of the difference that rounding leaves, copying ones"
+        rows.append(_remedy(f"float32 instead of {dtype}", said, left, np.ones_like(left), of["copy ones", dtype].lengths))
     tasks = {one.task: one for one in found}
     for name, one in tasks.items():
         base = tasks.get(name.split(",")[0])

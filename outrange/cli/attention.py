@@ -13,6 +13,7 @@ from outrange.core.errors import BadInput, unknown
 Model = Annotated[str, tyro.conf.Positional]
 Dtype = Literal["float32", "bfloat16", "float16"]
 LARGEST = 1 << 26  # bytes of a text
+LAST_SEED = (1 << 32) - 1
 
 
 def layout(model: Model = "smollm2-135m", json: app.Json = False) -> int:
@@ -304,8 +305,10 @@ def ask(
     from outrange.core.atomic import make_way, writable
 
     tasks = tasks or (("first digit", "last digit") if margins else ("first digit", "last digit", "count ones", "sum ones"))
+    if not lengths:
+        raise BadInput("lengths: none given; name one or more, as in: --lengths 2 5 10")
     for task in tasks:
-        build(task, min(lengths, default=0), order=order, seed=seed)  # what is wrong is said before a model is loaded, or a file begun
+        build(task, min(lengths), order=order, seed=seed)  # what is wrong is said before a model is loaded, or a file begun
     if margins and (wrong := [task for task in tasks if task not in COPYING]):
         raise unknown("tasks", wrong[0], COPYING, "a task of copying")
     if margins and (styles != ("none",) or items != 1 or seed != 0):
@@ -473,8 +476,8 @@ def _said(what: str) -> None:
 
 
 def _drawn(seed: int) -> None:
-    if seed < 0:
-        raise BadInput(f"seed: {seed} is not allowed; it must not be negative")
+    if not 0 <= seed <= LAST_SEED:
+        raise BadInput(f"seed: {seed} is not allowed; it must be 0 … {LAST_SEED:,}")
 
 
 def _read(path: Path) -> str:

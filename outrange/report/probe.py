@@ -83,7 +83,7 @@ def _collapse(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     exact = _of(curves, "float32", PAIRED)
     if not exact:
         return []
-    known = {curve["dtype"]: curve["resolution"] for curve in curves if curve["dtype"] != "float32" and math.isfinite(curve["resolution"])}
+    known = {curve["dtype"]: curve["resolution"] for curve in curves if curve["dtype"] != "float32" and curve["resolution"]}
     marks = [{"name": f"resolution of {name}", "value": value} for name, value in known.items()]
     charts = [
         _chart(
@@ -106,7 +106,7 @@ def _collapse(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 marks=[{"name": "as large as rounding's change", "value": 1.0}],
                 help="Where this is under 1, rounding changes the difference of the two by more than the difference is. "
                 + "Over what rounding does to one input alone, at the longest: "
-                + ", ".join(f"{c['family']} {c['signal_over_noise'][-1]:.2g}" for c in found)
+                + ", ".join(f"{c['family']} {c['signal_over_noise'][-1]:.2g}" for c in found if c["signal_over_noise"][-1] is not None)
                 + ". Both of a pair are moved much alike.",
             )
         )

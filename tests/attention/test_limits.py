@@ -129,7 +129,26 @@ def test_figure_8_is_one_attention_alone_and_falls():
     assert found[0] == pytest.approx(np.mean([attended(8, seed) for seed in range(3)]))
 
 
+def test_one_attention_is_a_softmax_over_places_and_contents():
+    d, n, draw = 64, 5, torch.Generator().manual_seed(10_007 * 3 + 2)
+    ends = torch.randn(3, d, generator=draw, dtype=torch.float64).numpy() / 8
+    body = torch.randn(2, n - 1, d, generator=draw, dtype=torch.float64).numpy() / 8
+    outs = []
+    for count in (1, 2):
+        total, out = 0.0, np.zeros(d)
+        for k in range(n - 1 + count):
+            place, last = (np.stack([np.sin(p), np.cos(p)], -1).ravel() for p in (at * 1e4 ** (-np.arange(0, d, 2) / d) for at in (k, n - 2 + count)))
+            key, value = (body[0, k], body[1, k]) if k < n - 1 else (ends[1], ends[2])
+            weight = math.exp((key + place) @ (ends[0] + last) / 8)
+            total, out = total + weight, out + weight * value
+        outs.append(out / total)
+    assert attended(n, seed=3) == pytest.approx(np.abs(outs[0] - outs[1]).sum())
+
+
 def test_seeds_of_figures_are_draws_of_their_own():
+    assert figure10((8, 16), seeds=2, seed=1).mean["RoPE"] == pytest.approx(
+        [np.mean([gap(Toy(scheme="RoPE", seed=draw), n, draw) for draw in (2, 3)]) for n in (8, 16)]
+    )
     first, second = (figure9((200, 400), seeds=2, seed=k) for k in (0, 1))
     both = figure9((200, 400), seeds=4)
     assert first.mean != second.mean

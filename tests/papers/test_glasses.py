@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from outrange.papers import glasses as g
@@ -99,7 +101,15 @@ def test_counting_must_begin_to_be_lost():
     found, why = g._counting(values | shifts(count_ones=(-0.1, 0.5, 0.1)))
     assert found == "not at this scale" and "does not count" in why
     assert g._counting(shifts(count_ones=(-3.0, -1.0, 0.1), sum_ones=(-2.0, -0.1, 0.0)))[0] == "not at this scale"  # moved the wrong way
-    assert g._encodings({"NoPE": [1.2], "ALiBi": [1.1]})[0] == "contradicted"
+
+
+def test_schemes_must_fall_and_do_so_alike():
+    def kept(*values):
+        return {name: [v] for name, v in zip(("NoPE", "RoPE", "p-RoPE", "APE", "ALiBi"), values, strict=True)}
+
+    assert g._encodings(kept(0.1, 0.2, 0.9, 0.2, 0.3))[0] == "shown"
+    assert g._encodings(kept(1e-4, 0.4, 0.4, 0.4, 0.4))[0] == "partly"  # not alike
+    assert g._encodings(kept(0.1, 0.2, 0.2, 0.2, 0.9))[0] == "partly" and g._encodings(kept(0.6, 0.7, 0.1, 0.8, 0.9))[0] == "contradicted"
 
 
 def test_variants_help_only_if_they_do_in_every_seed():
@@ -110,3 +120,47 @@ def test_variants_help_only_if_they_do_in_every_seed():
     assert found == "partly" and "NoPE" in why.split("every seed:")[1]
     assert g._variants(values | {"NoPE, kept": [0.9, 0.9]})[0] == "partly"
     assert g._variants({name: [0.9, 0.9] for name in values})[0] == "contradicted"
+    assert g._variants({name: [0.0 if "window" in name else 0.9] for name in values})[0] == "contradicted"
+
+
+# what the claims run, on a small model
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "attention"))
+    from families import model
+    from letters import letters
+
+    from outrange.attention import models
+
+    tokenizer = letters()
+    monkeypatch.setattr(models, "open_model", lambda name: models.Opened("tiny", model("llama", max_position_embeddings=1024), tokenizer))
+    return models.open_model("tiny")
+
+
+def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
+    from outrange.attention.collapse import FAMILIES, collapse, times
+
+    def curves(name, dtypes=("float32",)):
+        return collapse(tiny.model, tiny.tokenizer, [FAMILIES[name]], (4, 9), dtypes, around=3)
+
+    found = g.figure5(0, "tiny", (4, 9))
+    exact, rounded = curves("copy ones", ("float32", "bfloat16"))
+    assert found["copy ones, n = 4"] == pytest.approx(exact.relative[0], rel=1e-2) and found["copy ones, n = 9"] == pytest.approx(exact.relative[1], rel=1e-2)
+    assert found["copy ones, signal/blur"] == pytest.approx(rounded.signal_over_blur[1], rel=0.5) and len(found) == 9
+    parted = g.commas(0, "tiny", (4, 9))
+    for measure, (without, given) in zip(parted, (("copy ones", "copy with commas"), ("same phase", "same phase with commas")), strict=True):
+        assert parted[measure] == pytest.approx(np.median(times(curves(given)[0].relative, curves(without)[0].relative)), rel=1e-2)
+    types = g.precision(0, "tiny", (4, 9), ("float64", "float32", "float16", "bfloat16"))
+    assert list(types) == ["float32", "float16", "bfloat16"] and types["float32"] > 100 * types["float16"] > 100 * types["bfloat16"]
+
+
+def test_shifts_of_claims_take_another_order_of_the_prompt_with_every_seed(tiny):
+    from outrange.attention.tasks import margins
+
+    for seed, order in ((0, 1), (2, 3), (3, 1)):
+        (known,) = margins(tiny.model, tiny.tokenizer, (3, 6), ("last digit",), orders=(order,))
+        assert g.shifts(seed, "tiny", (3, 6), ("last digit",)) == pytest.approx(
+            {f"last digit, n = {n}": known.shift[k] for k, n in enumerate((3, 6))}, abs=1e-6
+        )

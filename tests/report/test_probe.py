@@ -12,8 +12,8 @@ from outrange.report.probe import KEYS, PAIRED, PHASE, page
 def curve(family, dtype="float32"):
     numbers = [0.1, 0.01]
     return {
-        "family": family, "meaning": "", "dtype": dtype, "step": 1, "lengths": [8, 32], "relative": numbers, "signal_over_noise": numbers, "signal_over_blur": [3.0, float("inf")],
-        "variation": numbers, "resolution": float("nan") if dtype == "int8" else 2**-8, "layers": [[0.1, 0.2], [0.01, 0.02]],
+        "family": family, "meaning": "", "dtype": dtype, "step": 1, "lengths": [8, 32], "relative": numbers, "signal_over_noise": numbers, "signal_over_blur": [3.0, None],
+        "variation": numbers, "resolution": None if dtype == "int8" else 2**-8, "layers": [[0.1, 0.2], [0.01, 0.02]],
     }  # fmt: skip
 
 
