@@ -233,7 +233,7 @@ def _reason(raw: bytes) -> str:
         while isinstance(said, dict):
             said = next(said[name] for name in ("error", "message", "detail") if name in said)
     except (ValueError, RecursionError, StopIteration):
-        pass
+        pass  # not JSON, or a message nowhere: what was read so far says it
     return said if isinstance(said, str) else json.dumps(said) if said is not None else ""
 
 

@@ -171,15 +171,19 @@ def _precision(values: Measurements) -> tuple[str, str]:
 
 def _commas(values: Measurements) -> tuple[str, str]:
     part, count = (statistics.median(values[name]) for name in ("n and n + 1", "n and n + 3"))
-    marked = [what for what, value in (("the place in a group", part), ("the count", count)) if value >= 1.5]
+    from outrange.attention.probe import LOUDER
+
+    marked = [what for what, value in (("the place in a group", part), ("the count", count)) if value >= LOUDER]
     why = f"n and n + 1 {part:.2g} times as far apart, n and n + 3 {count:.2g} times: commas mark {' and '.join(marked) or 'nothing'}"
-    return ("shown" if part >= 1.5 and count >= 1.5 else "partly" if part >= 1.5 else "contradicted"), why
+    return ("shown" if min(part, count) >= LOUDER else "partly" if part >= LOUDER else "contradicted"), why
 
 
 def _variants(values: Measurements) -> tuple[str, str]:
     kept = {name.removesuffix(", kept"): statistics.median(found) for name, found in values.items() if name.endswith(", kept")}
     times = {name.removesuffix(", times RoPE's"): found for name, found in values.items() if name.endswith("times RoPE's")}
-    helped = [name for name, found in times.items() if min(found) >= 1.5]  # in every seed
+    from outrange.attention.probe import LOUDER
+
+    helped = [name for name, found in times.items() if min(found) >= LOUDER]  # in every seed
     fell = [v < 0.5 for name, v in kept.items() if "window" not in name]  # behind a window two long runs are one input, whatever is trained
     said = ", ".join(f"{name} keeps {v:.1%}" for name, v in kept.items())
     verdict = "shown" if all(fell) and not helped else "partly" if any(fell) else "contradicted"

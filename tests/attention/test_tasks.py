@@ -69,7 +69,9 @@ def test_answers_are_read_behind_the_phrase_or_at_the_end(said, value, error):
 @given(st.text(max_size=200))
 def test_any_text_is_scored(said):
     for task in ("count ones", "first digit"):
-        score(build(task, 3), said)
+        found = score(build(task, 3), said)
+        assert found.correct == (found.value == build(task, 3).answer) and (found.error is None or found.error == abs(found.value - 3))
+        assert found.value is not None or not any(c in "0123456789" for c in said)
 
 
 def test_a_copy_is_right_or_wrong_and_not_far_off():
