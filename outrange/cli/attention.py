@@ -22,9 +22,9 @@ def layout(model: Model = "smollm2-135m", json: app.Json = False) -> int:
     Args:
         model: "smollm2-135m", a Hugging Face folder, a .gguf file, or owner/name on the hub.
     """
-    from outrange.attention.layout import layout as read
-    from outrange.attention.models import open_config
-    from outrange.attention.scan import described
+    from outrange.attention.rope.layout import layout as read
+    from outrange.attention.rope.scan import described
+    from outrange.lm.opening import open_config
 
     found = read(open_config(model, _said))
     groups = [described(indices, one) for indices, one in found.groups()]
@@ -71,10 +71,10 @@ def scan(
         dtype: what the weights are loaded as.
         out: the page.
     """
-    from outrange.attention import models
-    from outrange.attention.scan import SHAKESPEARE
-    from outrange.attention.scan import scan as look
+    from outrange.attention.rope.scan import SHAKESPEARE
+    from outrange.attention.rope.scan import scan as look
     from outrange.core.atomic import make_way, writable, write_text
+    from outrange.lm import opening as models
     from outrange.report.scan import page
 
     _at_least(tokens, 16, zero=True)
@@ -137,11 +137,11 @@ def ablate(
     """
     import torch
 
-    from outrange.attention import models
-    from outrange.attention.ablate import Ablation, ablated, head, perplexity
-    from outrange.attention.heads import SCORES, HeadScores
-    from outrange.attention.layout import layout as read
-    from outrange.attention.scan import SHAKESPEARE, windows
+    from outrange.attention.rope.ablate import Ablation, ablated, head, perplexity
+    from outrange.attention.rope.heads import SCORES, HeadScores
+    from outrange.attention.rope.layout import layout as read
+    from outrange.attention.rope.scan import SHAKESPEARE, windows
+    from outrange.lm import opening as models
 
     _at_least(tokens, 16)
     opened = models.open_model(model, dtype, _said)
@@ -191,10 +191,10 @@ def probe(
         seed: of random digits and directions.
         out: the page.
     """
-    from outrange.attention import models
-    from outrange.attention.probe import BUDGETS
-    from outrange.attention.probe import probe as look
+    from outrange.attention.glasses.probe import BUDGETS
+    from outrange.attention.glasses.probe import probe as look
     from outrange.core.atomic import make_way, writable, write_text
+    from outrange.lm import opening as models
     from outrange.report.probe import page
 
     _drawn(seed)
@@ -242,9 +242,9 @@ def compare(
         lengths: of repetitions, ascending.
         seed: of random digits.
     """
-    from outrange.attention import models as opening
-    from outrange.attention.collapse import FAMILIES
-    from outrange.attention.variants import compare as side_by_side
+    from outrange.attention.glasses.collapse import FAMILIES
+    from outrange.attention.glasses.variants import compare as side_by_side
+    from outrange.lm import opening
 
     _drawn(seed)
     if not models:
@@ -299,9 +299,9 @@ def ask(
     import json as plain
     from dataclasses import asdict
 
-    from outrange.attention.backends import Local, Moved, Result, Server, moved
-    from outrange.attention.backends import ask as question
-    from outrange.attention.tasks import COPYING, build
+    from outrange.attention.glasses.backends import Local, Moved, Result, Server, moved
+    from outrange.attention.glasses.backends import ask as question
+    from outrange.attention.glasses.tasks import COPYING, build
     from outrange.core.atomic import make_way, writable
 
     tasks = tasks or (("first digit", "last digit") if margins else ("first digit", "last digit", "count ones", "sum ones"))
@@ -318,7 +318,7 @@ def ask(
     if server:
         backend: Local | Server = Server(server, model)
     else:
-        from outrange.attention import models
+        from outrange.lm import opening as models
 
         opened = models.open_model(model, "float32", _said)
         backend = Local(opened.model, opened.tokenizer)
@@ -389,13 +389,13 @@ def theorems(
 
     _drawn(seed)
     if paper == "glasses":
-        from outrange.attention.limit_checks import checks as limits
+        from outrange.attention.glasses.checks import checks as limits
 
         if dtypes:
             raise BadInput(f"dtypes: {' '.join(dtypes)} is not allowed with --paper glasses, whose statements are tried in float64; leave it out")
         found = limits(seed)
     else:
-        from outrange.attention.theorems import DTYPES, checks
+        from outrange.attention.rope.theorems import DTYPES, checks
 
         found = checks(dtypes or DTYPES, seed)
     if json:
@@ -424,8 +424,8 @@ def convert(
         p: share of the frequencies that go on turning.
         kind: p-rope keeps the fastest; reversed the slowest; partial squeezes a whole spectrum into p of the pairs.
     """
-    from outrange.attention import models
     from outrange.core.atomic import writable
+    from outrange.lm import opening as models
     from outrange.lm.fetch import beside
     from outrange.lm.rotary import convert as change
 
@@ -451,7 +451,7 @@ def bench(model: Model = "smollm2-135m", tokens: tuple[int, ...] = (512, 2048), 
         tokens: lengths to try, each in one window.
         rounds: passes of each kind.
     """
-    from outrange.attention.bench import bench as measure
+    from outrange.attention.rope.bench import bench as measure
 
     found = {length: measure(model, length, rounds) for length in tokens}
     if json:

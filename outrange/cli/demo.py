@@ -100,11 +100,11 @@ def _generalist(quiet: bool) -> dict[str, dict[int, float]]:
 
 def _scan(page: Path, quiet: bool) -> str:
     """What a scan of the small pretrained model says, and where its page is; or why there is none."""
-    from outrange.attention import models
-    from outrange.attention.scan import SHAKESPEARE, scan
+    from outrange.attention.rope.scan import SHAKESPEARE, scan
     from outrange.cli.attention import scan_notes
     from outrange.core.atomic import write_text
     from outrange.core.errors import BadInput
+    from outrange.lm import opening as models
     from outrange.report import scan as report
 
     try:
@@ -129,7 +129,7 @@ def _scan(page: Path, quiet: bool) -> str:
 
 def _probe(opened: Any, page: Path, quiet: bool) -> str:
     """What the quick probe says of the same model's losses, and where its page is."""
-    from outrange.attention.probe import BUDGETS, probe
+    from outrange.attention.glasses.probe import BUDGETS, probe
     from outrange.cli.attention import notes_of
     from outrange.core.atomic import write_text
     from outrange.report import probe as report

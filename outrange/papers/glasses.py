@@ -19,7 +19,7 @@ HINTS, COUNTING = ("last digit", "last digit, with a hint", "last digit, interle
 
 def statements(seed: int) -> dict[str, float]:
     """How many of the statements hold, of how many."""
-    from outrange.attention.limit_checks import checks
+    from outrange.attention.glasses.checks import checks
 
     found = checks(seed)
     return {"hold": float(sum(one.holds for one in found)), "of": float(len(found))}
@@ -27,22 +27,22 @@ def statements(seed: int) -> dict[str, float]:
 
 def figure8(seed: int, lengths: tuple[int, ...]) -> dict[str, float]:
     """The distance of n and n + 1 behind one attention, mean of five draws."""
-    from outrange.attention.limits import figure8 as draw
+    from outrange.attention.glasses.theorems import figure8 as draw
 
     return {f"n = {n}": value for n, value in zip(lengths, draw(lengths, seed=seed).mean["APE"], strict=True)}
 
 
 def figure9(seed: int, lengths: tuple[int, ...]) -> dict[str, float]:
     """The distance of two softmaxes that differ in their first 200 logits, mean of five draws."""
-    from outrange.attention.limits import figure9 as draw
+    from outrange.attention.glasses.theorems import figure9 as draw
 
     return {f"n = {n}": value for n, value in zip(lengths, draw(lengths, seed=seed).mean["softmax"], strict=True)}
 
 
 def encodings(seed: int, lengths: tuple[int, int]) -> dict[str, float]:
     """Figure 10: what is left, at the longer length, of the distance at the shorter one, by scheme; medians of sixteen draws."""
-    from outrange.attention.limit_checks import fallen
-    from outrange.attention.limits import SCHEMES
+    from outrange.attention.glasses.checks import fallen
+    from outrange.attention.glasses.theorems import SCHEMES
 
     return {scheme: fallen(scheme, seed, lengths) for scheme in SCHEMES}
 
@@ -50,8 +50,8 @@ def encodings(seed: int, lengths: tuple[int, int]) -> dict[str, float]:
 def _curves(
     model: str, lengths: tuple[int, ...], families: tuple[str, ...], dtypes: tuple[str, ...] = ("float32",), seed: int = 0
 ) -> dict[tuple[str, str], Any]:
-    from outrange.attention import models
-    from outrange.attention.collapse import FAMILIES, GROUP, collapse
+    from outrange.attention.glasses.collapse import FAMILIES, GROUP, collapse
+    from outrange.lm import opening as models
 
     opened = models.open_model(model)
     found = collapse(opened.model, opened.tokenizer, [FAMILIES[name] for name in families], lengths, dtypes, seed, around=GROUP)  # type: ignore[arg-type]
@@ -74,8 +74,8 @@ def precision(seed: int, model: str, lengths: tuple[int, ...], dtypes: tuple[str
 
 def commas(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
     """How many times as far commas part two inputs, median over lengths: n and n + 1, and n and n + 3, which end at the same place of a group."""
-    from outrange.attention.collapse import times
-    from outrange.attention.probe import COMMAS
+    from outrange.attention.glasses.collapse import times
+    from outrange.attention.glasses.probe import COMMAS
 
     found = _curves(model, lengths, tuple(name for pair in COMMAS for name in pair))
     ratios = [times(found[given, "float32"].relative, found[without, "float32"].relative) for without, given in COMMAS]
@@ -87,8 +87,8 @@ def shifts(seed: int, model: str, lengths: tuple[int, ...], tasks: tuple[str, ..
 
     Nothing is drawn in these prompts; seeds 0, 1, 2, … take question, form and sequence in the paper's order and in two others, and again.
     """
-    from outrange.attention import models
-    from outrange.attention.tasks import TYPES, margins
+    from outrange.attention.glasses.tasks import TYPES, margins
+    from outrange.lm import opening as models
 
     opened = models.open_model(model)
     found = margins(opened.model, opened.tokenizer, lengths, tasks, orders=(TYPES[seed % len(TYPES)],))
@@ -97,8 +97,9 @@ def shifts(seed: int, model: str, lengths: tuple[int, ...], tasks: tuple[str, ..
 
 def reach(seed: int, model: str, tokens: int, directions: int) -> dict[str, float]:
     """Mean sensitivity of the first and the last tenth of a text over that of the middle, and the same of the paper's bound."""
-    from outrange.attention import models, squashing
-    from outrange.attention.probe import TEXT
+    from outrange.attention.glasses import squashing
+    from outrange.attention.glasses.probe import TEXT
+    from outrange.lm import opening as models
 
     opened = models.open_model(model)
     ids = models.tokens(opened.tokenizer, TEXT.read_text(encoding="utf-8"), tokens)
@@ -111,9 +112,9 @@ def variants(seed: int, text: str, preset: str, lengths: tuple[int, ...], out: s
     """How many times as far as RoPE's each variant of one small model, trained alike, holds n and n + 1 ones apart, and what is left at the longest n."""
     from pathlib import Path
 
-    from outrange.attention.models import open_model
-    from outrange.attention.variants import compare, trained
+    from outrange.attention.glasses.variants import compare, trained
     from outrange.lm.config import preset as named
+    from outrange.lm.opening import open_model
     from outrange.lm.text import fetch
 
     if not Path(text).exists():
@@ -144,7 +145,7 @@ def _falls(values: Measurements) -> tuple[str, str]:
 
 
 def _figure5(values: Measurements) -> tuple[str, str]:
-    from outrange.attention.collapse import RESOLUTION
+    from outrange.attention.glasses.collapse import RESOLUTION
 
     families = ("count ones", "copy ones", "digits")
     found = {name: [statistics.median(v) for measure, v in values.items() if measure.startswith(f"{name}, n = ")] for name in families}
@@ -160,7 +161,7 @@ def _figure5(values: Measurements) -> tuple[str, str]:
 
 def _precision(values: Measurements) -> tuple[str, str]:
     clear = {name: statistics.median(found) for name, found in values.items()}
-    from outrange.attention.probe import LOUDER
+    from outrange.attention.glasses.probe import LOUDER
 
     fine = clear.get("float32", math.inf) / LOUDER
     coarse = [value for name, value in clear.items() if name != "float32"]
@@ -171,7 +172,7 @@ def _precision(values: Measurements) -> tuple[str, str]:
 
 def _commas(values: Measurements) -> tuple[str, str]:
     part, count = (statistics.median(values[name]) for name in ("n and n + 1", "n and n + 3"))
-    from outrange.attention.probe import LOUDER
+    from outrange.attention.glasses.probe import LOUDER
 
     marked = [what for what, value in (("the place in a group", part), ("the count", count)) if value >= LOUDER]
     why = f"n and n + 1 {part:.2g} times as far apart, n and n + 3 {count:.2g} times: commas mark {' and '.join(marked) or 'nothing'}"
@@ -181,7 +182,7 @@ def _commas(values: Measurements) -> tuple[str, str]:
 def _variants(values: Measurements) -> tuple[str, str]:
     kept = {name.removesuffix(", kept"): statistics.median(found) for name, found in values.items() if name.endswith(", kept")}
     times = {name.removesuffix(", times RoPE's"): found for name, found in values.items() if name.endswith("times RoPE's")}
-    from outrange.attention.probe import LOUDER
+    from outrange.attention.glasses.probe import LOUDER
 
     helped = [name for name, found in times.items() if min(found) >= LOUDER]  # in every seed
     fell = [v < 0.5 for name, v in kept.items() if "window" not in name]  # behind a window two long runs are one input, whatever is trained
@@ -196,7 +197,7 @@ def _shifts(values: Measurements, task: str) -> list[float]:
 
 
 def _copying(values: Measurements) -> tuple[str, str]:
-    from outrange.attention.probe import LEAST_SHIFT
+    from outrange.attention.glasses.probe import LEAST_SHIFT
 
     first, last = (statistics.median(_shifts(values, f"{place} digit")) for place in ("first", "last"))
     why = f"log-odds moved by {first:.2f} at the beginning, {last:.2f} at the end; median over lengths"
@@ -206,7 +207,7 @@ def _copying(values: Measurements) -> tuple[str, str]:
 
 
 def _remedies(values: Measurements) -> tuple[str, str]:
-    from outrange.attention.probe import LEAST_SHIFT, LOUDER
+    from outrange.attention.glasses.probe import LEAST_SHIFT, LOUDER
 
     last, hint, mixed = (statistics.median(_shifts(values, task)) for task in HINTS)
     helped = sum(value >= LOUDER * max(last, 0.0) and value >= LEAST_SHIFT for value in (hint, mixed))
@@ -215,7 +216,7 @@ def _remedies(values: Measurements) -> tuple[str, str]:
 
 
 def _counting(values: Measurements) -> tuple[str, str]:
-    from outrange.attention.probe import LEAST_SHIFT
+    from outrange.attention.glasses.probe import LEAST_SHIFT
 
     found = {task: _shifts(values, task) for task in COUNTING}
     short, long = (max(shifts[k] for shifts in found.values()) for k in (0, -1))  # the right way

@@ -16,7 +16,7 @@ SMALL, LARGE = dict(model="smollm2-135m", tokens=400), dict(model="google/gemma-
 
 def at_any_distance(seed: int, distances: tuple[int, ...], length: int) -> dict[str, float]:
     """Of chosen distances, the share at which the key that was made for it has the largest logit, alone."""
-    from outrange.attention.theorems import maximal_attention
+    from outrange.attention.rope.theorems import maximal_attention
 
     found = [maximal_attention(64, 1e4, r, length, seed=seed) for r in distances]
     return {
@@ -27,7 +27,7 @@ def at_any_distance(seed: int, distances: tuple[int, ...], length: int) -> dict[
 
 def no_decay(seed: int, pairs: int) -> dict[str, float]:
     """Means and deviations of logits of Gaussian queries and keys over distances up to 8,000."""
-    from outrange.attention.theorems import constant_attention, gaussian_attention
+    from outrange.attention.rope.theorems import constant_attention, gaussian_attention
 
     found = gaussian_attention(pairs=pairs, seed=seed)
     return {"mean in standard errors": found["worst_errors"], "least deviation": found["std_low"], "largest deviation": found["std_high"]} | {
@@ -37,7 +37,7 @@ def no_decay(seed: int, pairs: int) -> dict[str, float]:
 
 def one_nope_head(seed: int, draws: int) -> dict[str, float]:
     """Attention of one head without positions to two equal tokens."""
-    from outrange.attention.theorems import nope_head
+    from outrange.attention.rope.theorems import nope_head
 
     found = nope_head(draws=draws, seed=seed)
     return {"difference": found["difference"], "largest weight": found["largest"]}
@@ -45,7 +45,7 @@ def one_nope_head(seed: int, draws: int) -> dict[str, float]:
 
 def positional_heads(seed: int, length: int, norms: tuple[float, ...]) -> dict[str, float]:
     """The worst weight on the target of made diagonal and previous-token heads, as the norm grows."""
-    from outrange.attention.theorems import positional_head
+    from outrange.attention.rope.theorems import positional_head
 
     return {
         f"{name} at |psi|^2 = {norm:g}": positional_head(norm, offset, length=length)["worst"]
@@ -56,7 +56,7 @@ def positional_heads(seed: int, length: int, norms: tuple[float, ...]) -> dict[s
 
 def slow_channels(seed: int, thetas: tuple[float, ...]) -> dict[str, float]:
     """How many tokens a slow channel tells contents apart for, if the distractor has half the target's logit, and where it was found to fail."""
-    from outrange.attention.theorems import robust_length, slow_channel
+    from outrange.attention.rope.theorems import robust_length, slow_channel
 
     result: dict[str, float] = {}
     for theta in thetas:
@@ -68,7 +68,7 @@ def slow_channels(seed: int, thetas: tuple[float, ...]) -> dict[str, float]:
 
 def three_encodings(seed: int) -> dict[str, float]:
     """Table 1: the weight of a positional head, and whether the slowest channel fails within 131,072 tokens (1) or not (0)."""
-    from outrange.attention.theorems import encoding
+    from outrange.attention.rope.theorems import encoding
 
     result = {}
     for name, share in (("NoPE", 0.0), ("RoPE", 1.0), ("0.75-p-RoPE", 0.75)):
@@ -78,8 +78,8 @@ def three_encodings(seed: int) -> dict[str, float]:
 
 
 def _looked(model: str, tokens: int, experiments: bool = False) -> dict[str, Any]:
-    from outrange.attention import models
-    from outrange.attention.scan import SHAKESPEARE, scan
+    from outrange.attention.rope.scan import SHAKESPEARE, scan
+    from outrange.lm import opening as models
 
     return scan(models.open_model(model), SHAKESPEARE.read_text(encoding="utf-8"), "Shakespeare", limit=tokens, experiments=experiments)
 
@@ -131,9 +131,9 @@ def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
     """Perplexity of a trained model whose slowest or fastest frequencies stop turning, nothing trained anew."""
     import torch
 
-    from outrange.attention import models
-    from outrange.attention.ablate import perplexity
-    from outrange.attention.scan import SHAKESPEARE
+    from outrange.attention.rope.ablate import perplexity
+    from outrange.attention.rope.scan import SHAKESPEARE
+    from outrange.lm import opening as models
     from outrange.lm.rotary import changed
 
     opened = models.open_model(model)

@@ -1,6 +1,6 @@
 """One self-contained HTML page about a probe: from what length on a language model loses its input (arXiv 2406.04267, figures 5 and 2 and section 5).
 
-The probe is plain data, as ``outrange.attention.probe`` gives it. Its keys:
+The probe is plain data, as ``outrange.attention.glasses.probe`` gives it. Its keys:
 
     title, subtitle, command      text
     notes                         sentences that stand at the end of the page

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="session")
 def smollm2():
-    from outrange.attention import models
+    from outrange.lm import opening as models
     from outrange.lm import pretrained
 
     if not (pretrained.folder() / "config.json").is_file():

@@ -157,7 +157,7 @@ def spelling(tmp_path_factory):
 
 
 def test_a_probe_prints_a_verdict_and_writes_a_page(spelling, tmp_path, capsys, monkeypatch):
-    from outrange.attention import probe as module
+    from outrange.attention.glasses import probe as module
 
     tiny = module.Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margins=(2,), tokens=10, directions=2)
     monkeypatch.setitem(module.BUDGETS, "quick", tiny)
@@ -185,7 +185,7 @@ def test_answers_are_asked_for_and_kept_line_by_line(spelling, tmp_path, capsys)
 
 
 def test_a_server_that_does_not_answer_ends_with_exit_code_1_and_its_name(tmp_path, capsys, monkeypatch):
-    from outrange.attention.backends import Server
+    from outrange.attention.glasses.backends import Server
 
     monkeypatch.setattr(Server, "__init__", functools.partialmethod(Server.__init__, tries=1))
     code, out, err = said(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")

@@ -132,7 +132,7 @@ def tiny(monkeypatch):
     from families import model
     from letters import letters
 
-    from outrange.attention import models
+    from outrange.lm import opening as models
 
     tokenizer = letters()
     monkeypatch.setattr(models, "open_model", lambda name: models.Opened("tiny", model("llama", max_position_embeddings=1024), tokenizer))
@@ -140,7 +140,7 @@ def tiny(monkeypatch):
 
 
 def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
-    from outrange.attention.collapse import FAMILIES, collapse, times
+    from outrange.attention.glasses.collapse import FAMILIES, collapse, times
 
     def curves(name, dtypes=("float32",)):
         return collapse(tiny.model, tiny.tokenizer, [FAMILIES[name]], (4, 9), dtypes, around=3)
@@ -157,7 +157,7 @@ def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
 
 
 def test_shifts_of_claims_take_another_order_of_the_prompt_with_every_seed(tiny):
-    from outrange.attention.tasks import margins
+    from outrange.attention.glasses.tasks import margins
 
     for seed, order in ((0, 1), (2, 3), (3, 1)):
         (known,) = margins(tiny.model, tiny.tokenizer, (3, 6), ("last digit",), orders=(order,))

@@ -7,7 +7,7 @@
     nope_head            Proposition 5.2   without positions one head attends equally to equal tokens
     encoding             Table 1           what NoPE, RoPE and p-RoPE can hold
 
-Lemmas A.1 and A.2 and Theorems 5.3 and 6.1, which a single channel shows, are in ``outrange.attention.precision``; their names are here too.
+Lemmas A.1 and A.2 and Theorems 5.3 and 6.1, which a single channel shows, are in ``outrange.attention.rope.precision``; their names are here too.
 
 A head of dimension d has d/2 channels, m = 0 … d/2 - 1 (the paper's k is m + 1), with frequencies g_m = theta^(-2m/d) radians a token. The logit of a
 query and a key n tokens before it is q^T R^-n k; the scale 1/sqrt(d) is left out. ``dtype`` names the type that everything is computed in. Queries stand at
@@ -22,8 +22,18 @@ from itertools import pairwise
 
 import torch
 
-from outrange.attention import precision as fp
-from outrange.attention.precision import DTYPES, any_choice, frequencies, largest_gap, near_returns, norm_needed, positional_head, robust_length, slow_channel
+from outrange.attention.rope import precision as fp
+from outrange.attention.rope.precision import (
+    DTYPES,
+    any_choice,
+    frequencies,
+    largest_gap,
+    near_returns,
+    norm_needed,
+    positional_head,
+    robust_length,
+    slow_channel,
+)
 
 HEAD = (64, 1e4)  # dimension and theta in every check, unless it says otherwise
 

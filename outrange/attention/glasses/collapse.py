@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from outrange.attention.models import context
-from outrange.attention.symbols import Symbols
+from outrange.attention.glasses.symbols import Symbols
 from outrange.core.errors import BadInput, unknown
+from outrange.lm.opening import context
 
 Dtype = Literal["float64", "float32", "bfloat16", "float16", "int8"]
 RESOLUTION = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from outrange.attention.models import context
 from outrange.attention.tap import Seen, decoder, tapped
 from outrange.core.errors import BadInput
+from outrange.lm.opening import context
 
 Progress = Callable[[int, int], None]
 MEMORY = 1 << 30

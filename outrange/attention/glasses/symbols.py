@@ -7,8 +7,8 @@ reads what its own tokenizer never writes, which ``note`` says.
 from dataclasses import dataclass
 from typing import Any
 
-from outrange.attention.models import tokens
 from outrange.core.errors import BadInput
+from outrange.lm.opening import tokens
 
 
 @dataclass(frozen=True)

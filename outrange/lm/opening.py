@@ -55,8 +55,8 @@ def source(name: str, tell: Told = lambda said: None) -> Source:
     Raises:
         BadInput: there is none, or it is not safe to open.
     """
-    from outrange.attention.gguf_header import read_header
-    from outrange.attention.safe_folder import check_folder
+    from outrange.lm.gguf_header import read_header
+    from outrange.lm.safe_folder import check_folder
 
     if name in BUILT_IN:
         path = pretrained.fetch(tell)

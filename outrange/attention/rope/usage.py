@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from outrange.attention.layout import Layout
+from outrange.attention.rope.layout import Layout
 from outrange.attention.tap import Seen
 
 _ROWS = 256  # tokens at a time; what is kept between them is a few numbers a pair

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from outrange.attention import limit_checks
-from outrange.attention.limit_checks import checks
-from outrange.attention.limits import (
+from outrange.attention.glasses import checks as limit_checks
+from outrange.attention.glasses.checks import checks
+from outrange.attention.glasses.theorems import (
     SCHEMES,
     Toy,
     alternating,

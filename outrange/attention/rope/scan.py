@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from outrange.attention import models
-from outrange.attention.ablate import Ablation, ablated, choose, edited, perplexity
-from outrange.attention.heads import SCORES, HeadScores, kind
-from outrange.attention.layout import LayerLayout, Layout, layout
-from outrange.attention.rope_usage import MEASURES, LayerUsage, Usage
+from outrange.attention.rope.ablate import Ablation, ablated, choose, edited, perplexity
+from outrange.attention.rope.heads import SCORES, HeadScores, kind
+from outrange.attention.rope.layout import LayerLayout, Layout, layout
+from outrange.attention.rope.usage import MEASURES, LayerUsage, Usage
 from outrange.attention.tap import Seen, tapped
 from outrange.core.errors import BadInput, brief
+from outrange.lm import opening as models
 
-SHAKESPEARE = Path(__file__).parent / "texts" / "shakespeare.txt"
+SHAKESPEARE = Path(__file__).parents[1] / "texts" / "shakespeare.txt"
 LEAST, WINDOW = 16, 512  # tokens of a text, and of a window unless told otherwise
 _ABLATED, _PATTERN, _CHANNELS, _HEADS = 256, 48, 50, 6
 _SHARES = (0, 12, 25, 50, 75, 100)  # percent of the frequencies that stop turning

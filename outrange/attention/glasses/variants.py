@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from outrange.attention.collapse import FAMILIES, GROUP, Curve, collapse, times
-from outrange.attention.models import Opened
+from outrange.attention.glasses.collapse import FAMILIES, GROUP, Curve, collapse, times
 from outrange.core.errors import unknown
 from outrange.lm.config import Rotary, TrainConfig
+from outrange.lm.opening import Opened
 from outrange.lm.tokenizer import prepare
 from outrange.lm.train import train
 

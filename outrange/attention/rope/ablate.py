@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from outrange.attention.layout import LayerLayout, Layout
+from outrange.attention.rope.layout import LayerLayout, Layout
 from outrange.attention.tap import Seen, Watch, tapped
 from outrange.core.errors import BadInput, brief
 from outrange.lm.evaluate import forward

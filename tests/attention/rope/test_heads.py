@@ -6,9 +6,9 @@ import pytest
 import torch
 from families import FAMILIES, ids, model
 
-from outrange.attention.ablate import Ablation, ablated, choose, head, perplexity, turned_back
-from outrange.attention.heads import HeadScores, kind
-from outrange.attention.layout import layout
+from outrange.attention.rope.ablate import Ablation, ablated, choose, head, perplexity, turned_back
+from outrange.attention.rope.heads import HeadScores, kind
+from outrange.attention.rope.layout import layout
 from outrange.attention.tap import Seen, tapped
 from outrange.core.errors import BadInput
 from outrange.lm.rotary import changed
@@ -143,8 +143,8 @@ def test_perplexity_of_a_model_that_knows_nothing_is_its_vocabulary():
 
 def test_the_pretrained_models_named_heads_and_their_frequencies(smollm2):
     """L16H0 looks one token back by its fastest quarter alone; within 0.06 of what was measured on another text."""
-    from outrange.attention import models
-    from outrange.attention.scan import SHAKESPEARE
+    from outrange.attention.rope.scan import SHAKESPEARE
+    from outrange.lm import opening as models
 
     found = layout(smollm2.model)
     tokens = torch.tensor([models.tokens(smollm2.tokenizer, SHAKESPEARE.read_text(), 200)])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from families import ids, model
 
-from outrange.attention.squashing import Sensitivity, bound, estimate, exact, paths
+from outrange.attention.glasses.squashing import Sensitivity, bound, estimate, exact, paths
 from outrange.attention.tap import decoder, tapped
 from outrange.core.errors import BadInput
 
@@ -84,7 +84,7 @@ def test_an_estimate_is_unbiased_and_its_error_is_the_spread_of_estimates():
 
 
 def test_more_directions_than_fit_into_one_pass_give_the_same_as_one_by_one(monkeypatch):
-    from outrange.attention import squashing
+    from outrange.attention.glasses import squashing
 
     watched, tokens, told = model("llama"), text(), []
     wanted = exact(watched, tokens).norms

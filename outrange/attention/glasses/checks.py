@@ -1,6 +1,6 @@
 """The statements of "Transformers need glasses!" (arXiv 2406.04267) as checks: claim, hypotheses, bound, what was measured, and a control that must fail.
 
-Numbers come from ``outrange.attention.limits``.
+Numbers come from ``outrange.attention.glasses.theorems``.
 """
 
 import math
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from outrange.attention.limits import SCHEMES, Toy, alternating, bound, gap, last_weight, limit, merged, ratio, spectrum, uniform, variation
-from outrange.attention.theorems import Check
+from outrange.attention.glasses.theorems import SCHEMES, Toy, alternating, bound, gap, last_weight, limit, merged, ratio, spectrum, uniform, variation
+from outrange.attention.rope.theorems import Check
 
 
 def checks(seed: int = 0) -> list[Check]:

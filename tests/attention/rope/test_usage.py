@@ -4,8 +4,8 @@ import pytest
 import torch
 from families import ids, model
 
-from outrange.attention.layout import layout
-from outrange.attention.rope_usage import MEASURES, Usage, quarter_shares
+from outrange.attention.rope.layout import layout
+from outrange.attention.rope.usage import MEASURES, Usage, quarter_shares
 from outrange.attention.tap import Seen, tapped
 
 
@@ -99,8 +99,8 @@ def test_shares_of_quarters_add_up_to_one_and_follow_the_norms():
 
 def test_the_pretrained_models_shares_are_those_measured_before(smollm2):
     """Ten quotations, not the one text that the shares were first measured on: within 0.01."""
-    from outrange.attention import models
-    from outrange.attention.scan import SHAKESPEARE
+    from outrange.attention.rope.scan import SHAKESPEARE
+    from outrange.lm import opening as models
 
     tokens = torch.tensor([models.tokens(smollm2.tokenizer, SHAKESPEARE.read_text(), 160)])
     usage = Usage(layout(smollm2.model))

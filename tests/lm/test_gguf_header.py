@@ -9,9 +9,9 @@ import tracemalloc
 
 import pytest
 
-from outrange.attention import gguf_header
-from outrange.attention.gguf_header import read_header
 from outrange.core.errors import BadInput
+from outrange.lm import gguf_header
+from outrange.lm.gguf_header import read_header
 
 UINT8, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY, UINT64 = 0, 4, 5, 6, 7, 8, 9, 10
 F32, Q4_0, Q4_K = 0, 2, 12

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from outrange.attention.models import context, tokens
-from outrange.attention.symbols import Symbols
+from outrange.attention.glasses.symbols import Symbols
 from outrange.core.errors import BadInput, unknown
+from outrange.lm.opening import context, tokens
 
 Style = Literal["none", "zero-shot", "few-shot"]
 STYLES: tuple[Style, ...] = ("none", "zero-shot", "few-shot")

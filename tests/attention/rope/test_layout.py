@@ -6,7 +6,7 @@ import pytest
 import torch
 from families import FAMILIES, built, config, ids, model
 
-from outrange.attention.layout import layout
+from outrange.attention.rope.layout import layout
 from outrange.attention.tap import attention_modules, tapped
 from outrange.core.errors import BadInput
 from outrange.lm.config import Rotary

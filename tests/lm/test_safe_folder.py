@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from outrange.attention.safe_folder import Folder, check_folder
 from outrange.core.errors import BadInput
+from outrange.lm.safe_folder import Folder, check_folder
 
 CONFIG = {"model_type": "llama", "hidden_size": 8}
 

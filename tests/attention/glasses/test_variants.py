@@ -6,10 +6,10 @@ import torch
 from families import model
 from letters import letters
 
-from outrange.attention.models import Opened, open_config, open_model
-from outrange.attention.variants import VARIANTS, Row, compare, reach, trained
+from outrange.attention.glasses.variants import VARIANTS, Row, compare, reach, trained
 from outrange.core.errors import BadInput
 from outrange.lm.config import TrainConfig, sized
+from outrange.lm.opening import Opened, open_config, open_model
 
 
 def row(relative, name="one"):
@@ -24,7 +24,7 @@ def test_what_is_kept_is_the_last_distance_over_the_first_and_louder_is_a_median
 
 
 def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_blur_in_bfloat16():
-    from outrange.attention.collapse import FAMILIES, collapse
+    from outrange.attention.glasses.collapse import FAMILIES, collapse
 
     opened = [Opened(name, model(name, max_position_embeddings=128), letters()) for name in ("llama", "mistral")]
     rows = compare(opened, lengths=(4, 9))

@@ -7,9 +7,19 @@ from fractions import Fraction
 import pytest
 import torch
 
-from outrange.attention import precision, theorems
-from outrange.attention.precision import angle_error, any_choice, exact_phase, first_exact_return, first_wrong_position, from_one, largest_gap, logits, rotate
-from outrange.attention.theorems import (
+from outrange.attention.rope import precision, theorems
+from outrange.attention.rope.precision import (
+    angle_error,
+    any_choice,
+    exact_phase,
+    first_exact_return,
+    first_wrong_position,
+    from_one,
+    largest_gap,
+    logits,
+    rotate,
+)
+from outrange.attention.rope.theorems import (
     DTYPES,
     checks,
     constant_attention,

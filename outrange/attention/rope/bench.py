@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from outrange.attention import models
-from outrange.attention.heads import HeadScores
-from outrange.attention.layout import Layout, layout
-from outrange.attention.rope_usage import Usage
+from outrange.attention.rope.heads import HeadScores
+from outrange.attention.rope.layout import Layout, layout
+from outrange.attention.rope.usage import Usage
 from outrange.attention.tap import tapped
+from outrange.lm import opening as models
 
 WAYS = ("plain", "usage", "usage and heads")
 
@@ -69,7 +69,7 @@ def _wait(model: Any) -> None:
 
 
 def _peak(model: str, tokens: int, way: str) -> float:
-    code = f"from outrange.attention.bench import once; once({model!r}, {tokens}, {way!r}, {torch.get_num_threads()})"
+    code = f"from outrange.attention.rope.bench import once; once({model!r}, {tokens}, {way!r}, {torch.get_num_threads()})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout.splitlines()[-1]))
 

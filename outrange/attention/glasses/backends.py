@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from outrange.attention.models import context
-from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import COPYING, Prompt, Style, answer_odds, build, encoded, other, score
+from outrange.attention.glasses.symbols import Symbols
+from outrange.attention.glasses.tasks import COPYING, Prompt, Style, answer_odds, build, encoded, other, score
 from outrange.core.errors import BadInput, brief, unknown
+from outrange.lm.opening import context
 
 RETRIED = (429, 500, 502, 503, 504)
 LARGEST = 1 << 22  # bytes of an answer

@@ -8,9 +8,9 @@ import torch
 from families import model
 from letters import letters
 
-from outrange.attention import collapse as module
-from outrange.attention.collapse import COPY, FAMILIES, Family, collapse, distances, eight_bits, first_from, grouped, read, repeated
-from outrange.attention.symbols import Symbols
+from outrange.attention.glasses import collapse as module
+from outrange.attention.glasses.collapse import COPY, FAMILIES, Family, collapse, distances, eight_bits, first_from, grouped, read, repeated
+from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.tap import tapped
 from outrange.core.errors import BadInput
 

@@ -7,11 +7,11 @@ import pytest
 from families import model
 from letters import letters
 
-from outrange.attention.collapse import FAMILIES, RESOLUTION, Curve, collapse
-from outrange.attention.models import Opened
-from outrange.attention.probe import ASKED, BUDGETS, Budget, probe, remedies, verdict
-from outrange.attention.tasks import COPYING, Margins
+from outrange.attention.glasses.collapse import FAMILIES, RESOLUTION, Curve, collapse
+from outrange.attention.glasses.probe import ASKED, BUDGETS, Budget, probe, remedies, verdict
+from outrange.attention.glasses.tasks import COPYING, Margins
 from outrange.core.errors import BadInput
+from outrange.lm.opening import Opened
 from outrange.report.probe import page
 
 TINY = Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margins=(2, 4), tokens=12, directions=4)

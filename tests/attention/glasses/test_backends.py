@@ -12,8 +12,8 @@ import pytest
 from families import model
 from letters import letters
 
-from outrange.attention.backends import Local, Server, Unanswered, ask, moved
-from outrange.attention.tasks import ANSWER, build, margins
+from outrange.attention.glasses.backends import Local, Server, Unanswered, ask, moved
+from outrange.attention.glasses.tasks import ANSWER, build, margins
 from outrange.core.errors import BadInput
 
 

@@ -10,7 +10,7 @@
 
 The paper's statements are about real numbers. A model computes the angle (position times frequency), its cosine and sine, the rotated query and key, their
 product and the softmax in some type, and each step rounds. ``logits`` and ``softmax`` do the same steps in the type asked for, so that every statement
-of ``outrange.attention.theorems`` can be tried as a machine would compute it. Our hypotheses, which follow what today's libraries do:
+of ``outrange.attention.rope.theorems`` can be tried as a machine would compute it. Our hypotheses, which follow what today's libraries do:
 
     angles           in float32 (float64 for float64), unless ``angle_dtype`` says otherwise
     cosine, sine     rounded to the type; the rotation itself is done in the type

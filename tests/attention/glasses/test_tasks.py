@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from letters import letters
 
-from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import ANSWER, COPYING, FINAL, STYLES, TASKS, TYPES, build, encoded, margins, other, score
+from outrange.attention.glasses.symbols import Symbols
+from outrange.attention.glasses.tasks import ANSWER, COPYING, FINAL, STYLES, TASKS, TYPES, build, encoded, margins, other, score
 from outrange.core.errors import BadInput
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from outrange.attention import models, squashing
-from outrange.attention.collapse import FAMILIES, GROUP, RESOLUTION, Curve, Dtype, collapse, first_from, times
-from outrange.attention.symbols import Symbols
-from outrange.attention.tasks import COPYING, TASKS, TYPES, Margins, build, encoded, margins, other
+from outrange.attention.glasses import squashing
+from outrange.attention.glasses.collapse import FAMILIES, GROUP, RESOLUTION, Curve, Dtype, collapse, first_from, times
+from outrange.attention.glasses.symbols import Symbols
+from outrange.attention.glasses.tasks import COPYING, TASKS, TYPES, Margins, build, encoded, margins, other
 from outrange.core.errors import BadInput
+from outrange.lm import opening as models
 
-TEXT = Path(__file__).parent / "texts" / "shakespeare.txt"
+TEXT = Path(__file__).parents[1] / "texts" / "shakespeare.txt"
 LEAST_SHIFT = 0.25
 """log-odds: a zero, or one more, that moves the answer by less counts as gone (odds change by less than 28 %)"""
 LOUDER = 1.5
