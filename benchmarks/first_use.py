@@ -12,7 +12,9 @@ CODE = "import time; from outrange.reasoning import clrs; t = time.perf_counter(
 def first_use(name: str, cache: str) -> float:
     """Seconds of one first use, without the import, with compiled code kept in ``cache``."""
     environment = os.environ | {"NUMBA_CACHE_DIR": cache}
-    done = subprocess.run([sys.executable, "-c", CODE.format(name=name)], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(name=name)], env=environment, capture_output=True, text=True, check=True
+    )
     return float(done.stdout)
 
 
@@ -25,7 +27,10 @@ def main() -> None:
     from outrange.reasoning.clrs import ALGORITHMS
 
     with tempfile.TemporaryDirectory() as cache:
-        series = {"alone": {n: alone(n) for n in ALGORITHMS}, "after all before it": {n: first_use(n, cache) for n in ALGORITHMS}}
+        series = {
+            "alone": {n: alone(n) for n in ALGORITHMS},
+            "after all before it": {n: first_use(n, cache) for n in ALGORITHMS},
+        }
     for what, seconds in series.items():
         slowest = max(seconds, key=seconds.__getitem__)
         within = sum(s <= 3 for s in seconds.values())

@@ -60,4 +60,6 @@ def tables(rows: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    (HERE / "README.md").write_text(tables(json.loads((HERE / "results.json").read_text(encoding="utf-8"))), encoding="utf-8")
+    (HERE / "README.md").write_text(
+        tables(json.loads((HERE / "results.json").read_text(encoding="utf-8"))), encoding="utf-8"
+    )

@@ -14,7 +14,10 @@ COMMANDS = [
     *(("nar", command) for command in ("train", "eval", "curve", "export", "bench")),
     *(("run", command) for command in ("list", "show", "resume", "verify")),
     *(("lm", command) for command in ("fetch", "text", "train", "eval", "export", "compare")),
-    *(("attention", command) for command in ("scan", "probe", "ask", "layout", "ablate", "theorems", "convert", "bench")),
+    *(
+        ("attention", command)
+        for command in ("scan", "probe", "ask", "layout", "ablate", "theorems", "convert", "bench")
+    ),
     *(("explore", command) for command in ("train", "eval", "watch", "page", "references", "bench")),
     *(("text", command) for command in ("show", "export", "score")),
 ]
@@ -23,7 +26,9 @@ PAGE = Path(__file__).with_name("cli.md")
 
 def page() -> str:
     """The help of every command, as it prints at 100 columns."""
-    parts = ["# The command line\n\nMade by `make docs` from the commands' own help. Exit codes: 0 done, 1 failed, 2 bad input (one sentence on stderr).\n"]
+    parts = [
+        "# The command line\n\nMade by `make docs` from the commands' own help. Exit codes: 0 done, 1 failed, 2 bad input (one sentence on stderr).\n"
+    ]
     for command in COMMANDS:
         shown = subprocess.run(
             [sys.executable, "-m", "outrange", *command, "--help"],

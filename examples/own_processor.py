@@ -20,8 +20,12 @@ class Attention(nn.Module):
         z = torch.cat([node_fts, hidden], -1)  # (B, N, 2h)
         scores = torch.einsum("bih,bjh->bij", self.key(z), self.query(z)) / hidden.shape[-1] ** 0.5
         scores = scores + self.edge_score(edge_fts).squeeze(-1)
-        weights = scores.masked_fill(~adjacency, -torch.inf).softmax(1)  # of sender i at receiver j; every node is linked to itself
-        messages = torch.einsum("bij,bih->bjh", weights, self.value(z)) + torch.einsum("bij,bijh->bjh", weights, self.edge_value(edge_fts))
+        weights = scores.masked_fill(~adjacency, -torch.inf).softmax(
+            1
+        )  # of sender i at receiver j; every node is linked to itself
+        messages = torch.einsum("bij,bih->bjh", weights, self.value(z)) + torch.einsum(
+            "bij,bijh->bjh", weights, self.edge_value(edge_fts)
+        )
         everywhere = graph_fts[:, None].expand_as(node_fts)
         return self.norm(torch.relu(self.update(torch.cat([z, messages, everywhere], -1)))), None
 

@@ -56,7 +56,9 @@ class Seen:
         """Logits (B, H, rows, columns) of rows from ``first`` on, with the model's mask."""
         last, columns = first + logits.shape[2], logits.shape[3]
         if self.mask is None:
-            seen = torch.arange(columns, device=logits.device) <= torch.arange(first, last, device=logits.device)[:, None]
+            seen = (
+                torch.arange(columns, device=logits.device) <= torch.arange(first, last, device=logits.device)[:, None]
+            )
             return logits.masked_fill(~seen, -torch.inf)
         mask = self.mask[:, :, first:last, :columns]
         return logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
@@ -75,7 +77,11 @@ Edit = Callable[[Seen], tuple[Tensor, Tensor]]
 
 
 #: What models outside transformers' attention interface do with positions, so that a refusal can say it.
-_OTHERS = {"bloom": "ALiBi: distances are added to logits", "mpt": "ALiBi: distances are added to logits", "falcon": "rotary or ALiBi, by code of its own"}
+_OTHERS = {
+    "bloom": "ALiBi: distances are added to logits",
+    "mpt": "ALiBi: distances are added to logits",
+    "falcon": "rotary or ALiBi, by code of its own",
+}
 _OTHERS |= {"gptj": "rotary, by code of its own", "codegen": "rotary, by code of its own"}
 
 
@@ -109,7 +115,9 @@ def attention_modules(model: nn.Module) -> dict[int, nn.Module]:
 
 
 @contextlib.contextmanager
-def tapped(model: nn.Module, watch: Watch | None = None, edit: Edit | None = None, blind: bool = False) -> Iterator[None]:
+def tapped(
+    model: nn.Module, watch: Watch | None = None, edit: Edit | None = None, blind: bool = False
+) -> Iterator[None]:
     """Show every attention layer's ``Seen`` to ``watch`` while the block runs.
 
     Args:
@@ -127,7 +135,15 @@ def tapped(model: nn.Module, watch: Watch | None = None, edit: Edit | None = Non
         places[id(source.ALL_ATTENTION_FUNCTIONS), name] = source, name
 
     def wrapped(original: Any) -> Any:
-        def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *rest: Any, **given: Any) -> Any:
+        def attend(
+            module: nn.Module,
+            query: Tensor,
+            key: Tensor,
+            value: Tensor,
+            attention_mask: Tensor | None,
+            *rest: Any,
+            **given: Any,
+        ) -> Any:
             if id(module) not in ours:
                 return original(module, query, key, value, attention_mask, *rest, **given)
             scaling = given.get("scaling")

@@ -16,14 +16,21 @@ Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(name="json", 
 Load = Annotated[
     tuple[str, ...],
     tyro.conf.UseAppendAction,
-    tyro.conf.arg(metavar="FILE", help="a Python file that registers algorithms or processors of your own; may be repeated"),
+    tyro.conf.arg(
+        metavar="FILE", help="a Python file that registers algorithms or processors of your own; may be repeated"
+    ),
 ]
 Flag = tyro.conf.FlagCreatePairsOff
 
 
 def run_group(name: str, commands: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> int:
     """Parse ``outrange name …`` into one of the commands and run it. The parser exits with 2 on what it cannot read."""
-    return tyro.extras.subcommand_cli_from_dict(commands, prog=f"outrange {name}", args=list(arguments), config=(tyro.conf.OmitArgPrefixes,)) or 0
+    return (
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog=f"outrange {name}", args=list(arguments), config=(tyro.conf.OmitArgPrefixes,)
+        )
+        or 0
+    )
 
 
 def run_command(name: str, command: Callable[..., Any], arguments: Sequence[str]) -> int:
@@ -36,7 +43,9 @@ def print_json(result: Any) -> None:
 
 
 Options = Annotated[
-    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE", help="an option of the algorithm's sampler, e.g. p=0.3; may be repeated")
+    tuple[str, ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(metavar="NAME=VALUE", help="an option of the algorithm's sampler, e.g. p=0.3; may be repeated"),
 ]
 
 
@@ -46,11 +55,15 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, _, value = pair.partition("=")
         if name in ("length", "seed", "count", "truncate_decimals"):
-            raise BadInput(f"option: {brief(pair)} is no option of a sampler; write --{name.replace('truncate_', '')} instead")
+            raise BadInput(
+                f"option: {brief(pair)} is no option of a sampler; write --{name.replace('truncate_', '')} instead"
+            )
         try:
             result[name] = json.loads(value)
         except (ValueError, RecursionError):
-            raise BadInput(f"option: {brief(pair)} cannot be read; write NAME=VALUE with a number, null or a list, e.g. p=0.3") from None
+            raise BadInput(
+                f"option: {brief(pair)} cannot be read; write NAME=VALUE with a number, null or a list, e.g. p=0.3"
+            ) from None
     return result
 
 
@@ -90,7 +103,13 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=None, rate="")
 

@@ -36,11 +36,14 @@ def layout(model: Model = "smollm2-135m", json: app.Json = False) -> int:
         turning = [g for g in group["frequencies"] if g > 0]
         print(f"\nlayers {_ranges(group['layers'])}: {group['scheme']}")
         print(
-            f"  head {group['head_dim']} channels, {len(turning)} of {group['head_dim'] // 2} pairs turn" + (f", pairs {group['pairing']}" if turning else "")
+            f"  head {group['head_dim']} channels, {len(turning)} of {group['head_dim'] // 2} pairs turn"
+            + (f", pairs {group['pairing']}" if turning else "")
         )
         if turning:
             base = f"theta {group['theta']:g}, " if group["theta"] else ""
-            print(f"  {base}from {turning[0]:.4g} to {turning[-1]:.4g} rad a token: a turn takes {_tokens(turning[0])} to {_tokens(turning[-1])} tokens")
+            print(
+                f"  {base}from {turning[0]:.4g} to {turning[-1]:.4g} rad a token: a turn takes {_tokens(turning[0])} to {_tokens(turning[-1])} tokens"
+            )
         if group["note"]:
             print(f"  note: {group['note']}")
     return 0
@@ -93,8 +96,22 @@ def scan(
             opened = models.open_model(name, dtype, _said)
         title = "ten quotations of Shakespeare" if one is None else one.name
         with app.progress(f"{name}, {title}", "windows") as update:
-            tell = (lambda what, done, total: None) if json else (lambda what, done, total, update=update: update(done, total))
-            sides.append(look(opened, contents[one], title, window=window, limit=tokens or None, experiments=experiments, tell=tell))
+            tell = (
+                (lambda what, done, total: None)
+                if json
+                else (lambda what, done, total, update=update: update(done, total))
+            )
+            sides.append(
+                look(
+                    opened,
+                    contents[one],
+                    title,
+                    window=window,
+                    limit=tokens or None,
+                    experiments=experiments,
+                    tell=tell,
+                )
+            )
     title = " and ".join(dict.fromkeys(side["model"] for side in sides))
     story = {
         "title": title,
@@ -106,7 +123,12 @@ def scan(
     with writable("out", out):
         write_text(out, page(story))
     if json:
-        app.print_json({"page": str(out.resolve()), "sides": [{key: value for key, value in side.items() if key != "patterns"} for side in sides]})
+        app.print_json(
+            {
+                "page": str(out.resolve()),
+                "sides": [{key: value for key, value in side.items() if key != "patterns"} for side in sides],
+            }
+        )
         return 0
     for side in sides:
         _print_side(side)
@@ -147,7 +169,9 @@ def ablate(
     opened = models.open_model(model, dtype, _said)
     found = read(opened.model)
     if not found.rotates:
-        raise BadInput(f"model: {model!r} turns nothing by position, so there are no frequencies to take away; `outrange attention layout` says what it has")
+        raise BadInput(
+            f"model: {model!r} turns nothing by position, so there are no frequencies to take away; `outrange attention layout` says what it has"
+        )
     ids = windows(models.tokens(opened.tokenizer, _read(text or SHAKESPEARE), tokens), tokens, opened.tokenizer)[:1]
     count = opened.model.config.get_text_config(decoder=True).num_attention_heads
     chosen = [head(one, found, count) for one in heads] or None
@@ -159,17 +183,34 @@ def ablate(
     with app.progress("passes", "passes") as update:
         for k, one in enumerate([None, *tries]):
             scores = HeadScores()
-            with ablated(opened.model, found, one or Ablation(kind="remove", pairs="all", heads=()), scores if chosen else None), torch.no_grad():
+            with (
+                ablated(
+                    opened.model,
+                    found,
+                    one or Ablation(kind="remove", pairs="all", heads=()),
+                    scores if chosen else None,
+                ),
+                torch.no_grad(),
+            ):
                 row: dict[str, Any] = {"pairs": one.pairs if one else "", "perplexity": perplexity(opened.model, ids)}
-            row |= {f"L{layer}H{h}": {name: float(scores.layers[layer][name][h]) for name in SCORES} for layer, h in chosen or ()}
+            row |= {
+                f"L{layer}H{h}": {name: float(scores.layers[layer][name][h]) for name in SCORES}
+                for layer, h in chosen or ()
+            }
             rows.append(row)
             update(k + 1, len(tries) + 1)
     if json:
         app.print_json({"model": model, "kind": kind, "tokens": ids[0].shape[1], "results": rows})
         return 0
-    print(f"{model}, {ids[0].shape[1]} tokens of {text.name if text else 'Shakespeare'}; {'stop turning' if kind == 'still' else 'add nothing'}:")
+    print(
+        f"{model}, {ids[0].shape[1]} tokens of {text.name if text else 'Shakespeare'}; {'stop turning' if kind == 'still' else 'add nothing'}:"
+    )
     for row in rows:
-        shown = "  ".join(f"{name} " + " ".join(f"{score} {value:.3f}" for score, value in row[name].items()) for name in row if name.startswith("L"))
+        shown = "  ".join(
+            f"{name} " + " ".join(f"{score} {value:.3f}" for score, value in row[name].items())
+            for name in row
+            if name.startswith("L")
+        )
         print(f"  {row['pairs'] or 'none':<14} perplexity {row['perplexity']:10.2f}  {shown}")
     return 0
 
@@ -248,17 +289,37 @@ def compare(
 
     _drawn(seed)
     if not models:
-        raise BadInput("models: none given; name one or more, as in: outrange attention compare smollm2-135m runs/lm-one")
+        raise BadInput(
+            "models: none given; name one or more, as in: outrange attention compare smollm2-135m runs/lm-one"
+        )
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES, "a family of pairs")
-    rows = [row for name in models for row in side_by_side([opening.open_model(name, "float32", _said)], lengths, family, seed)]
+    rows = [
+        row
+        for name in models
+        for row in side_by_side([opening.open_model(name, "float32", _said)], lengths, family, seed)
+    ]
     if json:
-        told = ({"model": row.name, "lengths": list(row.lengths), "relative": row.relative.tolist(), "clear": row.clear.tolist()} for row in rows)
-        app.print_json([one | {"kept": row.kept, "louder": row.louder(rows[0])} for one, row in zip(told, rows, strict=True)])
+        told = (
+            {
+                "model": row.name,
+                "lengths": list(row.lengths),
+                "relative": row.relative.tolist(),
+                "clear": row.clear.tolist(),
+            }
+            for row in rows
+        )
+        app.print_json(
+            [one | {"kept": row.kept, "louder": row.louder(rows[0])} for one, row in zip(told, rows, strict=True)]
+        )
         return 0
     width = max(map(len, (*models, "model")))
     print(f"{family}: {FAMILIES[family].meaning}\n")
-    print(f"{'model':<{width}}" + "".join(f"{f'n = {n}':>11}" for n in rows[0].lengths) + f"{'kept':>8}{'times the first':>17}{'signal/blur':>13}")
+    print(
+        f"{'model':<{width}}"
+        + "".join(f"{f'n = {n}':>11}" for n in rows[0].lengths)
+        + f"{'kept':>8}{'times the first':>17}{'signal/blur':>13}"
+    )
     for row in rows:
         cells = "".join(f"{value:>11.2g}" for value in row.relative)
         print(f"{row.name:<{width}}{cells}{row.kept:>8.1%}{row.louder(rows[0]):>17.2g}{row.clear[-1]:>13.2g}")
@@ -304,11 +365,15 @@ def ask(
     from outrange.attention.glasses.tasks import COPYING, build
     from outrange.core.atomic import make_way, writable
 
-    tasks = tasks or (("first digit", "last digit") if margins else ("first digit", "last digit", "count ones", "sum ones"))
+    tasks = tasks or (
+        ("first digit", "last digit") if margins else ("first digit", "last digit", "count ones", "sum ones")
+    )
     if not lengths:
         raise BadInput("lengths: none given; name one or more, as in: --lengths 2 5 10")
     for task in tasks:
-        build(task, min(lengths), order=order, seed=seed)  # what is wrong is said before a model is loaded, or a file begun
+        build(
+            task, min(lengths), order=order, seed=seed
+        )  # what is wrong is said before a model is loaded, or a file begun
     if margins and (wrong := [task for task in tasks if task not in COPYING]):
         raise unknown("tasks", wrong[0], COPYING, "a task of copying")
     if margins and (styles != ("none",) or items != 1 or seed != 0):
@@ -330,7 +395,9 @@ def ask(
 
             def tell(result: Result | Moved) -> None:
                 nonlocal count
-                with open(out, "a" if count else "w", encoding="utf-8") as file:  # what stood there before goes with the first answer, not before
+                with open(
+                    out, "a" if count else "w", encoding="utf-8"
+                ) as file:  # what stood there before goes with the first answer, not before
                     file.write(plain.dumps(asdict(result)) + "\n")
                 update(count := count + 1, total)
 
@@ -339,7 +406,14 @@ def ask(
                 return _print_shifts(model, server, tasks, lengths, [asdict(one) for one in shifts], failed, out, json)
             found = question(backend, tasks, lengths, styles=styles, order=order, items=items, seed=seed, tell=tell)
     if json:
-        app.print_json({"model": model, "server": server, "failed": found.failed, "results": [asdict(one) for one in found.results]})
+        app.print_json(
+            {
+                "model": model,
+                "server": server,
+                "failed": found.failed,
+                "results": [asdict(one) for one in found.results],
+            }
+        )
     else:
         print(f"{'task':<26}{'style':<12}" + "".join(f"{f'n = {n}':>18}" for n in lengths))
         for task in tasks:
@@ -357,7 +431,16 @@ def ask(
     return int(bool(found.failed))
 
 
-def _print_shifts(model: str, server: str, tasks: tuple[str, ...], lengths: tuple[int, ...], rows: list, failed: str, out: Path, json: bool) -> int:
+def _print_shifts(
+    model: str,
+    server: str,
+    tasks: tuple[str, ...],
+    lengths: tuple[int, ...],
+    rows: list,
+    failed: str,
+    out: Path,
+    json: bool,
+) -> int:
     if json:
         app.print_json({"model": model, "server": server, "failed": failed, "results": rows})
     else:
@@ -392,7 +475,9 @@ def theorems(
         from outrange.attention.glasses.checks import checks as limits
 
         if dtypes:
-            raise BadInput(f"dtypes: {' '.join(dtypes)} is not allowed with --paper glasses, whose statements are tried in float64; leave it out")
+            raise BadInput(
+                f"dtypes: {' '.join(dtypes)} is not allowed with --paper glasses, whose statements are tried in float64; leave it out"
+            )
         found = limits(seed)
     else:
         from outrange.attention.rope.theorems import DTYPES, checks
@@ -414,7 +499,10 @@ def theorems(
 
 
 def convert(
-    model: Model, out: Annotated[Path, tyro.conf.Positional], p: float = 0.75, kind: Literal["p-rope", "reversed", "partial", "nope", "rope"] = "p-rope"
+    model: Model,
+    out: Annotated[Path, tyro.conf.Positional],
+    p: float = 0.75,
+    kind: Literal["p-rope", "reversed", "partial", "nope", "rope"] = "p-rope",
 ) -> int:
     """Write a model with another rotary scheme and the same weights, as a Hugging Face folder. It was not trained so: see what it costs with `ablate`.
 
@@ -443,7 +531,9 @@ def convert(
     return 0
 
 
-def bench(model: Model = "smollm2-135m", tokens: tuple[int, ...] = (512, 2048), rounds: int = 3, json: app.Json = False) -> int:
+def bench(
+    model: Model = "smollm2-135m", tokens: tuple[int, ...] = (512, 2048), rounds: int = 3, json: app.Json = False
+) -> int:
     """What looking costs beside a plain pass over the same tokens: time and peak memory.
 
     Args:
@@ -468,7 +558,9 @@ def bench(model: Model = "smollm2-135m", tokens: tuple[int, ...] = (512, 2048), 
 
 def _at_least(tokens: int, least: int, zero: bool = False) -> None:
     if tokens < least and not (zero and tokens == 0):
-        raise BadInput(f"tokens: {tokens} is not allowed; it must be at least {least}{', or 0 for all' if zero else ''}")
+        raise BadInput(
+            f"tokens: {tokens} is not allowed; it must be at least {least}{', or 0 for all' if zero else ''}"
+        )
 
 
 def _said(what: str) -> None:
@@ -515,12 +607,17 @@ def notes_of(models: list[str]) -> list[str]:
     """What a reader should know of some models."""
     if "smollm2-135m" not in models:
         return []
-    return ["smollm2-135m: SmolLM2-135M-Instruct from four-bit weights (Q4_1), so numbers differ a little from the original checkpoint's."]
+    return [
+        "smollm2-135m: SmolLM2-135M-Instruct from four-bit weights (Q4_1), so numbers differ a little from the original checkpoint's."
+    ]
 
 
 def scan_notes(models: list[str]) -> list[str]:
     """What a reader of a scan should know."""
-    return ["Means over keys take all earlier tokens but the first, also those that a sliding window hides.", *notes_of(models)]
+    return [
+        "Means over keys take all earlier tokens but the first, also those that a sliding window hides.",
+        *notes_of(models),
+    ]
 
 
 def _print_side(side: dict[str, Any]) -> None:
@@ -528,12 +625,18 @@ def _print_side(side: dict[str, Any]) -> None:
 
     print(f"\n{side['model']} · {side['text']} · {side['tokens']:,} tokens")
     for group in side["layouts"]:
-        print(f"  layers {_ranges(group['layers'])}: {group['scheme']}" + (f", theta {group['theta']:g}" if group["theta"] else ""))
+        print(
+            f"  layers {_ranges(group['layers'])}: {group['scheme']}"
+            + (f", theta {group['theta']:g}" if group["theta"] else "")
+        )
     for name in ("previous", "diagonal", "first"):
         best = sorted(side["heads"], key=lambda h: -h[name])[:4]
         print(f"  {name:<9} " + "  ".join(f"L{h['layer']}H{h['head']} {h[name]:.3f}" for h in best))
     for curve in side.get("ablations") or ():
-        print(f"  {curve['name']}: " + "  ".join(f"{x}: {value:.1f}" for x, value in zip(curve["x"], curve["perplexity"], strict=True)))
+        print(
+            f"  {curve['name']}: "
+            + "  ".join(f"{x}: {value:.1f}" for x, value in zip(curve["x"], curve["perplexity"], strict=True))
+        )
     print(textwrap.fill(reading(side), 110, initial_indent="  ", subsequent_indent="  "))
 
 

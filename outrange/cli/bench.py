@@ -5,7 +5,9 @@ from pathlib import Path
 from outrange.cli import app
 
 
-def run_bench(names: tuple[str, ...], against: bool, python: Path | None, lengths: tuple[int, ...], as_json: bool) -> int:
+def run_bench(
+    names: tuple[str, ...], against: bool, python: Path | None, lengths: tuple[int, ...], as_json: bool
+) -> int:
     from outrange.reasoning import clrs
     from outrange.reasoning.bench import KINDS, as_dict, bench, reference_environment
 
@@ -26,7 +28,14 @@ def _print(kind: str, length: int, rows: list) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{kind}, length {length}: CPU µs a sample", box=None, pad_edge=False, header_style="bold", title_style="bold", title_justify="left")
+    table = Table(
+        title=f"{kind}, length {length}: CPU µs a sample",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title_style="bold",
+        title_justify="left",
+    )
     table.add_column("algorithm")
     for column in ("dm-clrs 2.0.3", "outrange", "of it drawing", "ratio"):
         table.add_column(column, justify="right")
@@ -41,7 +50,11 @@ def _print(kind: str, length: int, rows: list) -> None:
     ours, theirs = sum(r.ours for r in rows), sum(r.reference or 0 for r in rows)
     inputs = sum(r.inputs for r in rows)
     table.add_row(
-        "[bold]one of each[/]", f"{theirs:,.0f}" if theirs else "–", f"{ours:,.0f}", f"{inputs:,.0f}", f"[bold]{theirs / ours:,.0f}[/]" if theirs else "–"
+        "[bold]one of each[/]",
+        f"{theirs:,.0f}" if theirs else "–",
+        f"{ours:,.0f}",
+        f"{inputs:,.0f}",
+        f"[bold]{theirs / ours:,.0f}[/]" if theirs else "–",
     )
     Console(width=110).print(table)
     print()

@@ -64,7 +64,9 @@ def show(
         raise BadInput("json: cannot be combined with html; give one of them")
     trace = clrs.sample(algorithm, length, 1, seed, truncate_decimals=decimals, **app.options(option))[0]
     if json:
-        arrays = {stage: {k: v.tolist() for k, v in getattr(trace, stage).items()} for stage in ("inputs", "hints", "outputs")}
+        arrays = {
+            stage: {k: v.tolist() for k, v in getattr(trace, stage).items()} for stage in ("inputs", "hints", "outputs")
+        }
         app.print_json({"algorithm": trace.name, "length": trace.length, **arrays})
         return 0
     if html is None:
@@ -83,7 +85,9 @@ def show(
     return 0
 
 
-def check(algorithms: Annotated[tuple[str, ...], tyro.conf.Positional] = (), json: app.Json = False, load: app.Load = ()) -> int:
+def check(
+    algorithms: Annotated[tuple[str, ...], tyro.conf.Positional] = (), json: app.Json = False, load: app.Load = ()
+) -> int:
     """Check algorithms against the contract every one must keep; by default all.
 
     Args:
@@ -143,8 +147,15 @@ def export(
     """
     from outrange.reasoning.clrs.export import Selection, export_traces
 
-    selection = Selection(preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load))
-    return _exported(lambda **k: export_traces(target, selection, format=format, shard_rows=shard_rows, workers=workers, **k), target, "clrs", json)
+    selection = Selection(
+        preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load)
+    )
+    return _exported(
+        lambda **k: export_traces(target, selection, format=format, shard_rows=shard_rows, workers=workers, **k),
+        target,
+        "clrs",
+        json,
+    )
 
 
 def _exported(write, target: Path, group: str, as_json: bool) -> int:
@@ -159,11 +170,21 @@ def _exported(write, target: Path, group: str, as_json: bool) -> int:
         manifest = write(command=app.command_line(app.typed(group)), progress=report)
     seconds, rows = time.perf_counter() - began, manifest["rows"] - seen[0]
     if as_json:
-        app.print_json({"target": str(target), "rows": manifest["rows"], "written": rows, "seconds": seconds, "sha256": manifest["sha256"]})
+        app.print_json(
+            {
+                "target": str(target),
+                "rows": manifest["rows"],
+                "written": rows,
+                "seconds": seconds,
+                "sha256": manifest["sha256"],
+            }
+        )
         return 0
     resumed = f" ({seen[0]:,} were there already)" if seen[0] else ""
     rate = f", {rows / seconds:,.0f} rows/s" if rows else ""
-    print(f"{manifest['rows']:,} rows in {len(manifest['files'])} files{resumed} · {seconds:.1f} s{rate} · sha256 {manifest['sha256'][:16]}")
+    print(
+        f"{manifest['rows']:,} rows in {len(manifest['files'])} files{resumed} · {seconds:.1f} s{rate} · sha256 {manifest['sha256'][:16]}"
+    )
     print(f"open: datasets.load_dataset({str(target)!r}) · card: {target / 'README.md'}")
     return 0
 
@@ -190,4 +211,6 @@ def bench(
 
 def run(arguments: list[str]) -> int:
     app.remember("clrs", arguments)
-    return app.run_group("clrs", {"list": _list, "show": show, "check": check, "export": export, "bench": bench}, arguments)
+    return app.run_group(
+        "clrs", {"list": _list, "show": show, "check": check, "export": export, "bench": bench}, arguments
+    )

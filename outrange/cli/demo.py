@@ -45,21 +45,30 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
         return 0
     for item in items.values():
         print(item.question + item.answer.rstrip("\n") + "\n")
-    print("traces a second, length 16, one process: " + " · ".join(f"{name} {rate:,.0f}" for name, rate in rates.items()))
+    print(
+        "traces a second, length 16, one process: " + " · ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
+    )
     print(f"open: {target.resolve()}\n")
     print("a network taught bfs on graphs of 4 to 16 nodes, micro-F1 (published at 64: 0.997)")
-    print(f"  {learned['steps']} steps in {learned['seconds']:.0f} s · " + " · ".join(f"{n} nodes {s:.3f}" for n, s in learned["scores"].items()))
+    print(
+        f"  {learned['steps']} steps in {learned['seconds']:.0f} s · "
+        + " · ".join(f"{n} nodes {s:.3f}" for n, s in learned["scores"].items())
+    )
     if scores:
         print("the shipped generalist, one network for all thirty, micro-F1 at 16 / 64 nodes")
         print("  " + " · ".join(f"{name} {by_size[16]:.2f} / {by_size[64]:.2f}" for name, by_size in scores.items()))
     print(f"\nwhich rotary frequencies a language model uses\n{scanned}")
-    print(f"\nan agent without any reward but what is new to it, in mazes of 11 x 11 it never saw, share of the cells it visits in {explored['cap']} steps")
+    print(
+        f"\nan agent without any reward but what is new to it, in mazes of 11 x 11 it never saw, share of the cells it visits in {explored['cap']} steps"
+    )
     print(
         f"  {explored['coverage']:.0%} ± {explored['error']:.0%} after {explored['steps']:,} steps · "
         + " · ".join(f"{n} {v:.0%}" for n, v in explored["references"].items())
     )
     print(f"open: {explored['page']}")
-    print("\nnext: outrange nar train dijkstra · outrange nar eval generalist · outrange attention ablate · outrange explore train · outrange papers")
+    print(
+        "\nnext: outrange nar train dijkstra · outrange nar eval generalist · outrange attention ablate · outrange explore train · outrange papers"
+    )
     return 0
 
 
@@ -113,7 +122,11 @@ def _scan(page: Path, quiet: bool) -> str:
         return f"  left out: {error}"
     with app.progress("scanning", "passes") as update:
         side = scan(
-            opened, SHAKESPEARE.read_text(encoding="utf-8"), "ten quotations of Shakespeare", limit=256, tell=lambda what, done, total: update(done, total)
+            opened,
+            SHAKESPEARE.read_text(encoding="utf-8"),
+            "ten quotations of Shakespeare",
+            limit=256,
+            tell=lambda what, done, total: update(done, total),
         )
     story = {
         "title": opened.name,
@@ -123,7 +136,10 @@ def _scan(page: Path, quiet: bool) -> str:
         "sides": [side],
     }
     write_text(page, report.page(story))
-    said = textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ") + f"\nopen: {page.resolve()}"
+    said = (
+        textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ")
+        + f"\nopen: {page.resolve()}"
+    )
     return said + "\n\n" + _probe(opened, page.with_name("probe.html"), quiet)
 
 
@@ -139,7 +155,9 @@ def _probe(opened: Any, page: Path, quiet: bool) -> str:
     more = {"command": "outrange attention probe", "notes": found["notes"] + notes_of([opened.name])}
     story = {"title": opened.name, "subtitle": "from what length on it loses its input", **found, **more}
     write_text(page, report.page(story))
-    lines = [f"  {row['question']} {row['answer']}" for row in found["verdict"] if not row["question"].startswith("count")]
+    lines = [
+        f"  {row['question']} {row['answer']}" for row in found["verdict"] if not row["question"].startswith("count")
+    ]
     return "\n".join(["from what length on it loses its input", *lines, f"open: {page.resolve()}"])
 
 
@@ -157,7 +175,14 @@ def _explore(run: Path, page: Path, quiet: bool) -> dict:
     size, cap = 11, 100
     network = {"network.width": 64, "network.hidden": 64, "network.head": 64}
     replay = {"replay.rows": 100_000, "replay.trace": 25, "replay.period": 25}
-    pace = {"steps": 250_000, "log_every": 10_000, "checkpoint_every": 250_000, "bonus.refresh": 100, "learner.ratio": 4, "learner.rate_end": 1.0}
+    pace = {
+        "steps": 250_000,
+        "log_every": 10_000,
+        "checkpoint_every": 250_000,
+        "bonus.refresh": 100,
+        "learner.ratio": 4,
+        "learner.rate_end": 1.0,
+    }
     config = changed(preset("disco"), {"env.options": [f"size={size}", f"cap={cap}"]} | network | replay | pace)
     with app.progress("exploring mazes", "steps") as update:
         came = train(config, run, lambda told: None if quiet else update(told["step"], told["steps"]))

@@ -14,12 +14,19 @@ Preset = Literal["smoke", "disco", "minigrid", "atari-laptop", "atari-paper"]
 Options = Annotated[
     tuple[str, ...],
     tyro.conf.UseAppendAction,
-    tyro.conf.arg(metavar="NAME=VALUE", help="an option of the environment, e.g. size=15, beside those of its preset; may be repeated"),
+    tyro.conf.arg(
+        metavar="NAME=VALUE",
+        help="an option of the environment, e.g. size=15, beside those of its preset; may be repeated",
+    ),
 ]
 Set = Annotated[
     tuple[str, ...],
     tyro.conf.UseAppendAction,
-    tyro.conf.arg(name="set", metavar="KEY=VALUE", help="any other setting of config.json, e.g. learner.gamma=0.97 or bonus.beta=0.5; may be repeated"),
+    tyro.conf.arg(
+        name="set",
+        metavar="KEY=VALUE",
+        help="any other setting of config.json, e.g. learner.gamma=0.97 or bonus.beta=0.5; may be repeated",
+    ),
 ]
 
 
@@ -77,7 +84,9 @@ def train(
     from outrange.exploration.train import train as run
 
     if config is not None and (agent or preset):
-        raise BadInput(f"config: {str(config)!r} is a whole configuration; leave out --agent and --preset, or give them without --config")
+        raise BadInput(
+            f"config: {str(config)!r} is a whole configuration; leave out --agent and --preset, or give them without --config"
+        )
     if config is not None:
         chosen = read(TrainConfig, config)
     else:
@@ -87,10 +96,15 @@ def train(
         "env.name": env, "env.count": envs, "env.engine": engine, "steps": steps, "bonus.mixtures": mixtures, "bonus.beta": beta, "seed": seed,
         "log_every": log_every, "checkpoint_every": checkpoint_every, "device": device, "threads": threads,
     }  # fmt: skip
-    chosen = changed(chosen, {name: value for name, value in pairs.items() if value is not None} | assignments("set", change))
+    chosen = changed(
+        chosen, {name: value for name, value in pairs.items() if value is not None} | assignments("set", change)
+    )
     chosen = replace(chosen, env=replace(chosen.env, options=_options(usual, chosen.env, option)))
     path = out or _default(chosen)
-    print(f"{chosen.agent} in {chosen.env.name} · {chosen.env.count} side by side · {chosen.steps:,} steps · run: {path}", file=sys.stderr)
+    print(
+        f"{chosen.agent} in {chosen.env.name} · {chosen.env.count} side by side · {chosen.steps:,} steps · run: {path}",
+        file=sys.stderr,
+    )
     with app.progress(f"{chosen.agent}", "steps") as update:
         result = run(chosen, path, lambda told: _tell(told, update))
     if json:
@@ -115,7 +129,10 @@ def _default(config: Any) -> Path:
 def _tell(told: dict[str, Any], update: Any) -> None:
     update(told["step"], told["steps"])
     if told.get("logged") and not sys.stderr.isatty():
-        print(f"step {told['step']:,}/{told['steps']:,} · {told['steps_per_second']:,.0f} steps/s{_found(told)}", file=sys.stderr)
+        print(
+            f"step {told['step']:,}/{told['steps']:,} · {told['steps_per_second']:,.0f} steps/s{_found(told)}",
+            file=sys.stderr,
+        )
 
 
 def _found(values: dict[str, Any]) -> str:
@@ -164,7 +181,11 @@ def evaluate(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = [name for name in ("return", "success", "coverage", "places", "length", "bonus") if any(row[name] for row in rows)]
+    columns = [
+        name
+        for name in ("return", "success", "coverage", "places", "length", "bonus")
+        if any(row[name] for row in rows)
+    ]
     for column in ("mixture", *columns):
         table.add_column(column, justify="right")
     for row in rows:
@@ -218,7 +239,11 @@ def watch(
 
 
 def page(
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …", help="directories of runs in one environment")],
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN …", help="directories of runs in one environment"),
+    ],
     out: Path = Path("out/explore.html"),
     episodes: int = 64,
     maps: int = 6,
@@ -241,7 +266,9 @@ def page(
     make_way("out", out)
     with app.progress("page", "episodes") as update:
         typed = app.command_line(app.typed("explore"))
-        story = collect(runs, episodes, maps, seed, mixture, command=typed, tell=lambda what, done, of: update(done, of))
+        story = collect(
+            runs, episodes, maps, seed, mixture, command=typed, tell=lambda what, done, of: update(done, of)
+        )
     with writable("out", out):
         write_text(out, written(story))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
@@ -263,7 +290,13 @@ def references(size: int = 21, cap: int = 500, episodes: int = 256, seed: int = 
     for policy in POLICIES:
         share, length = coverage(policy, episodes, seed, size=size, cap=cap)
         rows.append(
-            {"policy": policy, "coverage": float(share.mean()), "coverage_sd": float(share.std()), "length": float(length.mean()), "episodes": episodes}
+            {
+                "policy": policy,
+                "coverage": float(share.mean()),
+                "coverage_sd": float(share.std()),
+                "length": float(length.mean()),
+                "episodes": episodes,
+            }
         )
     if json:
         app.print_json(rows)
@@ -304,13 +337,27 @@ def bench(
     if json:
         app.print_json(found)
         return 0
-    print(f"{found['agent']} in {found['env']} · batch {found['batch']} · replay ratio {found['ratio']:g} · threads {found['threads']}")
-    print(f"{found['steps_per_cpu_second']:,.0f} steps a CPU-second ({', '.join(f'{rate:,.0f}' for rate in found['rounds'])})", end="")
+    print(
+        f"{found['agent']} in {found['env']} · batch {found['batch']} · replay ratio {found['ratio']:g} · threads {found['threads']}"
+    )
+    print(
+        f"{found['steps_per_cpu_second']:,.0f} steps a CPU-second ({', '.join(f'{rate:,.0f}' for rate in found['rounds'])})",
+        end="",
+    )
     print(f" · {found['milliseconds_per_update']:.1f} ms an update")
-    print(" · ".join(f"{name} {share:.0%}" for name, share in sorted(found["shares"].items(), key=lambda pair: -pair[1])))
+    print(
+        " · ".join(f"{name} {share:.0%}" for name, share in sorted(found["shares"].items(), key=lambda pair: -pair[1]))
+    )
     return 0
 
 
 def run(arguments: list[str]) -> int:
-    commands = {"train": train, "eval": evaluate, "watch": watch, "page": page, "references": references, "bench": bench}
+    commands = {
+        "train": train,
+        "eval": evaluate,
+        "watch": watch,
+        "page": page,
+        "references": references,
+        "bench": bench,
+    }
     return app.run_group("explore", commands, arguments)

@@ -10,7 +10,10 @@ import tyro
 
 from outrange.cli import app
 
-Text = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH …", help="files or folders of text (.txt .md .rst .parquet), or hub:NAME")]
+Text = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(metavar="PATH …", help="files or folders of text (.txt .md .rst .parquet), or hub:NAME"),
+]
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's directory")]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 Preset = Literal["smoke", "laptop", "paper"]
@@ -32,10 +35,21 @@ def text(folder: Folder, json: app.Json = False) -> int:
         return 1
     found = [path.stat().st_size for path in folder.glob("*.txt")]
     if json:
-        app.print_json({"folder": str(folder), "documents": len(found), "bytes": sum(found), "licence": "public domain", "about": ABOUT, "new": new})
+        app.print_json(
+            {
+                "folder": str(folder),
+                "documents": len(found),
+                "bytes": sum(found),
+                "licence": "public domain",
+                "about": ABOUT,
+                "new": new,
+            }
+        )
         return 0
     print(ABOUT, end="")
-    print(f"{folder}: {len(found):,} documents, {sum(found) / 1e6:.1f} MB{'' if new else ', there already'} · next: outrange lm train --text {folder}")
+    print(
+        f"{folder}: {len(found):,} documents, {sum(found) / 1e6:.1f} MB{'' if new else ', there already'} · next: outrange lm train --text {folder}"
+    )
     return 0
 
 
@@ -119,7 +133,9 @@ def train(
         name = config.stem
         chosen = read(TrainConfig, config)
     elif not text:
-        raise BadInput("text: none given; name files or folders with --text; `outrange lm text DIR` fetches one to study with")
+        raise BadInput(
+            "text: none given; name files or folders with --text; `outrange lm text DIR` fetches one to study with"
+        )
     else:
         chosen = named(preset, _places(text))
     changes: dict[str, Any] = dict(
@@ -131,7 +147,11 @@ def train(
     scheme = replace(chosen.model.rotary, **_given(dict(kind=rotary, theta=theta, p=p)))
     shape = chosen.model if depth is None else sized(depth)
     chosen = replace(chosen, **_given(changes), model=replace(shape, rotary=scheme, **_given(dict(window=window))))
-    return _train(chosen, out or Path("runs") / f"lm-{scheme.kind}{f'-window{window}' if window else ''}-{name}-{chosen.seed}", json)
+    return _train(
+        chosen,
+        out or Path("runs") / f"lm-{scheme.kind}{f'-window{window}' if window else ''}-{name}-{chosen.seed}",
+        json,
+    )
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +186,13 @@ def shown(title: str = "") -> Iterator[tuple[Callable[[dict[str, Any]], None], C
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeRemainingColumn(),
+    )
     state: dict[str, Any] = {"title": title, "val": "", "run": None}
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=None, told="")
@@ -189,7 +215,13 @@ def shown(title: str = "") -> Iterator[tuple[Callable[[dict[str, Any]], None], C
                     print(f"{where} · {line}" if where else line, file=sys.stderr, flush=True)
             speed = bar.tasks[0].speed
             pace = f" · {speed:.1f} steps/s" if speed else ""
-            bar.update(task, description=where, completed=values["step"], total=values["steps"], told=f"loss {values['loss']:.3f}{state['val']}{pace}")
+            bar.update(
+                task,
+                description=where,
+                completed=values["step"],
+                total=values["steps"],
+                told=f"loss {values['loss']:.3f}{state['val']}{pace}",
+            )
 
         yield tell, progress
 
@@ -213,7 +245,9 @@ def evaluate(
     from outrange.core.errors import BadInput
 
     if not multiples or min(multiples) < 1:
-        raise BadInput(f"multiples: {multiples or 'none'} is not allowed; name whole numbers from 1, e.g. --multiples 1 2 4 8")
+        raise BadInput(
+            f"multiples: {multiples or 'none'} is not allowed; name whole numbers from 1, e.g. --multiples 1 2 4 8"
+        )
     if tokens < 1:
         raise BadInput(f"tokens: {tokens} is not allowed; it must be at least 1")
 
@@ -227,7 +261,14 @@ def evaluate(
     with app.progress("evaluating", "lengths") as update:
         found = beyond(model, corpus.validation, config.length, multiples, tokens, config.precision, update)
     if json:
-        app.print_json({"run": str(run), "step": step, "text": list(given), "found": {str(m): values for m, values in found.items()}})
+        app.print_json(
+            {
+                "run": str(run),
+                "step": step,
+                "text": list(given),
+                "found": {str(m): values for m, values in found.items()},
+            }
+        )
         return 0
     print(f"{run} · step {step} · {next(iter(found.values()))['tokens']:,} held-out tokens")
     print(f"{'length':>14}{'perplexity':>14}{'last quarter':>14}")
@@ -286,7 +327,9 @@ def compare(
     from outrange.lm.config import preset as named
 
     if not text:
-        raise BadInput("text: none given; name files or folders with --text; `outrange lm text DIR` fetches one to study with")
+        raise BadInput(
+            "text: none given; name files or folders with --text; `outrange lm text DIR` fetches one to study with"
+        )
     changes = dict(
         steps=steps, column=column, separator=None if separator is None else _unescaped(separator),
         tokenizer=None if tokenizer is None else str(tokenizer.resolve()), device=device, threads=threads,
@@ -319,13 +362,18 @@ def _print_comparison(result: dict[str, Any], title: str) -> None:
         table.add_column(column, justify="right")
     for row in rows.values():
         far = [_spread(row["beyond"][m]["perplexity"], 1) if row["beyond"] else "" for m in multiples if m != "1"]
-        table.add_row(row["label"], _spread(row["perplexity"], 2), _spread(row["difference"], 2, sign=True), *far, f"{row['wiki']:.4f}", f"{row['flan']:.4f}")
+        table.add_row(
+            row["label"],
+            _spread(row["perplexity"], 2),
+            _spread(row["difference"], 2, sign=True),
+            *far,
+            f"{row['wiki']:.4f}",
+            f"{row['flan']:.4f}",
+        )
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table)
     tokens = result["tokens"]
-    note = (
-        f"perplexity on held-out text, mean ± standard deviation over {result['seeds']} seeds, in windows of {result['length']} tokens; farther: the same text"
-    )
+    note = f"perplexity on held-out text, mean ± standard deviation over {result['seeds']} seeds, in windows of {result['length']} tokens; farther: the same text"
     seen = f"each model saw {tokens['seen']:,} tokens, of {tokens['training']:,} different ones"
     theirs = "* as published, of a 2B model on other text in windows of 8,192 tokens: arXiv 2410.06205, table 2"
     console.print(f"{note}\n{seen}\n{theirs}", style="dim")
@@ -339,4 +387,8 @@ def _spread(values: dict[str, Any], digits: int, sign: bool = False) -> str:
 
 
 def run(arguments: list[str]) -> int:
-    return app.run_group("lm", {"fetch": fetch, "text": text, "train": train, "eval": evaluate, "export": export, "compare": compare}, arguments)
+    return app.run_group(
+        "lm",
+        {"fetch": fetch, "text": text, "train": train, "eval": evaluate, "export": export, "compare": compare},
+        arguments,
+    )

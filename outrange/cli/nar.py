@@ -9,7 +9,11 @@ import tyro
 from outrange.cli import app
 
 Algorithms = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")]
-Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run, a folder of weights, or the name of shipped weights: generalist")]
+Source = Annotated[
+    str,
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="RUN", help="a run, a folder of weights, or the name of shipped weights: generalist"),
+]
 
 
 def train(
@@ -115,7 +119,11 @@ def _run(config: Any, path: Path, as_json: bool) -> int:
     if as_json:
         app.print_json(result | {"run": str(path)})
         return int(result["stopped"])
-    best = f" · best validation score {result['best_score']:.3f} at step {result['best_step']}" if result["best_score"] >= 0 else ""
+    best = (
+        f" · best validation score {result['best_score']:.3f} at step {result['best_step']}"
+        if result["best_score"] >= 0
+        else ""
+    )
     return app.trained(result, f"{best} · kernels: {result['layer']}", path, f"outrange nar eval {path} --split test")
 
 
@@ -200,7 +208,9 @@ def evaluate(
     config = about["config"]
     given: dict[str, Any] = dict(size=size, count=count, seed=seed) | task_changes(about)
     if split == "val":
-        given |= dict(random_pos=config["random_positions"], size=size or (max(config["lengths"]) if config["lengths"] else None))
+        given |= dict(
+            random_pos=config["random_positions"], size=size or (max(config["lengths"]) if config["lengths"] else None)
+        )
     with app.progress("scoring", "algorithms") as update:
         for k, name in enumerate(names):
             update(k, len(names))
@@ -209,9 +219,19 @@ def evaluate(
     board = Board(scores)
     published = split == "test" and size is None and seed is None
     if json:
-        app.print_json({"source": source, "split": split, "size": size, "count": count, "seed": seed, **board.as_dict(published)})
+        app.print_json(
+            {"source": source, "split": split, "size": size, "count": count, "seed": seed, **board.as_dict(published)}
+        )
         return 0
-    parts = [source, split, *(f"{name} {value}" for name, value in (("length", size), ("samples", count), ("seed", seed)) if value is not None)]
+    parts = [
+        source,
+        split,
+        *(
+            f"{name} {value}"
+            for name, value in (("length", size), ("samples", count), ("seed", seed))
+            if value is not None
+        ),
+    ]
     _print_board(board, " · ".join(parts), published)
     return 0
 
@@ -228,7 +248,11 @@ def _print_board(board, title: str, published: bool) -> None:
         table.add_column(column, justify="right")
     for name, value in board.scores.items():
         p = PUBLISHED.get(name)
-        theirs = (f"{p.triplet_gmpnn:.2f} ± {p.std:.2f}", f"{p.pgn:.2f}", f"{p.mpnn:.2f}", f"{p.memnet:.2f}") if p else ("",) * 4
+        theirs = (
+            (f"{p.triplet_gmpnn:.2f} ± {p.std:.2f}", f"{p.pgn:.2f}", f"{p.mpnn:.2f}", f"{p.memnet:.2f}")
+            if p
+            else ("",) * 4
+        )
         table.add_row(name, f"{100 * value:.2f}", *theirs)
     mine = [value for name, value in board.scores.items() if name in PUBLISHED]
     known = [PUBLISHED[n] for n in board.scores if n in PUBLISHED]
@@ -356,7 +380,15 @@ def bench(
 
     reference = reference_python or (reference_environment(Path(".venv-reference")) if against_reference else None)
     with app.progress("measuring", "algorithms") as update:
-        rows = measure(algorithms or ALGORITHMS, reference, length=length, evaluation_length=evaluation, rounds=rounds, steps=steps, progress=update)
+        rows = measure(
+            algorithms or ALGORITHMS,
+            reference,
+            length=length,
+            evaluation_length=evaluation,
+            rounds=rounds,
+            steps=steps,
+            progress=update,
+        )
     if json:
         app.print_json(as_dict(rows))
         return 0
@@ -370,4 +402,6 @@ def bench(
 
 
 def run(arguments: list[str]) -> int:
-    return app.run_group("nar", {"train": train, "eval": evaluate, "curve": curve, "export": export, "bench": bench}, arguments)
+    return app.run_group(
+        "nar", {"train": train, "eval": evaluate, "curve": curve, "export": export, "bench": bench}, arguments
+    )

@@ -11,7 +11,12 @@ def papers(json: app.Json = False) -> int:
     if json:
         app.print_json(
             [
-                {"name": p.name, "title": p.title, "arxiv": p.arxiv, "claims": [{"name": c.name, "place": c.place, "statement": c.statement} for c in p.claims]}
+                {
+                    "name": p.name,
+                    "title": p.title,
+                    "arxiv": p.arxiv,
+                    "claims": [{"name": c.name, "place": c.place, "statement": c.statement} for c in p.claims],
+                }
                 for p in found
             ]
         )

@@ -43,10 +43,23 @@ def _print(r) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, show_header=False, pad_edge=False, title=f"{r.paper}/{r.claim.name}: {r.verdict}", title_justify="left", title_style="bold")
+    table = Table(
+        box=None,
+        show_header=False,
+        pad_edge=False,
+        title=f"{r.paper}/{r.claim.name}: {r.verdict}",
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    rows = [("claim", r.claim.statement), ("place", r.claim.place), ("published", r.claim.published), ("ours", r.ours()), ("why", r.why)]
+    rows = [
+        ("claim", r.claim.statement),
+        ("place", r.claim.place),
+        ("published", r.claim.published),
+        ("ours", r.ours()),
+        ("why", r.why),
+    ]
     for name, value in [*rows, ("run", f"{r.command}   ({r.seconds:.1f} s)")]:
         table.add_row(name, value)
     Console().print(table)

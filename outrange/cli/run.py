@@ -14,10 +14,17 @@ RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", hel
 
 #: Where to find, for each kind of run, the function that goes on with one. It takes the run's path and a function to be told of progress, a dict with
 #: ``step`` and ``steps``, and returns a dict with ``steps``, and with ``stopped`` if it was stopped before the end.
-KINDS = {"nar": "outrange.reasoning.nar.train:resume", "lm": "outrange.lm.train:resume", "explore": "outrange.exploration.train:resume"}
+KINDS = {
+    "nar": "outrange.reasoning.nar.train:resume",
+    "lm": "outrange.lm.train:resume",
+    "explore": "outrange.exploration.train:resume",
+}
 
 
-def _list(folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"), json: app.Json = False) -> int:
+def _list(
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"),
+    json: app.Json = False,
+) -> int:
     """List the runs in a folder: kind, newest checkpoint, last metrics.
 
     Args:
@@ -30,7 +37,17 @@ def _list(folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="F
         try:
             rows.append(runs.summary(path))
         except BadInput as error:  # one broken run must not hide the others
-            rows.append({"run": str(path), "kind": None, "created": None, "step": None, "checkpoints": [], "metrics": {}, "problems": [str(error)]})
+            rows.append(
+                {
+                    "run": str(path),
+                    "kind": None,
+                    "created": None,
+                    "step": None,
+                    "checkpoints": [],
+                    "metrics": {},
+                    "problems": [str(error)],
+                }
+            )
     if json:
         app.print_json([{**row, "metrics": _valid(row["metrics"])} for row in rows])
         return 0
@@ -44,9 +61,18 @@ def _list(folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="F
     for column in ("run", "kind", "step", "last metrics"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        first = {name: row["metrics"][name] for name in ("loss", "val") if name in row["metrics"]}  # there may be dozens
-        numbers = " · ".join(_shown({**first, **{name: value for name, value in row["metrics"].items() if name != "step"}})[:5])
-        table.add_row(row["run"], row["kind"] or "?", "–" if row["step"] is None else str(row["step"]), " · ".join([numbers, *row["problems"]]).strip(" ·"))
+        first = {
+            name: row["metrics"][name] for name in ("loss", "val") if name in row["metrics"]
+        }  # there may be dozens
+        numbers = " · ".join(
+            _shown({**first, **{name: value for name, value in row["metrics"].items() if name != "step"}})[:5]
+        )
+        table.add_row(
+            row["run"],
+            row["kind"] or "?",
+            "–" if row["step"] is None else str(row["step"]),
+            " · ".join([numbers, *row["problems"]]).strip(" ·"),
+        )
     Console(highlight=False, markup=False).print(table)
     return 0
 
@@ -58,7 +84,10 @@ def show(run: RunPath, json: app.Json = False) -> int:
 
     found = Run.open(run)
     place = run / "environment.json"
-    about = runs.summary(run) | {"config": found.config, "environment": config.read_object(place, "run") if place.is_file() else {}}
+    about = runs.summary(run) | {
+        "config": found.config,
+        "environment": config.read_object(place, "run") if place.is_file() else {},
+    }
     if json:
         app.print_json({**about, "metrics": _valid(about["metrics"])})
         return 0
@@ -66,7 +95,9 @@ def show(run: RunPath, json: app.Json = False) -> int:
     print(f"{run} · {found.kind} · begun {found.created} · checkpoints: {steps}")
     for title, lines in {
         "config": [f"{key} = {value}" for key, value in _flat(about["config"])],
-        "environment": [f"{key} = {value}" for key, value in _flat(about["environment"]) if not key.startswith("earlier")],
+        "environment": [
+            f"{key} = {value}" for key, value in _flat(about["environment"]) if not key.startswith("earlier")
+        ],
         "last metrics": _shown(about["metrics"]),
         "problems": about["problems"],
     }.items():
@@ -95,7 +126,13 @@ def verify(run: RunPath, json: app.Json = False) -> int:
 
     problems = runs.verify(run)
     if json:
-        app.print_json({"run": str(run), "whole": not problems, "problems": [{"path": str(path), "problem": said} for path, said in problems]})
+        app.print_json(
+            {
+                "run": str(run),
+                "whole": not problems,
+                "problems": [{"path": str(path), "problem": said} for path, said in problems],
+            }
+        )
     else:
         for path, said in problems:
             print(f"{path}: {said}")
@@ -128,7 +165,10 @@ def _shown(metrics: dict[str, Any]) -> list[str]:
 
 def _valid(metrics: dict[str, Any]) -> dict[str, Any]:
     """JSON has no NaN; its text stands for it, as in the log."""
-    return {name: str(value) if isinstance(value, float) and value - value != 0 else value for name, value in metrics.items()}
+    return {
+        name: str(value) if isinstance(value, float) and value - value != 0 else value
+        for name, value in metrics.items()
+    }
 
 
 def run(arguments: list[str]) -> int:

@@ -1,5 +1,6 @@
 """``outrange text``: questions and answers in the terminal, as datasets, and scored."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,7 +35,10 @@ def show(
     from outrange.reasoning.clrs.load import load_modules
 
     load_modules(load)
-    items = [text.render(t, hints) for t in clrs.sample(algorithm, length, count, seed, truncate_decimals=decimals, **app.options(option))]
+    items = [
+        text.render(t, hints)
+        for t in clrs.sample(algorithm, length, count, seed, truncate_decimals=decimals, **app.options(option))
+    ]
     if json:
         app.print_json([{"question": i.question, "answer": i.answer, **i.metadata} for i in items])
     else:
@@ -79,8 +83,10 @@ def export(
 
     if decimals is None and preset is None:
         decimals = 3
-    selection = Selection(preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load))
-    write = lambda **k: export_text(target, selection, hints=hints, format=format, shard_rows=shard_rows, workers=workers, **k)  # noqa: E731
+    selection = Selection(
+        preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load)
+    )
+    write = partial(export_text, target, selection, hints=hints, format=format, shard_rows=shard_rows, workers=workers)
     return _exported(write, target, "text", json)
 
 

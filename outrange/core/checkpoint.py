@@ -93,7 +93,9 @@ def save(
 def _place(target: Path, files: Mapping[str, Tensors | str], about: Mapping[str, Any]) -> None:
     need, free = int(sealed.expected_bytes(files) * 1.1), shutil.disk_usage(target.parent).free
     if need > free:
-        raise atomic.Unwritable(f"checkpoint: {str(target)!r} needs {need:,} bytes and {free:,} are free on its disk; free some, or keep fewer checkpoints")
+        raise atomic.Unwritable(
+            f"checkpoint: {str(target)!r} needs {need:,} bytes and {free:,} are free on its disk; free some, or keep fewer checkpoints"
+        )
     partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     try:
         atomic.make_folder(partial)
@@ -147,7 +149,9 @@ def steps(folder: Path) -> list[int]:
     return []
 
 
-def load(folder: Path, *, digest: str | None = None, step: int | None = None, config_difference: str = "") -> Checkpoint:
+def load(
+    folder: Path, *, digest: str | None = None, step: int | None = None, config_difference: str = ""
+) -> Checkpoint:
     """The newest step that is whole, or the one asked for.
 
     Args:
@@ -161,7 +165,9 @@ def load(folder: Path, *, digest: str | None = None, step: int | None = None, co
     """
     held = steps(folder)
     if step is not None and step not in held:
-        raise BadInput(f"step: {brief(step)} is not among the checkpoints of {str(folder)!r}; there are {', '.join(map(str, held)) or 'none'}")
+        raise BadInput(
+            f"step: {brief(step)} is not among the checkpoints of {str(folder)!r}; there are {', '.join(map(str, held)) or 'none'}"
+        )
     skipped: list[str] = []
     for n in reversed(held) if step is None else [step]:
         path = folder / f"step_{n}"
@@ -180,12 +186,16 @@ def load(folder: Path, *, digest: str | None = None, step: int | None = None, co
         made = {key: manifest.get(key) for key in ("versions", "threads")}
         return Checkpoint(step=n, tensors=tensors, state=state, path=path, made=made, skipped=skipped)
     why = "; ".join(skipped) or "it holds none"
-    raise BadInput(f"checkpoint: {str(folder)!r} has no checkpoint that can be read ({why}); put back a copy, or remove the folder to begin anew")
+    raise BadInput(
+        f"checkpoint: {str(folder)!r} has no checkpoint that can be read ({why}); put back a copy, or remove the folder to begin anew"
+    )
 
 
 def _check(path: Path) -> dict[str, Any]:
     if path.is_symlink() or not path.is_dir():
-        raise BadInput(f"checkpoint: {str(path)!r} is {'a symbolic link' if path.is_symlink() else 'a file'}, not a folder; remove it")
+        raise BadInput(
+            f"checkpoint: {str(path)!r} is {'a symbolic link' if path.is_symlink() else 'a file'}, not a folder; remove it"
+        )
     manifest = sealed.check(path)
     if path.name != f"step_{manifest.get('step')}":
         raise Damaged(f"its manifest.json is of step {brief(manifest.get('step'))}")
@@ -198,7 +208,9 @@ def _refuse_other(path: Path, manifest: Mapping[str, Any], digest: str | None, d
     if digest is not None and manifest.get("config") != digest:
         run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
         why = difference or f"its digest is {str(manifest.get('config'))[:12]}, not {digest[:12]}"
-        raise BadInput(f"run: {str(run)!r} holds a checkpoint written by another configuration ({why}); use another directory, or the settings that wrote it")
+        raise BadInput(
+            f"run: {str(run)!r} holds a checkpoint written by another configuration ({why}); use another directory, or the settings that wrote it"
+        )
 
 
 def verify(folder: Path, digest: str | None = None) -> list[tuple[Path, str]]:

@@ -18,7 +18,13 @@ from outrange.core.errors import BadInput, brief, unknown
 
 T = TypeVar("T")
 _DEPTH = 64  # deeper JSON is an attack or an accident
-_PLAIN = {int: "a whole number of at most 64 bits", float: "a finite number", str: "text", bool: "true or false", NoneType: "null"}
+_PLAIN = {
+    int: "a whole number of at most 64 bits",
+    float: "a finite number",
+    str: "text",
+    bool: "true or false",
+    NoneType: "null",
+}
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -89,13 +95,19 @@ def read_object(path: Path, field: str = "config", limit: int = 1 << 20) -> dict
     if raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise BadInput(f"{field}: {name} begins with a byte-order mark; save it as UTF-8 without one")
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=lambda pairs: _once(pairs, f"{field}: {name}"), parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=lambda pairs: _once(pairs, f"{field}: {name}"),
+            parse_constant=_no_constant,
+        )
     except BadInput:
         raise
     except UnicodeDecodeError as error:
         raise BadInput(f"{field}: {name} is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise BadInput(f"{field}: {name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise BadInput(
+            f"{field}: {name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
     except RecursionError:
         raise BadInput(f"{field}: {name} is nested more than {_DEPTH} deep") from None
     except ValueError as error:  # a number of thousands of digits, or NaN
@@ -111,7 +123,9 @@ def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [key for key, _ in pairs]
-        raise BadInput(f"{where} has the key {brief(next(key for key in names if names.count(key) > 1))} twice; keep one")
+        raise BadInput(
+            f"{where} has the key {brief(next(key for key in names if names.count(key) > 1))} twice; keep one"
+        )
     return result
 
 
@@ -122,7 +136,12 @@ def _no_constant(text: str) -> float:
 def _shallow(value: Any) -> bool:
     level = [value]
     for _ in range(_DEPTH + 1):
-        level = [inner for outer in level if isinstance(outer, dict | list) for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
         if not level:
             return True
     return False
@@ -142,7 +161,12 @@ def _fields(cls: type, data: Any, field: str, build: bool) -> dict[str, Any]:
     known = {f.name: f for f in dataclasses.fields(cls) if f.init}
     for key in data:
         if key not in known:
-            raise unknown(f"{field}.{key}" if str(key).isidentifier() and len(key) < 60 else field, key, known, f"a setting of {field}")
+            raise unknown(
+                f"{field}.{key}" if str(key).isidentifier() and len(key) < 60 else field,
+                key,
+                known,
+                f"a setting of {field}",
+            )
     values = {}
     for name, f in known.items():
         if name in data:
@@ -162,7 +186,11 @@ def _read(hint: Any, value: Any, field: str, build: bool) -> Any:
     if origin is Literal:
         if any(value == one and type(value) is type(one) for one in inner):
             return value
-        raise unknown(field, value, inner, "allowed") if isinstance(value, str) and all(isinstance(one, str) for one in inner) else _wrong(hint, value, field)
+        raise (
+            unknown(field, value, inner, "allowed")
+            if isinstance(value, str) and all(isinstance(one, str) for one in inner)
+            else _wrong(hint, value, field)
+        )
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise _wrong(hint, value, field)
@@ -213,5 +241,9 @@ def _said(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(repr, inner))}"
     if origin is tuple:
-        return f"a list, each item {_said(inner[0])}" if inner[1:] == (...,) else f"a list of {len(inner)}: {', '.join(map(_said, inner))}"
+        return (
+            f"a list, each item {_said(inner[0])}"
+            if inner[1:] == (...,)
+            else f"a list of {len(inner)}: {', '.join(map(_said, inner))}"
+        )
     return _PLAIN.get(hint, "an object")

@@ -96,7 +96,12 @@ def read(path: Path, problems: list[str] | None = None) -> list[dict[str, Any]]:
     for number, line in enumerate(_lines(path), start=1):
         record = _record(line)
         if record is not None:
-            records.append({name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value for name, value in record.items()})
+            records.append(
+                {
+                    name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+                    for name, value in record.items()
+                }
+            )
             continue
         why = "is not a line of metrics" if line.endswith(b"\n") else "was torn off, as by a death while writing"
         said = f"metrics: line {number} of {str(path)!r} {why}; it was left out"
@@ -137,9 +142,15 @@ def _scalar(name: str, value: Any) -> Any:
         try:
             value = value.item()
         except (RuntimeError, ValueError):
-            raise BadInput(f"metrics.{name}: an array of shape {tuple(value.shape)} is not allowed; one number a name") from None
-    if not isinstance(value, int if name == "step" else int | float | str) or (name == "step" and isinstance(value, bool)):
-        raise BadInput(f"metrics.{name}: {brief(value)} is not allowed; it must be {'a whole number' if name == 'step' else 'a number, text, true or false'}")
+            raise BadInput(
+                f"metrics.{name}: an array of shape {tuple(value.shape)} is not allowed; one number a name"
+            ) from None
+    if not isinstance(value, int if name == "step" else int | float | str) or (
+        name == "step" and isinstance(value, bool)
+    ):
+        raise BadInput(
+            f"metrics.{name}: {brief(value)} is not allowed; it must be {'a whole number' if name == 'step' else 'a number, text, true or false'}"
+        )
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -46,7 +46,9 @@ def check_finite(value: float, what: str, step: int | None = None) -> None:
     """Raise NonFinite unless a number is finite; called before anything is updated from it."""
     if not math.isfinite(value):
         when = "" if step is None else f" at step {step}"
-        raise NonFinite(f"{what} is {float(value)}{when}; nothing was updated; go on from the last checkpoint with a lower learning rate or a smaller clip")
+        raise NonFinite(
+            f"{what} is {float(value)}{when}; nothing was updated; go on from the last checkpoint with a lower learning rate or a smaller clip"
+        )
 
 
 def default(kind: str, name: str) -> Path:
@@ -62,7 +64,9 @@ class Run:
         self.path = path
         about = config.read_object(path / "run.json", "run")
         if about.get("schema") != SCHEMA:
-            raise BadInput(f"run: {str(path)!r} has schema {brief(about.get('schema'))}; this version reads {SCHEMA}; use the version that wrote it")
+            raise BadInput(
+                f"run: {str(path)!r} has schema {brief(about.get('schema'))}; this version reads {SCHEMA}; use the version that wrote it"
+            )
         if not isinstance(about.get("kind"), str):
             raise BadInput(f"run: {str(path / 'run.json')!r} names no kind; put back a copy")
         self.kind, self.created = about["kind"], str(about.get("created", ""))
@@ -87,9 +91,13 @@ class Run:
             try:
                 if not (path / "run.json").exists():
                     if any(inner.name != ".run.json.partial" for inner in path.iterdir()):
-                        raise BadInput(f"run: {str(path)!r} is not empty and holds no run; give a new or an empty directory")
+                        raise BadInput(
+                            f"run: {str(path)!r} is not empty and holds no run; give a new or an empty directory"
+                        )
                     about = {"kind": kind, "schema": SCHEMA, "created": datetime.now(UTC).isoformat(timespec="seconds")}
-                    write_text(path / "run.json", _dump(about))  # first, so that a directory left by a death in between is known for what it is
+                    write_text(
+                        path / "run.json", _dump(about)
+                    )  # first, so that a directory left by a death in between is known for what it is
                 if not (path / "config.json").exists():
                     write_text(path / "config.json", _dump(wanted))
                 run = cls(path)
@@ -115,8 +123,12 @@ class Run:
 
     def _refuse_other(self, kind: str, settings: Any, wanted: Mapping[str, Any]) -> None:
         if self.kind != kind:
-            raise BadInput(f"run: {str(self.path)!r} holds a run of kind {self.kind!r}, not {kind!r}; give a new directory")
-        held = config.to_json(config.from_json(type(settings), self.config, f"run {str(self.path)!r} config"))  # settings added since then take their defaults
+            raise BadInput(
+                f"run: {str(self.path)!r} holds a run of kind {self.kind!r}, not {kind!r}; give a new directory"
+            )
+        held = config.to_json(
+            config.from_json(type(settings), self.config, f"run {str(self.path)!r} config")
+        )  # settings added since then take their defaults
         if held != wanted:
             raise BadInput(
                 f"run: {str(self.path)!r} holds a run with another configuration ({config.differing(held, wanted)}); "
@@ -176,7 +188,13 @@ class Run:
         return self.path / "checkpoints"
 
     def save(
-        self, step: int, tensors: "Mapping[str, Tensors]", state: Mapping[str, Any], keep: int = 2, protect: Collection[int] = (), must: bool = False
+        self,
+        step: int,
+        tensors: "Mapping[str, Tensors]",
+        state: Mapping[str, Any],
+        keep: int = 2,
+        protect: Collection[int] = (),
+        must: bool = False,
     ) -> Path | None:
         """Save a checkpoint; see ``checkpoint.save``.
 
@@ -186,7 +204,9 @@ class Run:
         try:
             for each in self._writing():
                 each.sync()
-            path = checkpoint.save(self.checkpoints, step, tensors, state, digest=self.digest, keep=keep, protect=protect)
+            path = checkpoint.save(
+                self.checkpoints, step, tensors, state, digest=self.digest, keep=keep, protect=protect
+            )
         except Unwritable as error:
             if must:
                 raise
@@ -219,7 +239,12 @@ class Run:
         now = environment()
         then, here = ({"threads": made["threads"], **(made["versions"] or {})} for made in (found.made, now))
         if changed := config.differing(then, here):
-            log.warning("run: %s: checkpoint %s was written with %s; what follows may differ in the last digits", self.path, found.step, changed)
+            log.warning(
+                "run: %s: checkpoint %s was written with %s; what follows may differ in the last digits",
+                self.path,
+                found.step,
+                changed,
+            )
 
 
 def environment() -> dict[str, Any]:
@@ -227,7 +252,13 @@ def environment() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
     name = Path(sys.argv[0]).name.replace("__main__.py", "outrange")
-    return {"versions": sealed.versions(), "cpu": _processor(), "system": platform.system(), "threads": threads, "command": shlex.join([name, *sys.argv[1:]])}
+    return {
+        "versions": sealed.versions(),
+        "cpu": _processor(),
+        "system": platform.system(),
+        "threads": threads,
+        "command": shlex.join([name, *sys.argv[1:]]),
+    }
 
 
 class Stopping:
@@ -264,7 +295,9 @@ def _only_one(path: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise BadInput(f"run: {str(path)!r} is being written by another process; wait for it or give another directory") from None
+        raise BadInput(
+            f"run: {str(path)!r} is being written by another process; wait for it or give another directory"
+        ) from None
     return handle
 
 

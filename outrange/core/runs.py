@@ -32,7 +32,13 @@ def summary(path: Path) -> dict[str, Any]:
         for line in metrics.read(path / "metrics.jsonl", problems):
             last |= line
     held = checkpoint.steps(run.checkpoints)
-    about = {"run": str(path), "kind": run.kind, "created": run.created, "step": held[-1] if held else None, "checkpoints": held}
+    about = {
+        "run": str(path),
+        "kind": run.kind,
+        "created": run.created,
+        "step": held[-1] if held else None,
+        "checkpoints": held,
+    }
     return about | {"metrics": last, "problems": problems}
 
 

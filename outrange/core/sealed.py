@@ -26,7 +26,22 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _JSON_LIMIT, _HEADER_LIMIT, _FILES_LIMIT = 1 << 26, 1 << 26, 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".npy", ".npz", ".joblib", ".dill", ".zip", ".tar", ".gz", ".7z")
+_PICKLED = (
+    ".pt",
+    ".pth",
+    ".pkl",
+    ".pickle",
+    ".bin",
+    ".ckpt",
+    ".npy",
+    ".npz",
+    ".joblib",
+    ".dill",
+    ".zip",
+    ".tar",
+    ".gz",
+    ".7z",
+)
 _DTYPES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32", "uint64": "U64", "int64": "I64",
     "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "complex64": "C64",
@@ -55,16 +70,23 @@ def versions() -> dict[str, str]:
 
 def expected_bytes(files: Mapping[str, Tensors | str]) -> int:
     """About how much ``write`` will write. Raises BadInput for tensors that cannot be stored."""
-    return 4096 + sum(len(inner) if isinstance(inner, str) else _layout(inner, name)[2] for name, inner in files.items())
+    return 4096 + sum(
+        len(inner) if isinstance(inner, str) else _layout(inner, name)[2] for name, inner in files.items()
+    )
 
 
 def write(folder: Path, files: Mapping[str, Tensors | str], about: Mapping[str, Any]) -> None:
     """Write files (tensors, or text of JSON) and last the manifest into an empty folder; all is on disk when this returns."""
     entries = {}
     for name, content in files.items():
-        size, sha256 = atomic.write_file(folder / name, [content.encode()] if isinstance(content, str) else _serialised(content, name))
+        size, sha256 = atomic.write_file(
+            folder / name, [content.encode()] if isinstance(content, str) else _serialised(content, name)
+        )
         entries[name] = {"bytes": size, "sha256": sha256}
-    atomic.write_file(folder / "manifest.json", [_manifest({"schema": SCHEMA, **about, "files": entries, "versions": versions()}).encode()])
+    atomic.write_file(
+        folder / "manifest.json",
+        [_manifest({"schema": SCHEMA, **about, "files": entries, "versions": versions()}).encode()],
+    )
     atomic.sync(folder)
 
 
@@ -76,7 +98,9 @@ def json_text(value: Any, field: str) -> str:
 def file_name(name: str, field: str) -> str:
     """The file that holds the tensors called ``name``."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise BadInput(f"{field}: {brief(name)} is not allowed; a name has letters, digits, '_', '-' and '.' only, at most 100")
+        raise BadInput(
+            f"{field}: {brief(name)} is not allowed; a name has letters, digits, '_', '-' and '.' only, at most 100"
+        )
     return f"{name}.safetensors"
 
 
@@ -133,14 +157,20 @@ def _layout(tensors: Tensors, file: str) -> tuple[bytes, list[str], int]:
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or _dtype(tensor) not in _DTYPES:
             what = f"{tensor.layout}, {tensor.dtype}" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-            raise BadInput(f"checkpoint: {brief(name)} of {file} cannot be stored ({what}); store dense tensors of a usual type")
+            raise BadInput(
+                f"checkpoint: {brief(name)} of {file} cannot be stored ({what}); store dense tensors of a usual type"
+            )
         if not isinstance(name, str) or name == "__metadata__":
             raise BadInput(f"checkpoint: {brief(name)} of {file} is not a name that safetensors can hold; give another")
     header, offset = {}, 0
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     for name in order:
         end = offset + tensors[name].numel() * tensors[name].element_size()
-        header[name] = {"dtype": _DTYPES[_dtype(tensors[name])], "shape": list(tensors[name].shape), "data_offsets": [offset, end]}
+        header[name] = {
+            "dtype": _DTYPES[_dtype(tensors[name])],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [offset, end],
+        }
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -155,7 +185,18 @@ def _serialised(tensors: Tensors, file: str) -> Iterator[bytes | memoryview]:
     yield header
     for name in order:
         if tensors[name].numel():
-            yield tensors[name].detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy().data
+            yield (
+                tensors[name]
+                .detach()
+                .cpu()
+                .resolve_conj()
+                .resolve_neg()
+                .contiguous()
+                .reshape(-1)
+                .view(torch.uint8)
+                .numpy()
+                .data
+            )
 
 
 def _dtype(tensor: "torch.Tensor") -> str:
@@ -186,10 +227,14 @@ def _manifest(body: Mapping[str, Any]) -> str:
 def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_json(path)
     seal = manifest.pop("seal", None)
-    if _manifest(manifest).encode() != path.read_bytes():  # every schema keeps this rule, so that a flipped digit is not taken for a new schema
+    if (
+        _manifest(manifest).encode() != path.read_bytes()
+    ):  # every schema keeps this rule, so that a flipped digit is not taken for a new schema
         raise Damaged("manifest.json is not what was written" + ("" if seal else ": it has no seal"))
     if manifest.get("schema") != SCHEMA:
-        raise BadInput(f"checkpoint: {str(path)!r} has schema {brief(manifest.get('schema'))}; this version reads {SCHEMA}; use the version that wrote it")
+        raise BadInput(
+            f"checkpoint: {str(path)!r} has schema {brief(manifest.get('schema'))}; this version reads {SCHEMA}; use the version that wrote it"
+        )
     files = manifest.get("files")
     if not isinstance(files, dict) or len(files) > _FILES_LIMIT:
         raise Damaged("manifest.json lists no files, or too many")
@@ -228,10 +273,14 @@ def _plain(value: Any, field: str) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise BadInput(f"{field}: the key {brief(key)} is not allowed; JSON has text for keys, and would give back another key")
+                raise BadInput(
+                    f"{field}: the key {brief(key)} is not allowed; JSON has text for keys, and would give back another key"
+                )
         return {key: _plain(inner, f"{field}.{key}") for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner, f"{field}[{k}]") for k, inner in enumerate(value)]
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise BadInput(f"{field}: {brief(value)} is not allowed; JSON holds text, finite numbers, true, false, null, lists, objects; put arrays among the tensors")
+    raise BadInput(
+        f"{field}: {brief(value)} is not allowed; JSON holds text, finite numbers, true, false, null, lists, objects; put arrays among the tensors"
+    )

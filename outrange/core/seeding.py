@@ -64,7 +64,9 @@ def numpy_state(generator: np.random.Generator) -> dict[str, Any]:
     """The state of a generator that ``SeedTree`` made, as JSON."""
     state = generator.bit_generator.state
     if state["bit_generator"] != "PCG64":
-        raise BadInput(f"generator: the state of {state['bit_generator']} is not kept; take generators from SeedTree, which are PCG64")
+        raise BadInput(
+            f"generator: the state of {state['bit_generator']} is not kept; take generators from SeedTree, which are PCG64"
+        )
     return dict(state)
 
 
@@ -73,7 +75,9 @@ def restore_numpy(generator: np.random.Generator, state: dict[str, Any]) -> None
     try:
         generator.bit_generator.state = state
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BadInput(f"generator: {brief(state)} is not a state of {type(generator.bit_generator).__name__}: {error}") from None
+        raise BadInput(
+            f"generator: {brief(state)} is not a state of {type(generator.bit_generator).__name__}: {error}"
+        ) from None
 
 
 def torch_state(generator: "torch.Generator") -> "torch.Tensor":
@@ -86,4 +90,6 @@ def restore_torch(generator: "torch.Generator", state: "torch.Tensor") -> None:
     try:
         generator.set_state(state.cpu())
     except (RuntimeError, TypeError) as error:
-        raise BadInput(f"generator: a tensor of {tuple(state.shape)} is not a state of a torch generator on {generator.device}: {brief(str(error))}") from None
+        raise BadInput(
+            f"generator: a tensor of {tuple(state.shape)} is not a state of a torch generator on {generator.device}: {brief(str(error))}"
+        ) from None

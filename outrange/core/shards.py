@@ -33,7 +33,12 @@ Progress = Callable[[int, int], None]  # rows written so far, of how many
 
 
 def export(
-    target: Path, plan: Mapping[str, Any], tasks: Sequence[Task], card: Callable[[dict], str], workers: int = 1, progress: Progress | None = None
+    target: Path,
+    plan: Mapping[str, Any],
+    tasks: Sequence[Task],
+    card: Callable[[dict], str],
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> dict:
     """Write all shards that are not there yet; returns the manifest.
 
@@ -47,7 +52,9 @@ def export(
     with writable("target", target):
         target.mkdir(parents=True, exist_ok=True)
         if any(target.iterdir()) and not (target / "plan.json").exists():
-            raise BadInput(f"target: {str(target)!r} is not empty and holds no export; give a new or an empty directory")
+            raise BadInput(
+                f"target: {str(target)!r} is not empty and holds no export; give a new or an empty directory"
+            )
         with _only_one(target):
             _accept(target, plan)
             for leftover in target.rglob(".*.partial"):
@@ -62,7 +69,9 @@ def export(
                 if progress:
                     progress(done, total)
             manifest = {"plan": dict(plan), "rows": total, "files": [_entry(target, task) for task in tasks]}
-            manifest["sha256"] = hashlib.sha256("".join(entry["sha256"] for entry in manifest["files"]).encode()).hexdigest()
+            manifest["sha256"] = hashlib.sha256(
+                "".join(entry["sha256"] for entry in manifest["files"]).encode()
+            ).hexdigest()
             write_text(target / "README.md", card(manifest))
             write_text(target / "manifest.json", json.dumps(manifest, indent=1) + "\n")
             return manifest
@@ -74,7 +83,9 @@ def _accept(target: Path, plan: Mapping[str, Any]) -> None:
         write_text(path, text)
     elif path.read_text(encoding="utf-8") != text:
         held = _differing(json.loads(path.read_text(encoding="utf-8")), dict(plan))
-        raise BadInput(f"target: {str(target)!r} holds another export ({held}); give a new directory, or the same arguments to resume it")
+        raise BadInput(
+            f"target: {str(target)!r} holds another export ({held}); give a new directory, or the same arguments to resume it"
+        )
 
 
 def _differing(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -91,7 +102,9 @@ def _only_one(target: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise BadInput(f"target: {str(target)!r} is being written by another process; wait for it or give another directory") from None
+        raise BadInput(
+            f"target: {str(target)!r} is being written by another process; wait for it or give another directory"
+        ) from None
     finally:
         os.close(handle)
 
@@ -116,7 +129,9 @@ def _written(target: Path, tasks: Sequence[Task], workers: int) -> Iterator[Task
                     future.result()
                     yield running.pop(future)
         except BrokenProcessPool:
-            raise BadInput("workers: a worker process died, perhaps for want of memory; run the same command again to go on, with fewer workers") from None
+            raise BadInput(
+                "workers: a worker process died, perhaps for want of memory; run the same command again to go on, with fewer workers"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

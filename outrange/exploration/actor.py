@@ -40,7 +40,9 @@ def settled(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)  # it is the processor's state, and others in this process mean their small numbers
+        torch.set_flush_denormal(
+            False
+        )  # it is the processor's state, and others in this process mean their small numbers
 
 
 class Rows(Protocol):
@@ -62,7 +64,15 @@ class Actor:
         show: a mixture and an epsilon with which all of them act, while the embedding stays as it is: to look at what was learned.
     """
 
-    def __init__(self, config: TrainConfig, envs: Envs, agent: NGU, replay: Rows, seeds: SeedTree, show: tuple[int, float] | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        envs: Envs,
+        agent: NGU,
+        replay: Rows,
+        seeds: SeedTree,
+        show: tuple[int, float] | None = None,
+    ) -> None:
         self.config, self.envs, self.agent, self.replay = config, envs, agent, replay
         self.rng = seeds.child("actor").numpy()
         count = envs.count
@@ -106,7 +116,11 @@ class Actor:
 
         alive = step.valid & ~step.terminated
         arrived = np.zeros(count, np.float32) if uniform else self.agent.novelty(step.final, alive)
-        bonus = arrived if uniform or config.bonus.at == "arrival" else np.where(step.valid, self.pending, 0).astype(np.float32)
+        bonus = (
+            arrived
+            if uniform or config.bonus.at == "arrival"
+            else np.where(step.valid, self.pending, 0).astype(np.float32)
+        )
         columns = row | {
             "action": action.astype(np.int16),
             "reward": step.reward,
@@ -118,7 +132,12 @@ class Actor:
         self.replay.append(columns, step.valid, self.state)
         if (cut := step.truncated & step.valid).any():
             last = self._next(step.final, action, step.reward, bonus, np.zeros(count, bool))
-            blank = {"action": np.zeros(count, np.int16), "reward": _zeros(count), "bonus": _zeros(count), "mu": np.ones(count, np.float32)}
+            blank = {
+                "action": np.zeros(count, np.int16),
+                "reward": _zeros(count),
+                "bonus": _zeros(count),
+                "mu": np.ones(count, np.float32),
+            }
             self.replay.append(last | blank | {"terminated": np.zeros(count, bool), "filler": self.every}, cut, after)
         self.episodes.add(step, bonus, self.mixture, self.greedy, count_all=not uniform)
         if step.broken.any():
@@ -127,7 +146,9 @@ class Actor:
             if config.acting.assign == "uniform" and not self.show:
                 drawn = family.assign(self.agent.mixtures, count, "uniform", self.rng)
                 self.mixture = np.where(step.started, drawn, self.mixture).astype(np.int16)
-            self.pending = np.where(step.started, self.agent.begin(step.observation, step.started, not uniform), arrived).astype(np.float32)
+            self.pending = np.where(
+                step.started, self.agent.begin(step.observation, step.started, not uniform), arrived
+            ).astype(np.float32)
             self.episodes.begin(step.started, step.start_place)
         else:
             self.pending = arrived
@@ -138,7 +159,9 @@ class Actor:
             self.agent.refresh()
         return int(step.valid.sum())
 
-    def _next(self, observation: np.ndarray, action: np.ndarray, reward: np.ndarray, bonus: np.ndarray, first: np.ndarray) -> dict[str, np.ndarray]:
+    def _next(
+        self, observation: np.ndarray, action: np.ndarray, reward: np.ndarray, bonus: np.ndarray, first: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """What the network is shown next."""
         return {
             "observation": observation,
@@ -186,7 +209,13 @@ class Actor:
         own = {"mixture": self.mixture, "state": self.state, "pending": self.pending}
         rows = {f"row.{name}": value for name, value in self.row.items()}
         gathered = {f"novelty.{name}": value for name, value in self.agent.arrays().items()}
-        return own | rows | inner | gathered | {f"episodes.{name}": value for name, value in self.episodes.arrays().items()}
+        return (
+            own
+            | rows
+            | inner
+            | gathered
+            | {f"episodes.{name}": value for name, value in self.episodes.arrays().items()}
+        )
 
     def counters(self) -> dict[str, Any]:
         """What a checkpoint holds besides arrays."""
@@ -203,7 +232,9 @@ class Actor:
             self.row = below(arrays, "row.")
             self.episodes.restore(below(arrays, "episodes."))
         else:
-            self.replay.drop(self.every, np.ones(self.envs.count, np.int64))  # what ran ends here, as if cut short: its last row is to bootstrap from
+            self.replay.drop(
+                self.every, np.ones(self.envs.count, np.int64)
+            )  # what ran ends here, as if cut short: its last row is to bootstrap from
             self.restart()
             self.episodes.tally, self.episodes.ever = arrays["episodes.tally"], arrays["episodes.ever"]
             self.episodes.seen = np.zeros((self.envs.count, len(self.episodes.ever)), bool)
@@ -221,7 +252,11 @@ class Episodes:
         count = envs.count
         self.envs, self.mixtures = envs, mixtures
         self.returns, self.bonuses = np.zeros(count), np.zeros(count)
-        self.length, self.visited, self.of = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.length, self.visited, self.of = (
+            np.zeros(count, np.int64),
+            np.zeros(count, np.int64),
+            np.zeros(count, np.int64),
+        )
         self.seen = np.zeros((count, 64), bool)
         self.ever = np.zeros(64, bool)  # places that any episode came to
         self.tally = np.zeros((mixtures, 2, len(self.COLUMNS)))  # by mixture, and whether the actor is a greedy one
@@ -249,7 +284,9 @@ class Episodes:
         self.visited[rows] += ~self.seen[rows, at]
         self.seen[rows, at] = self.ever[at] = True
 
-    def add(self, step: Step, bonus: np.ndarray, mixture: np.ndarray, greedy: np.ndarray, count_all: bool = True) -> None:
+    def add(
+        self, step: Step, bonus: np.ndarray, mixture: np.ndarray, greedy: np.ndarray, count_all: bool = True
+    ) -> None:
         """Take in a step; episodes that end with it are tallied, unless not ``count_all``."""
         valid = step.valid
         self.returns += np.where(valid, step.reward, 0)
@@ -261,7 +298,10 @@ class Episodes:
             numbers = (1, self.returns[k], self.length[k], self.bonuses[k], share, self.visited[k], self.returns[k] > 0)
             self.tally[mixture[k], int(greedy[k])] += numbers
             if self.ended is not None:
-                self.ended.append(dict(zip(self.COLUMNS[1:], map(float, numbers[1:]), strict=True)) | {"mixture": int(mixture[k]), "actor": int(k)})
+                self.ended.append(
+                    dict(zip(self.COLUMNS[1:], map(float, numbers[1:]), strict=True))
+                    | {"mixture": int(mixture[k]), "actor": int(k)}
+                )
 
     def forget(self, broken: np.ndarray) -> None:
         """Episodes that broke count for nothing."""
@@ -278,13 +318,19 @@ class Episodes:
             }
         for name, total in groups.items():
             if total[0]:
-                told |= {f"{name}{column}": float(value) for column, value in zip(self.COLUMNS, [total[0], *(total[1:] / total[0])], strict=True)}
+                told |= {
+                    f"{name}{column}": float(value)
+                    for column, value in zip(self.COLUMNS, [total[0], *(total[1:] / total[0])], strict=True)
+                }
         self.tally[...] = 0
         return told
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a checkpoint."""
-        return {name: getattr(self, name) for name in ("returns", "bonuses", "length", "visited", "of", "seen", "ever", "tally")}
+        return {
+            name: getattr(self, name)
+            for name in ("returns", "bonuses", "length", "visited", "of", "seen", "ever", "tally")
+        }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """From a checkpoint."""

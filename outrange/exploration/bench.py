@@ -49,7 +49,9 @@ class Clock:
             self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - begun
 
 
-def bench(config: TrainConfig, steps: int = 20_000, rounds: int = 3, progress: Progress | None = None) -> dict[str, Any]:
+def bench(
+    config: TrainConfig, steps: int = 20_000, rounds: int = 3, progress: Progress | None = None
+) -> dict[str, Any]:
     """Steps a CPU-second after the replay has begun to be learned from; the embedding is not warmed up first. With a ratio so low that hardly an update falls
     into a round, as 1e-9, acting alone is measured.
 

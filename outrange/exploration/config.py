@@ -149,7 +149,9 @@ class LearnerConfig:
         _within("learner.clip", self.clip, 1e-9, 1e9, "above 0")
         _within("learner.scale", self.scale, 1e-9, 1e9, "above 0")
         if self.gamma_explore > self.gamma:
-            raise BadInput(f"learner.gamma_explore: {self.gamma_explore} is not allowed; it must be at most learner.gamma, {self.gamma}")
+            raise BadInput(
+                f"learner.gamma_explore: {self.gamma_explore} is not allowed; it must be at most learner.gamma, {self.gamma}"
+            )
         _within("learner.batch", self.batch, 1, 1 << 16, "at least 1")
         _within("learner.n", self.n, 1, 1000, "between 1 and 1,000")
         _within("learner.ratio", self.ratio, 1e-9, 1000, "above 0")
@@ -253,22 +255,36 @@ class TrainConfig:
         _within("broken", self.broken, 0, 1 << 40, "not negative")
         least = self.env.count * (self.replay.trace + 2 * self.replay.period)
         if self.replay.rows < least:
-            raise BadInput(f"replay.rows: {self.replay.rows:,} is not allowed; {self.env.count} environments need at least {least:,}")
+            raise BadInput(
+                f"replay.rows: {self.replay.rows:,} is not allowed; {self.env.count} environments need at least {least:,}"
+            )
         most = self.env.count * ((self.rows - self.replay.trace) // self.replay.period)
         if self.replay.start > most:
-            raise BadInput(f"replay.start: {self.replay.start:,} is not allowed; this replay never holds more than {most:,} sequences")
+            raise BadInput(
+                f"replay.start: {self.replay.start:,} is not allowed; this replay never holds more than {most:,} sequences"
+            )
         for name in ("log_every", "checkpoint_every", "threads"):
             _within(name, getattr(self, name), 1, 1 << 60, "at least 1")
         if self.learner.burn_in >= self.replay.trace:
-            raise BadInput(f"learner.burn_in: {self.learner.burn_in} is not allowed; it must be less than replay.trace, {self.replay.trace}")
+            raise BadInput(
+                f"learner.burn_in: {self.learner.burn_in} is not allowed; it must be less than replay.trace, {self.replay.trace}"
+            )
         if self.bonus.frames > self.replay.trace:
-            raise BadInput(f"bonus.frames: {self.bonus.frames} is not allowed; it must be at most replay.trace, {self.replay.trace}")
+            raise BadInput(
+                f"bonus.frames: {self.bonus.frames} is not allowed; it must be at most replay.trace, {self.replay.trace}"
+            )
         if self.bonus.continuing and not self.replay.crossing:
-            raise BadInput("bonus.continuing: true is not allowed with replay.crossing false; the next episode's beginning must follow in the sequence")
+            raise BadInput(
+                "bonus.continuing: true is not allowed with replay.crossing false; the next episode's beginning must follow in the sequence"
+            )
         if self.bonus.continuing and self.acting.assign != "fixed":
-            raise BadInput("bonus.continuing: true is not allowed with acting.assign uniform; the next episode would be another mixture's")
+            raise BadInput(
+                "bonus.continuing: true is not allowed with acting.assign uniform; the next episode would be another mixture's"
+            )
         if self.acting.greedy * self.bonus.mixtures > self.env.count:
-            raise BadInput(f"acting.greedy: {self.acting.greedy} for each of {self.bonus.mixtures} mixtures are more than the {self.env.count} of env.count")
+            raise BadInput(
+                f"acting.greedy: {self.acting.greedy} for each of {self.bonus.mixtures} mixtures are more than the {self.env.count} of env.count"
+            )
         if self.env.count < self.bonus.mixtures and self.acting.assign == "fixed":
             raise BadInput(
                 f"env.count: {self.env.count} is not allowed; it must be at least bonus.mixtures, {self.bonus.mixtures}, or take acting.assign uniform"
@@ -306,4 +322,8 @@ def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
 
 
 def _names(held: Mapping[str, Any], before: str = "") -> list[str]:
-    return [name for key, value in held.items() for name in (_names(value, f"{before}{key}.") if isinstance(value, Mapping) else [before + key])]
+    return [
+        name
+        for key, value in held.items()
+        for name in (_names(value, f"{before}{key}.") if isinstance(value, Mapping) else [before + key])
+    ]

@@ -34,7 +34,9 @@ class Nowhere:
         """There is nothing to drop."""
 
 
-def load(path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float = 0.0) -> tuple[TrainConfig, Envs, NGU, Actor]:
+def load(
+    path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float = 0.0
+) -> tuple[TrainConfig, Envs, NGU, Actor]:
     """The agent of a run's newest checkpoint in ``count`` environments of their own, acting with one mixture.
 
     Args:
@@ -66,7 +68,14 @@ def load(path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float
     return config, envs, agent, actor
 
 
-def evaluate(path: Path, episodes: int = 128, seed: int = 0, mixture: int = 0, epsilon: float = 0.0, progress: Progress | None = None) -> dict[str, Any]:
+def evaluate(
+    path: Path,
+    episodes: int = 128,
+    seed: int = 0,
+    mixture: int = 0,
+    epsilon: float = 0.0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Return, length, coverage, places, bonus and success over whole episodes: for each its mean and standard error, over episodes.
 
     Args:

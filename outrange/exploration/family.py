@@ -38,7 +38,9 @@ def gammas(count: int, maximum: float, minimum: float) -> np.ndarray:
         if not 0 <= gamma < 1:
             raise BadInput(f"gamma {name}: {brief(gamma)} is not allowed; it must lie in 0..1, 1 left out")
     if minimum > maximum:
-        raise BadInput(f"gamma minimum: {brief(minimum)} is not allowed; it must not be above the maximum, {brief(maximum)}")
+        raise BadInput(
+            f"gamma minimum: {brief(minimum)} is not allowed; it must not be above the maximum, {brief(maximum)}"
+        )
     if count == 1:
         return np.array([minimum], dtype=np.float64)
     far, near = math.log1p(-maximum), math.log1p(-minimum)
@@ -56,7 +58,12 @@ def epsilons(count: int, base: float = 0.4, alpha: float = 7.0) -> np.ndarray:
     return np.array([base ** (1 + alpha * i / max(count - 1, 1)) for i in range(count)], dtype=np.float64)
 
 
-def assign(count_mixtures: int, streams: int, how: Literal["fixed", "uniform"] = "fixed", rng: np.random.Generator | None = None) -> np.ndarray:
+def assign(
+    count_mixtures: int,
+    streams: int,
+    how: Literal["fixed", "uniform"] = "fixed",
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
     """The mixture of each actor, (streams,) int64.
 
     Args:

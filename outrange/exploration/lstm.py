@@ -69,12 +69,18 @@ class _Fused(torch.autograd.Function):
     """Input map and ``unroll`` as one node of the graph. Its last state carries no gradient: nothing is trained through it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, bias: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, first: Tensor
+    ) -> tuple[Tensor, Tensor]:
         (steps, batch, inputs), hidden = x.shape, weight.shape[1]
         flat = x.detach().reshape(-1, inputs)
         acts = torch.mm(flat, w.detach().T).view(steps, batch, 4 * hidden)  # becomes the gates' values, step by step
         before = torch.empty(steps, batch, hidden)  # h_{t-1} as the step saw it
-        cells, squashed, outputs = torch.empty(steps + 1, batch, hidden), torch.empty(steps, batch, hidden), torch.empty(steps, batch, hidden)
+        cells, squashed, outputs = (
+            torch.empty(steps + 1, batch, hidden),
+            torch.empty(steps, batch, hidden),
+            torch.empty(steps, batch, hidden),
+        )
         cells[0] = c0
         torch.mul(h0.detach(), (~first[0]).unsqueeze(1), out=before[0])
         transposed = weight.detach().T

@@ -15,7 +15,18 @@ from outrange.core.errors import BadInput, unknown
 from outrange.exploration.lstm import LSTM, State
 
 #: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things, all of one brightness, so that one layer can tell a wall.
-_PALETTE = [[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.6, 0.2, 0.2], [0.2, 0.2, 0.6], [0.4, 0.3, 0.3]]
+_PALETTE = [
+    [0, 0, 0],
+    [0, 1, 0],
+    [1, 0, 0],
+    [0, 0, 1],
+    [0.5, 0.5, 0],
+    [0.5, 0, 0.5],
+    [0, 0.5, 0.5],
+    [0.6, 0.2, 0.2],
+    [0.2, 0.2, 0.6],
+    [0.4, 0.3, 0.3],
+]
 
 
 class Crop(nn.Module):
@@ -26,11 +37,15 @@ class Crop(nn.Module):
         self.rows, self.columns = shape
         self.reach = side // 2
         colours = torch.tensor(_PALETTE[:codes])
-        beyond = torch.full((1, 3), 0.0 if codes > 3 else 1 / 3)  # a maze has walls of its own; elsewhere the grid's edge looks like one
+        beyond = torch.full(
+            (1, 3), 0.0 if codes > 3 else 1 / 3
+        )  # a maze has walls of its own; elsewhere the grid's edge looks like one
         self.register_buffer("palette", torch.cat([colours, beyond]), persistent=False)
         self.outside = codes
         steps = torch.arange(-self.reach, self.reach + 1)
-        self.register_buffer("around", (steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]).flatten(), persistent=False)
+        self.register_buffer(
+            "around", (steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]).flatten(), persistent=False
+        )
         self.layer = nn.Linear(3 * side * side, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,7 +61,9 @@ class Crop(nn.Module):
         """The colours around the agent, (N, 3 x side x side)."""
         agent = (x == 1).flatten(1).to(torch.uint8).argmax(1)
         padded = nn.functional.pad(x, (self.reach,) * 4, value=self.outside).flatten(1)
-        centre = (agent // self.columns + self.reach) * (self.columns + 2 * self.reach) + agent % self.columns + self.reach
+        centre = (
+            (agent // self.columns + self.reach) * (self.columns + 2 * self.reach) + agent % self.columns + self.reach
+        )
         seen = padded.gather(1, centre[:, None] + self.around)  # type: ignore[operator]
         return nn.functional.embedding(seen.int(), self.palette).flatten(1)  # type: ignore[arg-type]
 
@@ -79,7 +96,9 @@ class Cells(nn.Module):
     def __init__(self, shape: tuple[int, ...], codes: int, width: int, stride: int) -> None:
         super().__init__()
         self.codes = codes
-        self.convolutions = nn.Sequential(nn.Conv2d(codes, 16, 3, stride, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride, 1), nn.ReLU(), nn.Flatten())
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(codes, 16, 3, stride, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride, 1), nn.ReLU(), nn.Flatten()
+        )
         self.layer = nn.Linear(_flat(self.convolutions, (codes, *shape)), width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +113,15 @@ class Pixels(nn.Module):
         super().__init__()
         self.grey = len(shape) == 2
         channels = 1 if self.grey else shape[2]
-        layers = [nn.Conv2d(channels, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(), nn.Flatten()]
+        layers = [
+            nn.Conv2d(channels, 32, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+        ]
         self.convolutions = nn.Sequential(*layers)
         self.layer = nn.Linear(_flat(self.convolutions, (channels, *shape[:2])), width)
 
@@ -117,7 +144,10 @@ class Objects(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tops = (self.KINDS, self.COLOURS, self.STATES)
-        kind, colour, state = (table(x[..., k].int().clamp_max(top - 1)) for k, (table, top) in enumerate(zip(self.tables, tops, strict=True)))
+        kind, colour, state = (
+            table(x[..., k].int().clamp_max(top - 1))
+            for k, (table, top) in enumerate(zip(self.tables, tops, strict=True))
+        )
         seen = self.convolutions((kind + colour + state).permute(0, 3, 1, 2))
         return self.layer(torch.cat([seen, _one_hot(x[:, 0, 0, 3], self.DIRECTIONS)], 1))
 
@@ -149,7 +179,9 @@ ENCODERS: dict[str, tuple[str, Callable[[tuple[int, ...], int, bool, int], nn.Mo
 class Encoder(nn.Module):
     """An encoder by name; output (…, width), no activation after the last layer."""
 
-    def __init__(self, name: str, shape: tuple[int, ...], codes: int, byte: bool, width: int, setting: str = "encoder") -> None:
+    def __init__(
+        self, name: str, shape: tuple[int, ...], codes: int, byte: bool, width: int, setting: str = "encoder"
+    ) -> None:
         super().__init__()
         if name not in ENCODERS:
             raise unknown(setting, name, ENCODERS, "an encoder")
@@ -194,7 +226,14 @@ class QNetwork(nn.Module):
         self.advantage = nn.Sequential(nn.Linear(hidden, head), nn.ReLU(), nn.Linear(head, actions))
 
     def forward(
-        self, observation: Tensor, last_action: Tensor, last_reward: Tensor, last_bonus: Tensor, mixture: Tensor, first: Tensor, state: State
+        self,
+        observation: Tensor,
+        last_action: Tensor,
+        last_reward: Tensor,
+        last_bonus: Tensor,
+        mixture: Tensor,
+        first: Tensor,
+        state: State,
     ) -> tuple[Tensor, State]:
         """Values of all actions along T rows.
 
@@ -210,7 +249,12 @@ class QNetwork(nn.Module):
         Returns:
             Q (T, B, actions), and the state after the last row.
         """
-        parts = [torch.relu(self.encoder(observation)), _one_hot(last_action, self.actions), last_reward.unsqueeze(-1), last_bonus.unsqueeze(-1)]
+        parts = [
+            torch.relu(self.encoder(observation)),
+            _one_hot(last_action, self.actions),
+            last_reward.unsqueeze(-1),
+            last_bonus.unsqueeze(-1),
+        ]
         if self.mixtures > 1:
             parts.append(_one_hot(mixture, self.mixtures))
         h, state = self.lstm(torch.cat(parts, -1), state, first)

@@ -33,15 +33,22 @@ class NGU(R2D2):
         if bonus.embeds:
 
             def embedding() -> InverseDynamics:
-                return InverseDynamics(encoder(envs, bonus.encoder, bonus.dimension, "bonus.encoder"), envs.actions).to(self.device)
+                return InverseDynamics(encoder(envs, bonus.encoder, bonus.dimension, "bonus.encoder"), envs.actions).to(
+                    self.device
+                )
 
             self.embedding = seeded(seeds.child("embedding"), embedding)
             self.acting = copy.deepcopy(self.embedding)
-            self.embedding_optimizer = Optimizer(self.embedding, bonus.rate, bonus.adam_epsilon, bonus.decay, config.learner.clip)
+            self.embedding_optimizer = Optimizer(
+                self.embedding, bonus.rate, bonus.adam_epsilon, bonus.decay, config.learner.clip
+            )
             self.memory = EpisodicMemory(self.count, bonus.capacity, bonus.dimension)
             self.kernel = KernelBonus(bonus, self.count)
         if bonus.distils:
-            self.rnd = seeded(seeds.child("rnd"), lambda: RND(lambda: encoder(envs, bonus.encoder, bonus.rnd_width, "bonus.encoder")).to(self.device))
+            self.rnd = seeded(
+                seeds.child("rnd"),
+                lambda: RND(lambda: encoder(envs, bonus.encoder, bonus.rnd_width, "bonus.encoder")).to(self.device),
+            )
             self.rnd_optimizer = Optimizer(self.rnd, bonus.rnd_rate, bonus.adam_epsilon, clip=config.learner.clip)
             self.moments = Moments()
 
@@ -67,7 +74,9 @@ class NGU(R2D2):
         self.episodes += started
         if judge and self.bonus.at == "departure":
             return self.novelty(observation, started)
-        if self.bonus.embeds and started.any():  # on arrival no step earns the first observation's bonus: it is remembered only
+        if (
+            self.bonus.embeds and started.any()
+        ):  # on arrival no step earns the first observation's bonus: it is remembered only
             rows = np.flatnonzero(started)
             point = np.zeros((self.count, self.bonus.dimension), np.float32)
             point[rows] = self.embed(observation[rows])
@@ -95,12 +104,16 @@ class NGU(R2D2):
     def learn_novelty(self, sequences: Sequences, frames: int) -> dict[str, float]:
         """One update of embedding and RND on the last ``frames`` steps of each sequence that lead somewhere: x_t, a_t, x_{t+1} of one episode."""
         acted = ~sequences.filler[:-1] & ~sequences.terminated[:-1]
-        inside = np.logical_or.accumulate(~(sequences.filler & sequences.first)[-2::-1], 0)  # from the end, past padding
+        inside = np.logical_or.accumulate(
+            ~(sequences.filler & sequences.first)[-2::-1], 0
+        )  # from the end, past padding
         acted &= (inside.cumsum(0) <= frames)[::-1]
         told: dict[str, float] = {}
         if not acted.any():
             return told
-        shown = np.zeros(sequences.filler.shape, bool)  # a step's end is most often the next one's beginning: each row is encoded once
+        shown = np.zeros(
+            sequences.filler.shape, bool
+        )  # a step's end is most often the next one's beginning: each row is encoded once
         shown[:-1] |= acted
         shown[1:] |= acted
         number = shown.cumsum().reshape(shown.shape) - 1
@@ -158,7 +171,9 @@ class NGU(R2D2):
     def take_up(self, arrays: dict[str, np.ndarray], memories: bool = True) -> None:
         """Go on from what ``arrays`` gave; without ``memories`` from what does not depend on the number of environments only."""
         if self.bonus.embeds:
-            self.acting.load_state_dict({name: torch.from_numpy(value) for name, value in below(arrays, "acting.").items()})
+            self.acting.load_state_dict(
+                {name: torch.from_numpy(value) for name, value in below(arrays, "acting.").items()}
+            )
             if memories or self.bonus.mean_scope == "global":
                 self.kernel.restore(below(arrays, "kernel."))
             if memories:

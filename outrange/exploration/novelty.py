@@ -83,7 +83,9 @@ class RunningMean:
     stream that holds fewer than k. A moving mean begins at its first value.
     """
 
-    def __init__(self, streams: int, how: How = "cumulative", rate: float = 0.01, scope: Scope = "global", of: Of = "all") -> None:
+    def __init__(
+        self, streams: int, how: How = "cumulative", rate: float = 0.01, scope: Scope = "global", of: Of = "all"
+    ) -> None:
         _check_mean("mean", how, rate, scope, of)
         self.streams, self.how, self.rate, self.scope, self.of = streams, how, rate, scope, of
         size = 1 if scope == "global" else streams
@@ -108,7 +110,11 @@ class RunningMean:
             total, number = total.sum(keepdims=True), number.sum(keepdims=True)
         new = number > 0
         self._count += number
-        share = number / np.maximum(self._count, 1) if self.how == "cumulative" else np.where(self._count == number, 1.0, self.rate)
+        share = (
+            number / np.maximum(self._count, 1)
+            if self.how == "cumulative"
+            else np.where(self._count == number, 1.0, self.rate)
+        )
         self._mean[new] += (share * (total / np.maximum(number, 1) - self._mean))[new]
         return self.value
 
@@ -146,7 +152,9 @@ class KernelBonus:
         """
         distances = np.asarray(distances, np.float64)
         if distances.shape != (self.mean.streams, self.config.k):
-            raise BadInput(f"distances: shape {distances.shape} is not allowed; it must be {(self.mean.streams, self.config.k)}, streams and neighbours")
+            raise BadInput(
+                f"distances: shape {distances.shape} is not allowed; it must be {(self.mean.streams, self.config.k)}, streams and neighbours"
+            )
         held = np.isfinite(distances)
         judged = np.ones(len(distances), bool) if mask is None else np.asarray(mask, bool)
         if self.config.missing == "zero":
@@ -234,10 +242,20 @@ class EpisodicMemory:
             BadInput: it is of a memory of another shape.
         """
         held, points = state["held"], state["points"]
-        fits = held.shape == (self.streams,) and held.max() <= self.capacity and points.shape == (held.sum(), self.dimension)
-        if not fits or state["next"].max() >= self.capacity or bool(((held < self.capacity) & (state["next"] != held)).any()):
+        fits = (
+            held.shape == (self.streams,)
+            and held.max() <= self.capacity
+            and points.shape == (held.sum(), self.dimension)
+        )
+        if (
+            not fits
+            or state["next"].max() >= self.capacity
+            or bool(((held < self.capacity) & (state["next"] != held)).any())
+        ):
             shape = f"{self.streams} streams of {self.capacity:,} points of {self.dimension} numbers"
-            raise BadInput(f"memory: what was saved, {points.shape[0]:,} points of {held.size} streams, is not of a memory of {shape}")
+            raise BadInput(
+                f"memory: what was saved, {points.shape[0]:,} points of {held.size} streams, is not of a memory of {shape}"
+            )
         _fill("memory", {"held": self._held, "next": self._next}, state)
         self._room(int(held.max()))
         for ring, part in zip(self._points, np.split(points, np.cumsum(held)[:-1]), strict=True):
@@ -254,7 +272,9 @@ class EpisodicMemory:
     def _check(self, embedding: np.ndarray) -> None:
         if np.shape(embedding) != (self.streams, self.dimension):
             allowed = (self.streams, self.dimension)
-            raise BadInput(f"embedding: shape {np.shape(embedding)} is not allowed; it must be {allowed}, streams and numbers of a point")
+            raise BadInput(
+                f"embedding: shape {np.shape(embedding)} is not allowed; it must be {allowed}, streams and numbers of a point"
+            )
 
 
 class Moments:
@@ -333,7 +353,9 @@ def _check_mean(field: str, how: str, rate: float, scope: str, of: str) -> None:
 def _fill(field: str, arrays: State, state: State) -> None:
     for name, array in arrays.items():
         if state[name].shape != array.shape:
-            raise BadInput(f"{field}.{name}: what was saved has shape {state[name].shape}; these settings need {array.shape}")
+            raise BadInput(
+                f"{field}.{name}: what was saved has shape {state[name].shape}; these settings need {array.shape}"
+            )
         array[...] = state[name]
 
 

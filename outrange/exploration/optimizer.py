@@ -9,13 +9,19 @@ from outrange.core.run import check_finite
 class Optimizer:
     """Moves the trainable parameters of a module."""
 
-    def __init__(self, module: nn.Module, rate: float, epsilon: float = 1e-4, decay: float = 0.0, clip: float = 40.0) -> None:
+    def __init__(
+        self, module: nn.Module, rate: float, epsilon: float = 1e-4, decay: float = 0.0, clip: float = 40.0
+    ) -> None:
         self.named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in self.named]
         self.clip = clip
         self.adam = torch.optim.Adam(self.parameters, lr=rate, eps=epsilon, weight_decay=decay, fused=True)
         for p in self.parameters:
-            self.adam.state[p] = {"step": torch.zeros((), device=p.device), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            self.adam.state[p] = {
+                "step": torch.zeros((), device=p.device),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
 
     @property
     def rate(self) -> float:
@@ -44,7 +50,11 @@ class Optimizer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Moments by the parameters' names, and how many steps were taken."""
-        kept = {f"{name}.{kind}": self.adam.state[p][kind].to("cpu", copy=True) for name, p in self.named for kind in ("exp_avg", "exp_avg_sq")}
+        kept = {
+            f"{name}.{kind}": self.adam.state[p][kind].to("cpu", copy=True)
+            for name, p in self.named
+            for kind in ("exp_avg", "exp_avg_sq")
+        }
         return kept | {"step": self.adam.state[self.parameters[0]]["step"].to("cpu", copy=True)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:

@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from outrange.core.errors import unknown
-from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, LearnerConfig, NetworkConfig, ReplayConfig, TrainConfig
+from outrange.exploration.config import (
+    ActingConfig,
+    BonusConfig,
+    EnvConfig,
+    LearnerConfig,
+    NetworkConfig,
+    ReplayConfig,
+    TrainConfig,
+)
 
 
 def disco() -> TrainConfig:
@@ -33,7 +41,15 @@ def disco() -> TrainConfig:
             over="mean",
             copy_every=100,
         ),
-        bonus=BonusConfig(kind="episodic", epsilon=0.01, missing="unit", rate=3e-3, adam_epsilon=1e-8, warmup=2000, warmup_accuracy=0.99),
+        bonus=BonusConfig(
+            kind="episodic",
+            epsilon=0.01,
+            missing="unit",
+            rate=3e-3,
+            adam_epsilon=1e-8,
+            warmup=2000,
+            warmup_accuracy=0.99,
+        ),
     )
 
 
@@ -80,7 +96,16 @@ def minigrid() -> TrainConfig:
             foreign=0.5,
         ),
         bonus=BonusConfig(
-            kind="ngu", mixtures=2, beta=0.001, continuing=True, epsilon=1e-3, missing="unit", encoder="objects", rate=1e-3, frames=10, warmup=300
+            kind="ngu",
+            mixtures=2,
+            beta=0.001,
+            continuing=True,
+            epsilon=1e-3,
+            missing="unit",
+            encoder="objects",
+            rate=1e-3,
+            frames=10,
+            warmup=300,
         ),
         steps=600_000,
     )
@@ -113,14 +138,22 @@ def atari_laptop() -> TrainConfig:
         acting=ActingConfig(base=0.4, alpha=4, greedy=2, epsilon_greedy=0.01),
         replay=ReplayConfig(rows=100_000, trace=40, period=40, start=128),
         learner=LearnerConfig(batch=16, ratio=0.5, rate=5e-4, over="mean", copy_every=200),
-        bonus=replace(paper.bonus, mixtures=2, at="arrival", missing="unit", capacity=5000, warmup=300, rate=1e-3, refresh=200),
+        bonus=replace(
+            paper.bonus, mixtures=2, at="arrival", missing="unit", capacity=5000, warmup=300, rate=1e-3, refresh=200
+        ),
         steps=500_000,
         log_every=10_000,
         checkpoint_every=250_000,
     )
 
 
-PRESETS: dict[str, Callable[[], TrainConfig]] = {"smoke": smoke, "disco": disco, "minigrid": minigrid, "atari-laptop": atari_laptop, "atari-paper": atari_paper}
+PRESETS: dict[str, Callable[[], TrainConfig]] = {
+    "smoke": smoke,
+    "disco": disco,
+    "minigrid": minigrid,
+    "atari-laptop": atari_laptop,
+    "atari-paper": atari_paper,
+}
 
 #: agent -> what it changes in a preset's bonus
 AGENTS: dict[str, Callable[[BonusConfig], BonusConfig]] = {

@@ -44,10 +44,18 @@ class R2D2:
         else:
             self.beta = family.betas(self.mixtures, config.bonus.beta)
             self.gamma = family.gammas(self.mixtures, learner.gamma, learner.gamma_explore)
-        self._beta, self._gamma = (torch.tensor(a, dtype=torch.float32, device=self.device) for a in (self.beta, self.gamma))
+        self._beta, self._gamma = (
+            torch.tensor(a, dtype=torch.float32, device=self.device) for a in (self.beta, self.gamma)
+        )
 
         def network() -> QNetwork:
-            return QNetwork(encoder(envs, shape.encoder, shape.width, "network.encoder"), envs.actions, self.mixtures, shape.hidden, shape.head).to(self.device)
+            return QNetwork(
+                encoder(envs, shape.encoder, shape.width, "network.encoder"),
+                envs.actions,
+                self.mixtures,
+                shape.hidden,
+                shape.head,
+            ).to(self.device)
 
         self.online = seeded(seeds.child("q"), network)
         self.target = copy.deepcopy(self.online)
@@ -100,7 +108,9 @@ class R2D2:
         said = q[:-1].gather(-1, action[:-1].unsqueeze(-1)).squeeze(-1)
         error = torch.where(counted, said - goal, 0.0)
         steps = len(error) if learner.over == "mean" else 1
-        loss, norm = self.optimizer.step(error.square().sum() / (error.shape[1] * steps), f"the loss of Q in update {self.updates}")
+        loss, norm = self.optimizer.step(
+            error.square().sum() / (error.shape[1] * steps), f"the loss of Q in update {self.updates}"
+        )
         self.updates += 1
         if self.updates % learner.copy_every == 0:
             self.target.load_state_dict(self.online.state_dict())
@@ -118,7 +128,17 @@ class R2D2:
         fallen = max(min(progress, 1.0) - learner.rate_hold, 0.0) / max(1 - learner.rate_hold, 1e-9)
         self.optimizer.rate = learner.rate * (1 - (1 - learner.rate_end) * fallen)
 
-    def _goal(self, policy: Tensor, worth: Tensor, action: Tensor, reward: Tensor, discount: Tensor, mu: Tensor, first: Tensor, filler: Tensor) -> Tensor:
+    def _goal(
+        self,
+        policy: Tensor,
+        worth: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        mu: Tensor,
+        first: Tensor,
+        filler: Tensor,
+    ) -> Tensor:
         """What Q(x_t, a_t) is trained towards, (T, B): h of Retrace's or the n-step return. ``policy`` and ``worth`` are (T + 1, B, A)."""
         learner = self.config.learner
         goes_on = ~(first | filler)[:-1]
@@ -129,7 +149,9 @@ class R2D2:
         trace = returns.traces(returns.taken(policy, action)[:-1], mu[:-1], learner.lam, goes_on) * goes_on
         return self.transform.of(returns.retrace(returns.taken(worth, action)[:-1], expected, reward, discount, trace))
 
-    def _unroll(self, network: QNetwork, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor], burn_in: int) -> Tensor:
+    def _unroll(
+        self, network: QNetwork, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor], burn_in: int
+    ) -> Tensor:
         """Q along all rows, (T + 1, B, A); the first ``burn_in`` only move the state."""
         if not burn_in:
             return network(*inputs, state)[0]
@@ -167,7 +189,20 @@ class R2D2:
 
 
 #: columns of a batch that are turned into tensors
-COLUMNS = ("observation", "last_action", "last_reward", "last_bonus", "action", "reward", "bonus", "mu", "mixture", "terminated", "first", "filler")
+COLUMNS = (
+    "observation",
+    "last_action",
+    "last_reward",
+    "last_bonus",
+    "action",
+    "reward",
+    "bonus",
+    "mu",
+    "mixture",
+    "terminated",
+    "first",
+    "filler",
+)
 
 
 def held(module: torch.nn.Module) -> dict[str, Tensor]:

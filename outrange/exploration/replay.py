@@ -117,14 +117,22 @@ class Replay:
         crossing: bool,
         exponent: float = 0.9,
     ) -> None:
-        self.streams, self.trace, self.period = _whole("streams", streams, 1), _whole("trace", trace, 1), _whole("period", period, 1)
+        self.streams, self.trace, self.period = (
+            _whole("streams", streams, 1),
+            _whole("trace", trace, 1),
+            _whole("period", period, 1),
+        )
         self.state_size = _whole("state_size", state_size, 0)
         if period > trace:
-            raise BadInput(f"period: {period} is not allowed; it must be from 1 to trace, which is {trace}, or rows between sequences would never be drawn")
+            raise BadInput(
+                f"period: {period} is not allowed; it must be from 1 to trace, which is {trace}, or rows between sequences would never be drawn"
+            )
         self.rows = _whole("rows", rows, 1)
         least = period * -(-(trace + 2 * period) // period)
         if rows % period or rows < least:
-            raise BadInput(f"rows: {rows} is not allowed; it must be a multiple of period, which is {period}, and at least {least}")
+            raise BadInput(
+                f"rows: {rows} is not allowed; it must be a multiple of period, which is {period}, and at least {least}"
+            )
         self.shape = tuple(_whole("shape", size, 1) for size in shape)
         self.dtype = np.dtype(dtype)
         if self.dtype.name not in _DTYPES:
@@ -136,7 +144,9 @@ class Replay:
         self._per_stream = rows // period
         self._count = self._per_stream * streams
         self._refuse_too_large()
-        self._generation = np.zeros(self._count, np.int64)  # which of the sequences of a slot is in it now; never goes back
+        self._generation = np.zeros(
+            self._count, np.int64
+        )  # which of the sequences of a slot is in it now; never goes back
         self._names = np.arange(streams)
         self._steps = np.arange(trace + 1)[:, None]
         self._row = np.zeros(streams, _RECORD)  # what is appended, before it goes where it belongs
@@ -167,7 +177,11 @@ class Replay:
             middle = (low + high) // 2
             low, high = (middle, high) if self._bytes(middle * self.period) <= free * _SHARE else (low, middle)
         fits = low * self.period
-        advice = f"up to {fits:,} rows of each fit" if fits >= self.trace + 2 * self.period else "not even the smallest replay of such observations fits"
+        advice = (
+            f"up to {fits:,} rows of each fit"
+            if fits >= self.trace + 2 * self.period
+            else "not even the smallest replay of such observations fits"
+        )
         raise BadInput(
             f"rows: {self.rows:,} in each of {self.streams} streams ({self.streams * self.rows:,} frames) take {_size(self.bytes)}, "
             f"and {_size(free)} of memory are free, a tenth of which is left to the rest of the run; {advice}"
@@ -197,7 +211,9 @@ class Replay:
         self._records = np.zeros(self.streams * self.rows, _RECORD)
         self._state = np.zeros((self._count, self.state_size), np.float32)
         self._tree = SumTree(self._count)
-        self._position = np.zeros(self.streams, np.int64)  # rows ever written to a stream; the ring's row is this modulo rows
+        self._position = np.zeros(
+            self.streams, np.int64
+        )  # rows ever written to a stream; the ring's row is this modulo rows
         self._enter_with(1.0)
 
     def append(self, columns: Mapping[str, np.ndarray], where: np.ndarray, state: np.ndarray) -> None:
@@ -214,15 +230,21 @@ class Replay:
             BadInput: a column is missing, unknown, or of another shape or kind; nothing was appended then.
         """
         if columns.keys() != _NAMES:
-            raise BadInput(f"columns: {brief(sorted(columns.keys() ^ _NAMES))} missing or unknown; give {', '.join(COLUMNS)}")
+            raise BadInput(
+                f"columns: {brief(sorted(columns.keys() ^ _NAMES))} missing or unknown; give {', '.join(COLUMNS)}"
+            )
         for name, field in self._fields.items():
             _copy(name, columns[name], field)
         _copy("where", where, self._where)
         observation = columns["observation"]
         if observation.shape != (self.streams, *self.shape) or observation.dtype != self.dtype:
-            raise BadInput(f"observation: {observation.dtype} {observation.shape} is not allowed; it must be {self.dtype.name} {(self.streams, *self.shape)}")
+            raise BadInput(
+                f"observation: {observation.dtype} {observation.shape} is not allowed; it must be {self.dtype.name} {(self.streams, *self.shape)}"
+            )
         if np.shape(state) != (self.streams, self.state_size):
-            raise BadInput(f"state: shape {np.shape(state)} is not allowed; it must be {(self.streams, self.state_size)}")
+            raise BadInput(
+                f"state: shape {np.shape(state)} is not allowed; it must be {(self.streams, self.state_size)}"
+            )
         rows, begun, events = _append(
             self._where,
             self._row,
@@ -254,7 +276,9 @@ class Replay:
         """
         _copy("where", where, self._where)
         if np.shape(lengths) != (self.streams,) or np.min(lengths) < 0:
-            raise BadInput(f"lengths: {brief(lengths)} are not allowed; give {self.streams} whole numbers, none negative")
+            raise BadInput(
+                f"lengths: {brief(lengths)} are not allowed; give {self.streams} whole numbers, none negative"
+            )
         filler = self._records["filler"].reshape(self.streams, self.rows)
         for stream in np.flatnonzero(self._where):
             end = int(self._position[stream])
@@ -303,7 +327,9 @@ class Replay:
             )
         wrong = ~((priorities >= 0) & (priorities <= LARGEST))
         if wrong.any():
-            raise BadInput(f"priorities: {priorities[wrong][0]} is not allowed; a priority must be finite, from 0 to {LARGEST:g}")
+            raise BadInput(
+                f"priorities: {priorities[wrong][0]} is not allowed; a priority must be finite, from 0 to {LARGEST:g}"
+            )
         generations, places = np.divmod(slots.astype(np.int64), self._count)
         now = (self._generation[places] == generations) & self._complete(places)
         places, priorities = places[now], priorities[now]
@@ -354,13 +380,17 @@ class Replay:
             raise BadInput(f"replay: {brief(sorted(state.keys() ^ names))} missing or unknown in what was saved")
         for name, own in form.items():
             if not np.array_equal(state[name], own):
-                raise BadInput(f"replay: what was saved has {name} {_listed(state[name])}, and this replay {_listed(own)}; make it with the same arguments")
+                raise BadInput(
+                    f"replay: what was saved has {name} {_listed(state[name])}, and this replay {_listed(own)}; make it with the same arguments"
+                )
         _expect(state, "position", (self.streams,), np.int64)
         _expect(state, "generation", (self._count,), np.int64)
         _expect(state, "weight", (self._count,), np.float64)
         _expect(state, "largest", (1,), np.float64)
         if state["position"].min() < 0 or not 1 <= state["largest"][0] <= LARGEST:
-            raise BadInput("replay: what was saved counts rows below none or a largest priority that cannot be; it is damaged")
+            raise BadInput(
+                "replay: what was saved counts rows below none or a largest priority that cannot be; it is damaged"
+            )
         rows, slots = self._held(np.minimum(state["position"], self.rows))
         _expect(state, "recurrent", (len(slots), self.state_size), np.float32)
         _expect(state, "observation", (len(rows), *self.shape), self.dtype)
@@ -407,7 +437,9 @@ def _listed(array: np.ndarray) -> str:
 
 def _copy(name: str, column: np.ndarray, target: np.ndarray) -> None:
     if np.shape(column) != target.shape:
-        raise BadInput(f"{name}: shape {np.shape(column)} is not allowed; it must be {target.shape}, a number for each stream")
+        raise BadInput(
+            f"{name}: shape {np.shape(column)} is not allowed; it must be {target.shape}, a number for each stream"
+        )
     try:
         np.copyto(target, column)
     except TypeError:
@@ -417,11 +449,15 @@ def _copy(name: str, column: np.ndarray, target: np.ndarray) -> None:
 def _expect(state: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
     array = np.asarray(state[name])
     if array.shape != shape or array.dtype != dtype:
-        raise BadInput(f"replay: {name} was saved as {array.dtype} {array.shape}, and it must be {np.dtype(dtype).name} {shape}")
+        raise BadInput(
+            f"replay: {name} was saved as {array.dtype} {array.shape}, and it must be {np.dtype(dtype).name} {shape}"
+        )
 
 
 @compiled
-def _append(where, row, records, padding, position, generation, rows, trace, period, crossing, weight, at, begun, events, values):
+def _append(
+    where, row, records, padding, position, generation, rows, trace, period, crossing, weight, at, begun, events, values
+):
     """Where new rows go (``at``), padding, the sequences that begin (``begun``: slots, streams), and changes of the tree (``events``, ``values``).
 
     In period rows of a stream one sequence begins and one ends, and no stream gets more at once: 2B events are the most.
@@ -459,7 +495,10 @@ def _append(where, row, records, padding, position, generation, rows, trace, per
                         use = True
                         break
                 if use:
-                    events[changes], values[changes] = stream * (rows // period) + (now - trace) % rows // period, weight
+                    events[changes], values[changes] = (
+                        stream * (rows // period) + (now - trace) % rows // period,
+                        weight,
+                    )
                     changes += 1
         position[stream] = end
     return new, starts, changes

@@ -156,7 +156,9 @@ def n_step(reward: Tensor, discount: Tensor, bootstrap: Tensor, n: int, continue
     """
     if n < 1:
         raise BadInput(f"n: {brief(n)} is not allowed; it must be at least 1")
-    _alike(reward=reward, discount=discount, bootstrap=bootstrap, **({} if continues is None else {"continues": continues}))
+    _alike(
+        reward=reward, discount=discount, bootstrap=bootstrap, **({} if continues is None else {"continues": continues})
+    )
     total = reward + discount * bootstrap
     for _ in range(min(n, len(reward)) - 1):
         after = total[1:] if continues is None else torch.where(continues[1:], total[1:], bootstrap[:-1])
@@ -184,7 +186,11 @@ def _alike(**tensors: Tensor) -> None:
     """All of one shape, or it is said which is not: broadcasting would hide a transposed argument."""
     (first, known), *rest = tensors.items()
     if known.ndim < 2 or not known.shape[0]:
-        raise BadInput(f"{first}: shape {tuple(known.shape)} is not allowed; time comes first, at least one row of it, and the batch second")
+        raise BadInput(
+            f"{first}: shape {tuple(known.shape)} is not allowed; time comes first, at least one row of it, and the batch second"
+        )
     for name, tensor in rest:
         if tensor.shape != known.shape:
-            raise BadInput(f"{name}: shape {tuple(tensor.shape)} is not allowed; it must be {tuple(known.shape)}, time first, as that of {first}")
+            raise BadInput(
+                f"{name}: shape {tuple(tensor.shape)} is not allowed; it must be {tuple(known.shape)}, time first, as that of {first}"
+            )

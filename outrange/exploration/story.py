@@ -63,7 +63,9 @@ def collect(
     opened = [(path, Run.open(path)) for path in map(Path, paths)]
     for path, run in opened:
         if run.kind != "explore":
-            raise BadInput(f"run: {str(path)!r} holds a run of kind {run.kind!r}; this is for runs of `outrange explore train`")
+            raise BadInput(
+                f"run: {str(path)!r} holds a run of kind {run.kind!r}; this is for runs of `outrange explore train`"
+            )
     configs = [Run.configuration(path, TrainConfig) for path, _ in opened]
     _same_environment(opened, configs)
     named = _names(configs)
@@ -75,13 +77,21 @@ def collect(
             notes.append(f"{path} has logged nothing yet; it is left out.")
             continue
         group = name if len(set(named)) > 1 else ""
-        runs.append({"name": f"{name}, seed {config.seed}", "group": group, "metrics": lines, "timing": _lines(path / "timing.jsonl", notes)})
+        runs.append(
+            {
+                "name": f"{name}, seed {config.seed}",
+                "group": group,
+                "metrics": lines,
+                "timing": _lines(path / "timing.jsonl", notes),
+            }
+        )
         kept.append((path, run, config, name))
     if not runs:
         raise BadInput(f"run: {str(paths[0])!r} has logged nothing yet; wait for the first line of its metrics.jsonl")
     path, run, config, name = kept[0]
     story: dict[str, Any] = {
-        "title": title or f"{' and '.join(dict.fromkeys(each[3] for each in kept))} in {config.env.name.split('/')[-1]}",
+        "title": title
+        or f"{' and '.join(dict.fromkeys(each[3] for each in kept))} in {config.env.name.split('/')[-1]}",
         "subtitle": _subtitle([each[2] for each in kept]),
         "command": command,
         "notes": notes,
@@ -100,14 +110,18 @@ def collect(
             tell("recording an episode", 0, 1)
         recording = record(path, seed=seed, mixture=chosen, epsilon=epsilon, longest=longest)
         known, shape = _visited(path, maps, seed, chosen, epsilon, longest) if maps else ([], None)
-        who = f"{name}, seed {config.seed}" + (f", mixture {chosen} of {config.bonus.mixtures}" if config.bonus.mixtures > 1 else "")
+        who = f"{name}, seed {config.seed}" + (
+            f", mixture {chosen} of {config.bonus.mixtures}" if config.bonus.mixtures > 1 else ""
+        )
         story["episode"] = _told(recording, who, shape or _grid(config, recording), config)
         story["maps"] = known
         if len(trained) > 1:
             notes.append(f"Episode and maps are of {who}.")
     if references and config.env.name == MAZE:
         story["references"] = _references(config, seed)
-        notes.append("Policies that learn nothing are told which moves are legal, all but the uniform one; the agent is not.")
+        notes.append(
+            "Policies that learn nothing are told which moves are legal, all but the uniform one; the agent is not."
+        )
     return story
 
 
@@ -116,7 +130,9 @@ def _same_environment(opened: Sequence[tuple[Path, Run]], configs: Sequence[Trai
     for (path, _), config in zip(opened, configs, strict=True):
         if (config.env.name, config.env.options) != (first.name, first.options):
             here, there = (" ".join((env.name, *env.options)) for env in (config.env, first))
-            raise BadInput(f"run: {str(path)!r} is of {here}, and {str(opened[0][0])!r} of {there}; give runs in one environment")
+            raise BadInput(
+                f"run: {str(path)!r} is of {here}, and {str(opened[0][0])!r} of {there}; give runs in one environment"
+            )
 
 
 def _names(configs: Sequence[TrainConfig]) -> list[str]:
@@ -131,7 +147,19 @@ def _names(configs: Sequence[TrainConfig]) -> list[str]:
 
 
 #: settings that say where and how long, not what
-_IDLE = {"seed", "steps", "log_every", "checkpoint_every", "broken", "threads", "device", "preset", "acting.process", "acting.ahead", "env.engine"}
+_IDLE = {
+    "seed",
+    "steps",
+    "log_every",
+    "checkpoint_every",
+    "broken",
+    "threads",
+    "device",
+    "preset",
+    "acting.process",
+    "acting.ahead",
+    "env.engine",
+}
 
 
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, str]:
@@ -155,19 +183,30 @@ def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     return metrics.read(path, notes) if path.is_file() else []
 
 
-def _evaluation(trained: Sequence[tuple[Path, Run, TrainConfig, str]], episodes: int, seed: int, epsilon: float, tell: Tell | None) -> list[dict[str, Any]]:
+def _evaluation(
+    trained: Sequence[tuple[Path, Run, TrainConfig, str]], episodes: int, seed: int, epsilon: float, tell: Tell | None
+) -> list[dict[str, Any]]:
     """A row for each run and mixture, up to four of those."""
     rows = []
     for path, _, config, name in trained:
         count = config.bonus.mixtures
         for mixture in sorted({0, count // 3, 2 * count // 3, count - 1}):
             what = f"{path.name}, mixture {mixture}"
-            row = evaluate(path, episodes, seed, mixture, epsilon, (lambda done, of, what=what: tell(what, done, of)) if tell else None)
+            row = evaluate(
+                path,
+                episodes,
+                seed,
+                mixture,
+                epsilon,
+                (lambda done, of, what=what: tell(what, done, of)) if tell else None,
+            )
             rows.append({**row, "run": f"{name}, seed {config.seed}"})
     return rows
 
 
-def _visited(path: Path, count: int, seed: int, mixture: int, epsilon: float, longest: int) -> tuple[list[dict[str, Any]], tuple[int, int] | None]:
+def _visited(
+    path: Path, count: int, seed: int, mixture: int, epsilon: float, longest: int
+) -> tuple[list[dict[str, Any]], tuple[int, int] | None]:
     """The maps of so many episodes, one of each environment, and the grid's height and width; none where places are no cells of a grid."""
     config, envs, _, actor = load(path, count, seed, mixture, epsilon)
     try:
@@ -212,7 +251,9 @@ def _visited(path: Path, count: int, seed: int, mixture: int, epsilon: float, lo
             rows_seen, columns_seen = (np.flatnonzero((visits > 0).any(axis)) for axis in (1, 0))
             if not len(rows_seen):
                 continue
-            cut = np.s_[max(0, rows_seen[0] - 1) : rows_seen[-1] + 2, max(0, columns_seen[0] - 1) : columns_seen[-1] + 2]
+            cut = np.s_[
+                max(0, rows_seen[0] - 1) : rows_seen[-1] + 2, max(0, columns_seen[0] - 1) : columns_seen[-1] + 2
+            ]
             visits, when = visits[cut], when[cut]
         found.append({"name": f"episode {k + 1}: {length[k]:,} steps", "visits": visits, "first": when})
     return found, None if minigrid else shape
@@ -250,4 +291,7 @@ def _references(config: TrainConfig, seed: int) -> list[dict[str, Any]]:
 
     options = dict(pair.split("=", 1) for pair in config.env.options)
     settings = {name: int(options[name]) for name in ("size", "cap") if name in options}
-    return [{"name": name, "metric": "coverage", "value": float(coverage(name, 128, seed, **settings)[0].mean())} for name in POLICIES]
+    return [
+        {"name": name, "metric": "coverage", "value": float(coverage(name, 128, seed, **settings)[0].mean())}
+        for name in POLICIES
+    ]

@@ -62,7 +62,9 @@ class SumTree:
         """
         indices, values = np.array(indices), np.array(values, np.float64)
         if indices.ndim != 1 or indices.shape != values.shape or (indices.dtype.kind not in "iu" and indices.size):
-            raise BadInput(f"indices: {indices.dtype} {indices.shape} beside values {values.shape} are not allowed; give as many whole numbers as values")
+            raise BadInput(
+                f"indices: {indices.dtype} {indices.shape} beside values {values.shape} are not allowed; give as many whole numbers as values"
+            )
         outside = (indices < 0) | (indices >= self.size)
         if outside.any():
             raise BadInput(f"indices: {indices[outside][0]} is not allowed; the leaves are 0 to {self.size - 1}")

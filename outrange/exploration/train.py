@@ -82,7 +82,9 @@ class Trainer:
         done = self.actor.advance(uniform=True)
         self.step += done
         self.warm_steps += done
-        if self.replay.ready >= min(self.config.replay.start, 128):  # a small network needs no more; the paper's 6,250 sequences are for Q
+        if self.replay.ready >= min(
+            self.config.replay.start, 128
+        ):  # a small network needs no more; the paper's 6,250 sequences are for Q
             sequences = self.replay.sample(self.config.learner.batch, self.rng)
             told = self.agent.learn_novelty(sequences, self.config.replay.trace)
             self._note(told)
@@ -175,10 +177,18 @@ def _loop(trainer: Trainer, run: Run, tell: Told | None) -> dict[str, Any]:
     if found:
         trainer.restore(found.tensors, found.state)
         if not trainer.envs.exact and trainer.step < config.steps:
-            log.warning("env: %s cannot bring its environments back; new episodes begin at step %s", trainer.envs.engine, trainer.step)
+            log.warning(
+                "env: %s cannot bring its environments back; new episodes begin at step %s",
+                trainer.envs.engine,
+                trainer.step,
+            )
     before = float(lines[-1]["seconds"]) if (lines := metrics.read(run.path / "timing.jsonl")) else 0.0
     begun, cpu, start = time.perf_counter(), time.process_time(), trainer.step
-    saved, stopped, last = trainer.step, False, dict(lines[-1]) if (lines := metrics.read(run.path / "metrics.jsonl")) else {}
+    saved, stopped, last = (
+        trainer.step,
+        False,
+        dict(lines[-1]) if (lines := metrics.read(run.path / "metrics.jsonl")) else {},
+    )
     with Stopping() as stopping:
         while trainer.step < config.steps and not stopped:
             earlier = trainer.step
@@ -190,7 +200,10 @@ def _loop(trainer: Trainer, run: Run, tell: Told | None) -> dict[str, Any]:
                 last = trainer.report()
                 run.metrics.write(step=done, **last)
                 used = time.process_time() - cpu
-                pace = {"steps_per_second": round((done - start) / seconds, 1), "steps_per_cpu_second": round((done - start) / used, 1)}
+                pace = {
+                    "steps_per_second": round((done - start) / seconds, 1),
+                    "steps_per_cpu_second": round((done - start) / used, 1),
+                }
                 run.timing.write(step=done, seconds=round(before + seconds, 3), cpu_seconds=round(used, 3), **pace)
                 if tell:
                     tell({"step": done, "steps": config.steps, "seconds": seconds, "logged": True} | pace | last)

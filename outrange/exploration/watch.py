@@ -65,14 +65,25 @@ def to_gif(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
     scale = _scale(recording, scale)
     pictures, palette = indexed(recording.pictures, 253)
     colours = np.concatenate([palette, np.array([_GROUND, _BONUS, _REWARD], np.uint8)])
-    images = (Image.fromarray(frame) for frame in _frames(recording, pictures, scale, *range(len(palette), len(palette) + 3)))
+    images = (
+        Image.fromarray(frame) for frame in _frames(recording, pictures, scale, *range(len(palette), len(palette) + 3))
+    )
     images = (_coloured(image, colours) for image in images)
     each = round(100 * seconds_per_step) * 10
     durations = [each] * (len(pictures) - 1) + [max(each, 1000)]  # the last picture stays a moment
     with writable("out", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as partial:
-            next(images).save(partial, "GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=False, disposal=1)
+            next(images).save(
+                partial,
+                "GIF",
+                save_all=True,
+                append_images=images,
+                duration=durations,
+                loop=0,
+                optimize=False,
+                disposal=1,
+            )
 
 
 def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: float = 0.05) -> None:
@@ -86,23 +97,42 @@ def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
     scale = _scale(recording, scale)
     program = shutil.which("ffmpeg")
     if program is None:
-        raise BadInput(f"out: {str(path)!r} needs the program ffmpeg, which is not on the PATH; install it, or write a .gif")
+        raise BadInput(
+            f"out: {str(path)!r} needs the program ffmpeg, which is not on the PATH; install it, or write a .gif"
+        )
     colours = np.array([_GROUND, _BONUS, _REWARD], np.uint8)
     frames = _frames(recording, recording.pictures, scale, *colours)
     first = next(frames)
     height, width = (size + size % 2 for size in first.shape[:2])  # the format wants even sides
     command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
     command += ["-framerate", f"{1 / seconds_per_step:.6g}", "-i", "-", "-an"]
-    command += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p", "-threads", "1", "-movflags", "+faststart"]
+    command += [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-crf",
+        "18",
+        "-pix_fmt",
+        "yuv420p",
+        "-threads",
+        "1",
+        "-movflags",
+        "+faststart",
+    ]
     command += ["-fflags", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
     with writable("out", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as partial, tempfile.TemporaryFile() as said:
-            process = subprocess.Popen([*command, str(partial)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)  # noqa: S603 - found on the PATH
+            process = subprocess.Popen(  # noqa: S603 - ffmpeg, found on the PATH
+                [*command, str(partial)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
+            )
             assert process.stdin is not None
             try:
                 for frame in itertools.chain([first], frames):
-                    process.stdin.write(np.pad(frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))).tobytes())
+                    process.stdin.write(
+                        np.pad(frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))).tobytes()
+                    )
             except BrokenPipeError:  # it says why below
                 pass
             except BaseException:
@@ -115,7 +145,9 @@ def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
             if code:
                 said.seek(0)
                 why = " ".join(said.read(2000).decode(errors="replace").split()) or f"it ended with {code}"
-                raise BadInput(f"out: {str(path)!r} was not written: ffmpeg said: {brief(why, 200)}; write a .gif instead")
+                raise BadInput(
+                    f"out: {str(path)!r} was not written: ffmpeg said: {brief(why, 200)}; write a .gif instead"
+                )
 
 
 def _scale(recording: Recording, scale: int) -> int:
@@ -123,11 +155,15 @@ def _scale(recording: Recording, scale: int) -> int:
     if scale == 0:
         return max(1, round(_LARGE / max(height, width)))
     if not isinstance(scale, int) or not 0 < scale * max(height, width) <= 4096:
-        raise BadInput(f"scale: {brief(scale)} is not allowed; it must be a whole number, and pictures {width} x {height} times it at most 4,096 wide and high")
+        raise BadInput(
+            f"scale: {brief(scale)} is not allowed; it must be a whole number, and pictures {width} x {height} times it at most 4,096 wide and high"
+        )
     return scale
 
 
-def _frames(recording: Recording, pictures: np.ndarray, scale: int, ground: Any, bonus: Any, reward: Any) -> Iterator[np.ndarray]:
+def _frames(
+    recording: Recording, pictures: np.ndarray, scale: int, ground: Any, bonus: Any, reward: Any
+) -> Iterator[np.ndarray]:
     """Pictures (N + 1, H, W, …) enlarged, with the bar under them; its colours are of the pictures' kind: indices, or RGB."""
     height, width = (size * scale for size in pictures.shape[1:3])
     thick = max(4, height // 40)
@@ -209,7 +245,9 @@ def _numbers(recording: Recording, t: int, between: str) -> str:
     seen = recording.place[: t + 1]
     if (seen >= 0).any():
         count = len(np.unique(seen[seen >= 0]))
-        parts.append(f"places {count}" + (f"/{recording.places} = {count / recording.places:.0%}" if recording.places else ""))
+        parts.append(
+            f"places {count}" + (f"/{recording.places} = {count / recording.places:.0%}" if recording.places else "")
+        )
     return between.join(parts)
 
 
@@ -220,7 +258,10 @@ def _resized(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
     if factor >= 1:
         return picture.repeat(factor, 0).repeat(factor, 1)
     shrink = max(width / columns, height / rows)
-    y, x = (((np.arange(max(1, int(size / shrink))) + 0.5) * shrink).astype(int).clip(0, size - 1) for size in (height, width))
+    y, x = (
+        ((np.arange(max(1, int(size / shrink))) + 0.5) * shrink).astype(int).clip(0, size - 1)
+        for size in (height, width)
+    )
     return picture[y][:, x]
 
 

@@ -100,7 +100,11 @@ def compare(
             if stopping.requested or train(one, path, told, corpus=corpus)["stopped"]:
                 break
             found[name][seed] = evaluation(path, corpus, wanted)
-    rows = {name: summary(found[name], found.get(BASE, {})) | {"label": ROWS[name].label, "wiki": ROWS[name].wiki, "flan": ROWS[name].flan} for name in names}
+    rows = {
+        name: summary(found[name], found.get(BASE, {}))
+        | {"label": ROWS[name].label, "wiki": ROWS[name].wiki, "flan": ROWS[name].flan}
+        for name in names
+    }
     return {
         "rows": rows,
         "base": BASE,
@@ -110,7 +114,11 @@ def compare(
         "stopped": sum(map(len, found.values())) < len(trainings),
         "length": config.length,
         "steps": config.steps,
-        "tokens": {"training": len(corpus.training), "held_out": len(corpus.validation), "seen": config.steps * config.batch * config.length},
+        "tokens": {
+            "training": len(corpus.training),
+            "held_out": len(corpus.validation),
+            "seen": config.steps * config.batch * config.length,
+        },
     }
 
 
@@ -124,7 +132,10 @@ def evaluation(path: Path, corpus: Corpus, multiples: Sequence[int] = MULTIPLES,
         if held.get("key") == key:
             return held["found"]
     model, _, config, _ = load(path)
-    found = {str(m): values for m, values in beyond(model, corpus.validation, config.length, multiples, limit, config.precision).items()}
+    found = {
+        str(m): values
+        for m, values in beyond(model, corpus.validation, config.length, multiples, limit, config.precision).items()
+    }
     with writable("evaluation", kept):
         write_text(kept, json.dumps({"key": key, "found": found}, indent=1) + "\n")
     return found
@@ -143,7 +154,8 @@ def summary(mine: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[st
         "perplexity": spread([values["1"]["perplexity"] for values in mine.values()]),
         "difference": spread(paired),
         "beyond": {
-            m: {"length": next(iter(mine.values()))[m]["length"]} | {k: spread([v[m][k] for v in mine.values()]) for k in ("perplexity", "last_quarter")}
+            m: {"length": next(iter(mine.values()))[m]["length"]}
+            | {k: spread([v[m][k] for v in mine.values()]) for k in ("perplexity", "last_quarter")}
             for m in multiples
         },
     }

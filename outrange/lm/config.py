@@ -60,9 +60,13 @@ class ModelConfig:
             if getattr(self, name) < 1:
                 raise BadInput(f"model.{name}: {getattr(self, name)} is not allowed; it must be at least 1")
         if self.window < 0 or (self.window and self.family != "llama"):
-            raise BadInput(f"model.window: {self.window} is not allowed in the {self.family} family; 0, or for llama 1 and above")
+            raise BadInput(
+                f"model.window: {self.window} is not allowed in the {self.family} family; 0, or for llama 1 and above"
+            )
         if self.head_dim % 2:
-            raise BadInput(f"model.head_dim: {self.head_dim} is not allowed; it must be even, since channels turn in pairs")
+            raise BadInput(
+                f"model.head_dim: {self.head_dim} is not allowed; it must be even, since channels turn in pairs"
+            )
         if self.heads % self.kv_heads:
             raise BadInput(f"model.kv_heads: {self.kv_heads} is not allowed; it must divide the {self.heads} heads")
 
@@ -72,7 +76,14 @@ def sized(depth: int, rotary: Rotary | None = None) -> ModelConfig:
     if depth < 1:
         raise BadInput(f"depth: {depth} is not allowed; it must be at least 1")
     width = 32 * depth
-    return ModelConfig(layers=depth, width=width, heads=depth, kv_heads=depth, ffn=32 * math.ceil(width * 8 / 3 / 32), rotary=rotary or Rotary())
+    return ModelConfig(
+        layers=depth,
+        width=width,
+        heads=depth,
+        kv_heads=depth,
+        ffn=32 * math.ceil(width * 8 / 3 / 32),
+        rotary=rotary or Rotary(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,9 @@ TOKENS = 32_768
 _AT_ONCE = 2048  # tokens of a forward pass
 
 
-def perplexity(model: PreTrainedModel, tokens: np.ndarray, length: int, limit: int | None = None, precision: str = "float32") -> tuple[float, float]:
+def perplexity(
+    model: PreTrainedModel, tokens: np.ndarray, length: int, limit: int | None = None, precision: str = "float32"
+) -> tuple[float, float]:
     """Perplexity over whole windows and over the last quarter of their positions.
 
     Args:
@@ -35,8 +37,15 @@ def perplexity(model: PreTrainedModel, tokens: np.ndarray, length: int, limit: i
     """
     count = min(len(tokens) - 1, limit if limit is not None else len(tokens)) // length
     if count < 1:
-        raise BadInput(f"length: {length} is not allowed; the held-out text has {len(tokens):,} tokens, and a window needs {length + 1:,}; give more text")
-    losses = np.concatenate([_losses(model, tokens, length, start, end, precision) for start, end in _groups(count, max(1, _AT_ONCE // length))])
+        raise BadInput(
+            f"length: {length} is not allowed; the held-out text has {len(tokens):,} tokens, and a window needs {length + 1:,}; give more text"
+        )
+    losses = np.concatenate(
+        [
+            _losses(model, tokens, length, start, end, precision)
+            for start, end in _groups(count, max(1, _AT_ONCE // length))
+        ]
+    )
     return _exp(losses.mean()), _exp(losses[:, 3 * length // 4 :].mean())
 
 
@@ -70,10 +79,14 @@ def forward(model: PreTrainedModel, windows: Tensor, precision: str) -> Tensor:
     """The loss of every predicted token, (windows, length), of windows (windows, length + 1)."""
     with torch.autocast(windows.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         logits = model(input_ids=windows[:, :-1], use_cache=False).logits
-    return cross_entropy(logits.float().flatten(0, 1), windows[:, 1:].flatten(), reduction="none").view(len(windows), -1)
+    return cross_entropy(logits.float().flatten(0, 1), windows[:, 1:].flatten(), reduction="none").view(
+        len(windows), -1
+    )
 
 
-def _losses(model: PreTrainedModel, tokens: np.ndarray, length: int, start: int, end: int, precision: str) -> np.ndarray:
+def _losses(
+    model: PreTrainedModel, tokens: np.ndarray, length: int, start: int, end: int, precision: str
+) -> np.ndarray:
     windows = np.stack([tokens[k * length : (k + 1) * length + 1] for k in range(start, end)]).astype(np.int64)
     training = model.training
     model.eval()

@@ -50,7 +50,18 @@ def wheel(package: str, version: str, sha256: str, place: Path, instead: str) ->
         Unavailable: PyPI cannot be reached, or gave another file than expected.
     """
     wanted = f"{package}=={version}"
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary", ":all:", "--retries", "2", "--timeout", "20"]
+    options = [
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--retries",
+        "2",
+        "--timeout",
+        "20",
+    ]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(place), wanted]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)  # noqa: S603
@@ -63,5 +74,7 @@ def wheel(package: str, version: str, sha256: str, place: Path, instead: str) ->
     with open(found[0], "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != sha256:
-        raise Unavailable(f"{wanted} is not the file that it was: its SHA-256 is another; nothing was unpacked; {instead}")
+        raise Unavailable(
+            f"{wanted} is not the file that it was: its SHA-256 is another; nothing was unpacked; {instead}"
+        )
     return found[0]

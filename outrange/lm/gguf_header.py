@@ -129,7 +129,14 @@ class _Reader:
                 alignment = _alignment(kind, kv.get(key))
         return self.with_tensors(tensors, alignment, version, kv, arrays)
 
-    def with_tensors(self, count: int, alignment: int, version: int, kv: dict[str, Value | tuple[Value, ...]], arrays: dict[str, tuple[str, int]]) -> Header:
+    def with_tensors(
+        self,
+        count: int,
+        alignment: int,
+        version: int,
+        kv: dict[str, Value | tuple[Value, ...]],
+        arrays: dict[str, tuple[str, int]],
+    ) -> Header:
         tensors: dict[str, tuple[tuple[int, ...], str, int]] = {}
         places: list[tuple[int, int, str]] = []
         parameters = 0
@@ -138,7 +145,9 @@ class _Reader:
             if name in tensors:
                 raise _Unusable(f"it has the tensor {brief(name)} twice")
             if offset % alignment:
-                raise _Unusable(f"its tensor {brief(name)} begins at {offset:,}, which is not a multiple of {alignment:,}, its alignment")
+                raise _Unusable(
+                    f"its tensor {brief(name)} begins at {offset:,}, which is not a multiple of {alignment:,}, its alignment"
+                )
             title, block, width = _TYPES[kind]
             elements = math.prod(shape)
             tensors[name] = shape, title, elements // block * width
@@ -165,7 +174,9 @@ class _Reader:
         if math.prod(shape) * width > _MOST:
             raise _Unusable(f"its tensor {brief(name)} has too many elements: its shape is {shape}")
         if (shape[0] if shape else 1) % block:
-            raise _Unusable(f"its tensor {brief(name)} has rows of {(*shape, 1)[0]:,} elements; {title} comes in blocks of {block}")
+            raise _Unusable(
+                f"its tensor {brief(name)} has rows of {(*shape, 1)[0]:,} elements; {title} comes in blocks of {block}"
+            )
         return name, shape, kind, offset
 
     def value(self, kind: int, what: str) -> Value:
@@ -201,7 +212,12 @@ class _Reader:
         within = f"a string in {what}"
         if count <= _SHORT:
             return tuple(self.string(_STRING, within, empty=True) for _ in range(count))
-        block, last, at, unpack = b"", -1, 0, _LENGTH.unpack_from  # a block of the file, the last length that fits in it, the next one
+        block, last, at, unpack = (
+            b"",
+            -1,
+            0,
+            _LENGTH.unpack_from,
+        )  # a block of the file, the last length that fits in it, the next one
         for _ in range(count):  # up to a million times
             if at > last:
                 self.skip_to(self.at + at - len(block), within)
@@ -263,7 +279,9 @@ class _Reader:
 
     def within(self, end: int, what: str) -> None:
         if end > self.size:
-            raise _Unusable(f"it ends inside {what}: {end - self.at:,} bytes are needed and {self.size - self.at:,} left")
+            raise _Unusable(
+                f"it ends inside {what}: {end - self.at:,} bytes are needed and {self.size - self.at:,} left"
+            )
         if end > _HEADER:
             raise _Unusable(f"its header is longer than {_HEADER:,} bytes")
 
@@ -279,7 +297,9 @@ def _check_places(places: Iterable[tuple[int, int, str]], room: int) -> None:
     last, before = 0, ""
     for begin, end, name in sorted(places):
         if end > room:
-            raise _Unusable(f"its tensor {brief(name)} ends at byte {end:,} of the data, but there are only {max(room, 0):,}; it may be cut")
+            raise _Unusable(
+                f"its tensor {brief(name)} ends at byte {end:,} of the data, but there are only {max(room, 0):,}; it may be cut"
+            )
         if begin < last:
             raise _Unusable(f"its tensors {brief(before)} and {brief(name)} overlap")
         last, before = end, name

@@ -10,7 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, MistralConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    GemmaConfig,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from outrange.core import atomic
 from outrange.core.errors import BadInput
@@ -76,9 +84,13 @@ def put(model: PreTrainedModel, tensors: dict[str, Tensor]) -> None:
         BadInput: they are of another shape.
     """
     own = dict(model.named_parameters())
-    wrong = sorted(n for n in own.keys() | tensors.keys() if n not in own or n not in tensors or own[n].shape != tensors[n].shape)
+    wrong = sorted(
+        n for n in own.keys() | tensors.keys() if n not in own or n not in tensors or own[n].shape != tensors[n].shape
+    )
     if wrong:
-        raise BadInput(f"weights: {wrong[0]} is of another shape than the model's, or on one side only; take the configuration that they were trained with")
+        raise BadInput(
+            f"weights: {wrong[0]} is of another shape than the model's, or on one side only; take the configuration that they were trained with"
+        )
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(tensors[name])

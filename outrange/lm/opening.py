@@ -65,16 +65,27 @@ def source(name: str, tell: Told = lambda said: None) -> Source:
     if path.is_dir():
         found = check_folder(path)
         return Source(
-            name, {"pretrained_model_name_or_path": str(path), "local_files_only": True}, found.parameters or None, found.has_weights, found.has_tokenizer
+            name,
+            {"pretrained_model_name_or_path": str(path), "local_files_only": True},
+            found.parameters or None,
+            found.has_weights,
+            found.has_tokenizer,
         )
     if path.is_file():
         if path.suffix.lower() != ".gguf":
-            raise BadInput(f"model: {name!r} is a file, but no .gguf file; give a Hugging Face folder, a .gguf file, a name on the hub or {BUILT_IN[0]!r}")
+            raise BadInput(
+                f"model: {name!r} is a file, but no .gguf file; give a Hugging Face folder, a .gguf file, a name on the hub or {BUILT_IN[0]!r}"
+            )
         given = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name, "local_files_only": True}
         return Source(name, given, read_header(path).parameters, True)
     parts = name.split("/")
-    if len(parts) != 2 or not all(part and part.replace("-", "").replace("_", "").replace(".", "").isalnum() and part[0] not in ".-" for part in parts):
-        raise BadInput(f"model: {brief(name)} is neither a file nor a folder nor a name on the hub (owner/name); built in: {', '.join(BUILT_IN)}")
+    if len(parts) != 2 or not all(
+        part and part.replace("-", "").replace("_", "").replace(".", "").isalnum() and part[0] not in ".-"
+        for part in parts
+    ):
+        raise BadInput(
+            f"model: {brief(name)} is neither a file nor a folder nor a name on the hub (owner/name); built in: {', '.join(BUILT_IN)}"
+        )
     return Source(name, {"pretrained_model_name_or_path": name}, None, True)
 
 
@@ -106,20 +117,28 @@ def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: No
         return Opened(name, model.to(getattr(torch, dtype)), tokenizer)
     at = source(name, tell)
     if not at.has_weights:
-        raise BadInput(f"model: {name!r} holds a configuration but no weights; `outrange attention layout` needs no more than that")
+        raise BadInput(
+            f"model: {name!r} holds a configuration but no weights; `outrange attention layout` needs no more than that"
+        )
     with _plainly(name):
         config = AutoConfig.from_pretrained(**at.given, trust_remote_code=False)
         if config.__class__.__name__ != "PreTrainedConfig" and type(config) not in AutoModelForCausalLM._model_mapping:
-            raise BadInput(f"model: {name!r} is a {config.model_type!r} model, which is no decoder of text; allowed are models that predict the next token")
+            raise BadInput(
+                f"model: {name!r} is a {config.model_type!r} model, which is no decoder of text; allowed are models that predict the next token"
+            )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         _refuse_too_large(name, at.parameters or _counted(config), dtype, device)
         tell("loading")
         given: dict[str, Any] = at.given if "gguf_file" in at.given else at.given | {"use_safetensors": True}
-        loaded: Any = AutoModelForCausalLM.from_pretrained(**given, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            **given, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
+        )
         model, came = loaded
         if came["missing_keys"]:  # transformers would go on with random numbers in their place
             names = sorted(came["missing_keys"])
-            raise BadInput(f"model: {brief(name)} lacks {len(names)} of the weights that its configuration names, e.g. {names[0]}; get the files again")
+            raise BadInput(
+                f"model: {brief(name)} lacks {len(names)} of the weights that its configuration names, e.g. {names[0]}; get the files again"
+            )
         tokenizer = AutoTokenizer.from_pretrained(**at.given, trust_remote_code=False) if at.has_tokenizer else None
     return Opened(name, model.eval().to(device), tokenizer)
 

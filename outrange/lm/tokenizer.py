@@ -55,7 +55,9 @@ def train_bpe(texts: Iterator[str], vocab: int) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=[END], initial_alphabet=sorted(alphabet), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab, special_tokens=[END], initial_alphabet=sorted(alphabet), show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, clean_up_tokenization_spaces=False)
 
@@ -67,15 +69,21 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
         BadInput: there is none, it is not of the fast kind, or it has no end-of-text token.
     """
     if not Path(folder).is_dir():
-        raise BadInput(f"tokenizer: {str(folder)!r} is not a folder; give one with a Hugging Face tokenizer (tokenizer.json)")
+        raise BadInput(
+            f"tokenizer: {str(folder)!r} is not a folder; give one with a Hugging Face tokenizer (tokenizer.json)"
+        )
     try:
         found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:
-        raise BadInput(f"tokenizer: {str(folder)!r} holds no Hugging Face tokenizer that can be read: {brief(str(error), 100)}") from None
+        raise BadInput(
+            f"tokenizer: {str(folder)!r} holds no Hugging Face tokenizer that can be read: {brief(str(error), 100)}"
+        ) from None
     if not isinstance(found, PreTrainedTokenizerFast):
         raise BadInput(f"tokenizer: {str(folder)!r} has no tokenizer.json; only tokenizers of the fast kind are used")
     if found.eos_token_id is None:
-        raise BadInput(f"tokenizer: {str(folder)!r} has no end-of-text token (eos_token); documents could not be told apart")
+        raise BadInput(
+            f"tokenizer: {str(folder)!r} has no end-of-text token (eos_token); documents could not be told apart"
+        )
     return found
 
 
@@ -100,8 +108,18 @@ def prepare(config: TrainConfig, progress: Progress | None = None) -> Corpus:
     """
     tell = progress or (lambda what, done: None)
     given = load_tokenizer(config.tokenizer) if config.tokenizer else None
-    identity = ["bpe", config.vocab] if given is None else ["given", hashlib.sha256(given.backend_tokenizer.to_str().encode()).hexdigest(), end_of_text(given)]
-    key = {"schema": SCHEMA, "files": fingerprint(config.text), "column": config.column, "separator": config.separator, "tokenizer": identity}
+    identity = (
+        ["bpe", config.vocab]
+        if given is None
+        else ["given", hashlib.sha256(given.backend_tokenizer.to_str().encode()).hexdigest(), end_of_text(given)]
+    )
+    key = {
+        "schema": SCHEMA,
+        "files": fingerprint(config.text),
+        "column": config.column,
+        "separator": config.separator,
+        "tokenizer": identity,
+    }
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     folder = cache() / "tokens" / digest[:32]
     if not _whole(folder):
@@ -141,7 +159,9 @@ def _write(folder: Path, config: TrainConfig, tokenizer: PreTrainedTokenizerFast
     kind = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     sizes: dict[str, int] = {}
     for held, name in ((False, "training"), (True, "validation")):
-        sizes[f"{name}.bin"], _ = atomic.write_file(folder / f"{name}.bin", _encoded(tokenizer, part(held, f"encoding {name}"), kind))
+        sizes[f"{name}.bin"], _ = atomic.write_file(
+            folder / f"{name}.bin", _encoded(tokenizer, part(held, f"encoding {name}"), kind)
+        )
     total = sum(counts.values())
     if not total:
         raise BadInput(f"text: {', '.join(map(repr, config.text[:3]))} holds no text; every document is empty")
@@ -152,7 +172,12 @@ def _write(folder: Path, config: TrainConfig, tokenizer: PreTrainedTokenizerFast
             )
     tokenizer.save_pretrained(str(folder / "tokenizer"))
     sizes["tokenizer/tokenizer.json"] = (folder / "tokenizer/tokenizer.json").stat().st_size
-    about: dict[str, Any] = {"documents": list(counts.values()), "type": kind, "bytes": sizes, "text": list(config.text)}
+    about: dict[str, Any] = {
+        "documents": list(counts.values()),
+        "type": kind,
+        "bytes": sizes,
+        "text": list(config.text),
+    }
     atomic.write_text(folder / "about.json", json.dumps(about, indent=1) + "\n")
 
 
@@ -160,7 +185,9 @@ def _encoded(tokenizer: PreTrainedTokenizerFast, texts: Iterator[str], kind: str
     """Tokens of texts, each with the end of text behind it, as bytes; whatever a text says of special tokens is text."""
     end = end_of_text(tokenizer)
     for group in _grouped(texts):
-        rows = tokenizer(group, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False)["input_ids"]
+        rows = tokenizer(
+            group, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False
+        )["input_ids"]
         yield np.concatenate([np.asarray([*row, end], dtype=kind) for row in rows]).tobytes()
 
 

@@ -68,7 +68,11 @@ class Trainer:
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, foreach=True)
         for p in parameters:
-            self.optimizer.state[p] = {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            self.optimizer.state[p] = {
+                "step": torch.tensor(0.0),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
 
     def advance(self) -> dict[str, float]:
         """One update; returns the loss in nats a token, the gradient's norm and the learning rate."""
@@ -114,7 +118,9 @@ class Trainer:
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
         if state["text"] != self.corpus.digest:
-            raise BadInput("text: is not what the run was begun with (a file's content, or the tokenizer, has changed); put it back, or begin a new run")
+            raise BadInput(
+                "text: is not what the run was begun with (a file's content, or the tokenizer, has changed); put it back, or begin a new run"
+            )
         put(self.model, tensors["model"])
         self.step = state["step"]
         for name, p in self.model.named_parameters():
@@ -124,7 +130,13 @@ class Trainer:
                 held[kind].copy_(tensors["optimizer"][f"{name}.{kind}"])
 
 
-def train(config: TrainConfig, path: Path, tell: Told | None = None, progress: Progress | None = None, corpus: Corpus | None = None) -> dict[str, Any]:
+def train(
+    config: TrainConfig,
+    path: Path,
+    tell: Told | None = None,
+    progress: Progress | None = None,
+    corpus: Corpus | None = None,
+) -> dict[str, Any]:
     """Train, or go on with a training that was stopped.
 
     Args:
@@ -171,7 +183,10 @@ def _loop(trainer: Trainer, run: Run, tell: Told | None) -> dict[str, Any]:
             if line:
                 speed = (done - start) / seconds
                 run.metrics.write(step=done, **line)
-                pace = {"steps_per_second": round(speed, 3), "tokens_per_second": round(speed * config.batch * config.length)}
+                pace = {
+                    "steps_per_second": round(speed, 3),
+                    "tokens_per_second": round(speed * config.batch * config.length),
+                }
                 run.timing.write(step=done, seconds=round(before + seconds, 3), **pace)
             if tell:
                 tell({"step": done, "steps": config.steps, "loss": values["loss"], "seconds": seconds} | line)

@@ -84,8 +84,17 @@ class Result:
             "scale": self.scale,
             "seeds": self.seeds,
         }
-        found = {name: {"mean": statistics.fmean(v), "std": statistics.stdev(v) if len(v) > 1 else 0.0, "values": v} for name, v in self.values.items()}
-        return told | {"ours": found, "verdict": self.verdict, "why": self.why, "seconds": self.seconds, "command": self.command}
+        found = {
+            name: {"mean": statistics.fmean(v), "std": statistics.stdev(v) if len(v) > 1 else 0.0, "values": v}
+            for name, v in self.values.items()
+        }
+        return told | {
+            "ours": found,
+            "verdict": self.verdict,
+            "why": self.why,
+            "seconds": self.seconds,
+            "command": self.command,
+        }
 
 
 def _spread(values: list[float]) -> str:
@@ -95,7 +104,9 @@ def _spread(values: list[float]) -> str:
     return f"{mean:{kind}} ± {statistics.stdev(values):{kind}}" if len(values) > 1 else f"{mean:{kind}}"
 
 
-def reproduce(paper: Paper, claim: Claim, scale: str, seeds: int, progress: Callable[[int, int], None] | None = None) -> Result:
+def reproduce(
+    paper: Paper, claim: Claim, scale: str, seeds: int, progress: Callable[[int, int], None] | None = None
+) -> Result:
     """Run one claim with seeds 0 … seeds-1; once if nothing is drawn in it."""
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES, "a scale")

@@ -37,7 +37,12 @@ def fresh_test_draws(seed: int, trained: int, tested: int) -> dict[str, float]:
             if length not in clrs.text_lengths(name, "train"):
                 continue
             known = _questions(name, length, trained, TEXT_SEED)
-            asked = [text.render(t).question for t in clrs.sample(name, length, tested, TEXT_EVAL_SEEDS[seed % 5] + 100 * (seed // 5), truncate_decimals=3)]
+            asked = [
+                text.render(t).question
+                for t in clrs.sample(
+                    name, length, tested, TEXT_EVAL_SEEDS[seed % 5] + 100 * (seed // 5), truncate_decimals=3
+                )
+            ]
             shares.append(sum(q in known for q in asked) / len(asked))
         result[f"seen in training, length {length}"] = sum(shares) / len(shares)
     return result
@@ -47,7 +52,9 @@ def constant_answers(seed: int, count: int) -> dict[str, float]:
     """Exact match of always giving the training set's most frequent answer, for tasks whose accuracies the paper plots."""
     result = {}
     for name, length in (("segments_intersect", 16), ("articulation_points", 19), ("minimum", 64)):
-        answers = Counter(text.render(t).answer for t in clrs.sample(name, length, count, TEXT_SEED, truncate_decimals=3))
+        answers = Counter(
+            text.render(t).answer for t in clrs.sample(name, length, count, TEXT_SEED, truncate_decimals=3)
+        )
         likeliest = answers.most_common(1)[0][0]
         tested = clrs.sample(name, length, count, 1 + seed, truncate_decimals=3)
         result[f"{name} at {length}"] = sum(text.render(t).answer == likeliest for t in tested) / count
@@ -73,7 +80,11 @@ def _judge_fresh(values: Measurements) -> tuple[str, str]:
 def _judge_constant(values: Measurements) -> tuple[str, str]:
     near = all(abs(v - 0.5) <= 0.05 for v in values["segments_intersect at 16"])
     low = max(values["minimum at 64"]) < 0.1
-    why = "an accuracy of 0.5 on segments_intersect is what a constant answer gets" if near else "a constant answer does not explain it"
+    why = (
+        "an accuracy of 0.5 on segments_intersect is what a constant answer gets"
+        if near
+        else "a constant answer does not explain it"
+    )
     return ("shown" if near and low else "contradicted"), f"{why}; no model was run here"
 
 

@@ -36,7 +36,10 @@ def parameters(seed: int) -> dict[str, float]:
     from outrange.reasoning.nar.config import preset
     from outrange.reasoning.nar.load import reasoner_of
 
-    return {name: float(sum(p.numel() for p in reasoner_of(preset("paper", (name,), seed=seed)).parameters())) for name in COUNTED}
+    return {
+        name: float(sum(p.numel() for p in reasoner_of(preset("paper", (name,), seed=seed)).parameters()))
+        for name in COUNTED
+    }
 
 
 def fit_and_score(config: "TrainConfig", folder: str, size: int | None, count: int | None) -> dict[str, float]:
@@ -59,7 +62,10 @@ def fit_and_score(config: "TrainConfig", folder: str, size: int | None, count: i
             raise KeyboardInterrupt
         reasoner, about = load(path)
     changes = task_changes(about)
-    return {name: 100 * evaluate(reasoner, evaluation(name, "test", size=size, count=count, **changes))["score"] for name in config.algorithms}
+    return {
+        name: 100 * evaluate(reasoner, evaluation(name, "test", size=size, count=count, **changes))["score"]
+        for name in config.algorithms
+    }
 
 
 def single_task(seed: int, updates: Mapping[str, int], runs: str = "", **changes: Any) -> dict[str, float]:
@@ -80,7 +86,14 @@ def single_task(seed: int, updates: Mapping[str, int], runs: str = "", **changes
 
 
 def ablation(
-    seed: int, *, algorithms: tuple[str, ...], without: dict[str, Any], updates: int, size: int | None, count: int | None, **changes: Any
+    seed: int,
+    *,
+    algorithms: tuple[str, ...],
+    without: dict[str, Any],
+    updates: int,
+    size: int | None,
+    count: int | None,
+    **changes: Any,
 ) -> dict[str, float]:
     """Two trainings that differ in one improvement: same seed, same weights where shapes agree, same draws, same test samples.
 
@@ -121,10 +134,17 @@ def one_for_all(seed: int, count: int | None, source: str = "generalist") -> dic
     reasoner, about = load(source)
     changes, drawn = task_changes(about), EVALUATION_SEEDS["test"] + seed
     names = [name for name in algorithms_of(reasoner, ()) if name in PUBLISHED]
-    scores = {name: 100 * evaluate(reasoner, evaluation(name, "test", count=count, seed=drawn, **changes))["score"] for name in names}
+    scores = {
+        name: 100 * evaluate(reasoner, evaluation(name, "test", count=count, seed=drawn, **changes))["score"]
+        for name in names
+    }
     near = sum(value >= PUBLISHED[name].triplet_gmpnn - NEAR for name, value in scores.items())
     config = about["config"]
-    return scores | {"near a specialist": float(near), "mean": statistics.fmean(scores.values()), "updates": config["steps"] / len(config["algorithms"])}
+    return scores | {
+        "near a specialist": float(near),
+        "mean": statistics.fmean(scores.values()),
+        "updates": config["steps"] / len(config["algorithms"]),
+    }
 
 
 def _means(values: Measurements) -> dict[str, float]:
@@ -162,7 +182,10 @@ def judge_headline(values: Measurements) -> tuple[str, str]:
     means = _means(values)
     updates = means.pop("updates")
     overall = statistics.fmean(Board(means).categories.values())
-    earlier = max(statistics.fmean(Board({n: getattr(p, model) for n, p in PUBLISHED.items()}).categories.values()) for model in ("memnet", "mpnn", "pgn"))
+    earlier = max(
+        statistics.fmean(Board({n: getattr(p, model) for n, p in PUBLISHED.items()}).categories.values())
+        for model in ("memnet", "mpnn", "pgn")
+    )
     above = [sum(value > bound for value in means.values()) for bound in (60, 80, 90)]
     why = f"mean of categories {overall:.2f}, the best earlier model's {earlier:.2f}; above 60 / 80 / 90: {above[0]} / {above[1]} / {above[2]}"
     if len(means) == len(PUBLISHED) and overall >= earlier + 20 and overall >= OVERALL - NEAR:
@@ -185,7 +208,9 @@ def judge_difference(values: Measurements) -> tuple[str, str]:
         return ("shown" if pairs >= PAIRS else "partly"), f"{why}; {chance}"
     if max(found) <= -POINTS and pairs >= PAIRS and updates >= UPDATES:
         return "contradicted", f"{why}; all worse"
-    return "not at this scale", f"{why}; " + ("not told from chance" if pairs >= 3 else "fewer than three pairs tell nothing")
+    return "not at this scale", f"{why}; " + (
+        "not told from chance" if pairs >= 3 else "fewer than three pairs tell nothing"
+    )
 
 
 def judge_one_for_all(values: Measurements) -> tuple[str, str]:
@@ -193,7 +218,10 @@ def judge_one_for_all(values: Measurements) -> tuple[str, str]:
     from outrange.reasoning.nar.published import PUBLISHED
 
     if not values:
-        return "not at this scale", "missing: no weights named 'generalist' come with this version; `outrange nar train all --preset paper` trains such a model"
+        return (
+            "not at this scale",
+            "missing: no weights named 'generalist' come with this version; `outrange nar train all --preset paper` trains such a model",
+        )
     means = _means(values)
     names = [name for name in means if name in PUBLISHED]
     near = sum(means[name] >= PUBLISHED[name].triplet_gmpnn - NEAR for name in names)
@@ -208,22 +236,42 @@ def judge_one_for_all(values: Measurements) -> tuple[str, str]:
 
 
 NO_NUMBER = "no number to compare with: what this improvement brings by itself stands in figures and tables that were not at hand"
-VALIDATION = dict(evaluate_every=100, evaluate_count=128)  # the published code's, every 50 updates on up to 4,096 samples, is more work than the training
+VALIDATION = dict(
+    evaluate_every=100, evaluate_count=128
+)  # the published code's, every 50 updates on up to 4,096 samples, is more work than the training
 SMALL: dict[str, Any] = {
     "updates": 300, "batch": 16, "lengths": (4, 7, 11), "model.hidden": 64, "evaluate_every": 0, "checkpoint_every": 10**6, "size": 24, "count": 64,
 }  # fmt: skip
 
 
-def _improvement(name: str, statement: str, algorithms: tuple[str, ...], without: dict[str, Any], laptop: dict[str, Any] | None = None, **both: Any) -> Claim:
+def _improvement(
+    name: str,
+    statement: str,
+    algorithms: tuple[str, ...],
+    without: dict[str, Any],
+    laptop: dict[str, Any] | None = None,
+    **both: Any,
+) -> Claim:
     """A claim that an improvement helps: with it and without it, everything else being the full model's."""
     full = dict(size=None, count=None) | VALIDATION | both
-    scales = {"laptop": SMALL | both | (laptop or {}), "gpu": full | dict(updates=2_000), "paper": full | dict(updates=UPDATES)}
+    scales = {
+        "laptop": SMALL | both | (laptop or {}),
+        "gpu": full | dict(updates=2_000),
+        "paper": full | dict(updates=UPDATES),
+    }
     run = partial(ablation, algorithms=algorithms, without=without)
-    return Claim(name, "list of improvements", f"{statement} ({', '.join(algorithms)})", NO_NUMBER, run, judge_difference, scales)
+    return Claim(
+        name, "list of improvements", f"{statement} ({', '.join(algorithms)})", NO_NUMBER, run, judge_difference, scales
+    )
 
 
 IMPROVEMENTS = (
-    _improvement("no-teacher-forcing", "feeding back predicted hints beats feeding true ones in training", ("dijkstra",), {"teacher_forcing": 1.0}),
+    _improvement(
+        "no-teacher-forcing",
+        "feeding back predicted hints beats feeding true ones in training",
+        ("dijkstra",),
+        {"teacher_forcing": 1.0},
+    ),
     _improvement(
         "random-positions",
         "random positions in training beat even ones at n = 64",
@@ -232,15 +280,30 @@ IMPROVEMENTS = (
         laptop=dict(size=64, count=32),
         evaluate_every=0,  # the last weights, so that the two validations, which differ, choose nothing
     ),
-    _improvement("soft-hints", "hints fed back as probabilities with gradient beat decided ones", ("dijkstra",), {"model.feedback": "hard"}),
-    _improvement("static-hints", "a hint that never changes is better as an input than predicted", ("minimum",), {"pred_as_input": False}),
+    _improvement(
+        "soft-hints",
+        "hints fed back as probabilities with gradient beat decided ones",
+        ("dijkstra",),
+        {"model.feedback": "hard"},
+    ),
+    _improvement(
+        "static-hints",
+        "a hint that never changes is better as an input than predicted",
+        ("minimum",),
+        {"pred_as_input": False},
+    ),
     _improvement(
         "xavier-and-clipping",
         "smaller initial weights on scalar hints and a cut gradient help",
         ("dijkstra",),
         {"model.xavier_on_scalars": False, "clip": 0.0},
     ),
-    _improvement("permutations", "a sorted order is better decoded as a permutation than as pointers", ("insertion_sort",), {"permutations": False}),
+    _improvement(
+        "permutations",
+        "a sorted order is better decoded as a permutation than as pointers",
+        ("insertion_sort",),
+        {"permutations": False},
+    ),
     _improvement("gate", "a gate on the update helps", ("insertion_sort",), {"model.processor": "triplet_mpnn"}),
     _improvement(
         "triplets",
@@ -249,7 +312,13 @@ IMPROVEMENTS = (
         {"model.processor": "gmpnn"},
         laptop=dict(updates=200, lengths=(4, 7), size=12),
     ),
-    _improvement("chunking", "one model of several learns better from stretches of 16 steps than from whole traces", ("bfs", "dfs"), {"chunk": 0}, chunk=16),
+    _improvement(
+        "chunking",
+        "one model of several learns better from stretches of 16 steps than from whole traces",
+        ("bfs", "dfs"),
+        {"chunk": 0},
+        chunk=16,
+    ),
 )
 
 
@@ -275,7 +344,9 @@ PAPER = Paper(
             single_task,
             judge_table,
             {
-                "laptop": dict(updates={"bfs": 600, "segments_intersect": 1_000}, evaluate_every=100, evaluate_count=64),
+                "laptop": dict(
+                    updates={"bfs": 600, "segments_intersect": 1_000}, evaluate_every=100, evaluate_count=64
+                ),
                 "gpu": dict(updates=dict.fromkeys(TEN[:4], UPDATES), runs=RUNS) | VALIDATION,
                 "paper": dict(updates=dict.fromkeys(TEN, UPDATES), runs=RUNS) | VALIDATION,
             },

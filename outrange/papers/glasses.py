@@ -48,13 +48,18 @@ def encodings(seed: int, lengths: tuple[int, int]) -> dict[str, float]:
 
 
 def _curves(
-    model: str, lengths: tuple[int, ...], families: tuple[str, ...], dtypes: tuple[str, ...] = ("float32",), seed: int = 0
+    model: str,
+    lengths: tuple[int, ...],
+    families: tuple[str, ...],
+    dtypes: tuple[str, ...] = ("float32",),
+    seed: int = 0,
 ) -> dict[tuple[str, str], Any]:
     from outrange.attention.glasses.collapse import FAMILIES, GROUP, collapse
     from outrange.lm import opening as models
 
     opened = models.open_model(model)
-    found = collapse(opened.model, opened.tokenizer, [FAMILIES[name] for name in families], lengths, dtypes, seed, around=GROUP)  # type: ignore[arg-type]
+    pairs = [FAMILIES[name] for name in families]
+    found = collapse(opened.model, opened.tokenizer, pairs, lengths, dtypes, seed, around=GROUP)  # type: ignore[arg-type]
     return {(curve.family, curve.dtype): curve for curve in found}
 
 
@@ -62,7 +67,9 @@ def figure5(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]
     """Relative distance of n and n + 1 at the shortest and the longest length, in float32, and what bfloat16 leaves of it: signal over blur at the longest."""
     names = ("count ones", "copy ones", "digits")
     found = _curves(model, lengths, names, ("float32", "bfloat16"), seed)
-    distances = {f"{name}, n = {lengths[k]}": float(found[name, "float32"].relative[k]) for name in names for k in (0, -1)}
+    distances = {
+        f"{name}, n = {lengths[k]}": float(found[name, "float32"].relative[k]) for name in names for k in (0, -1)
+    }
     return distances | {f"{name}, signal/blur": float(found[name, "bfloat16"].signal_over_blur[-1]) for name in names}
 
 
@@ -79,7 +86,10 @@ def commas(seed: int, model: str, lengths: tuple[int, ...]) -> dict[str, float]:
 
     found = _curves(model, lengths, tuple(name for pair in COMMAS for name in pair))
     ratios = [times(found[given, "float32"].relative, found[without, "float32"].relative) for without, given in COMMAS]
-    return {name: statistics.median(values.tolist()) for name, values in zip(("n and n + 1", "n and n + 3"), ratios, strict=True)}
+    return {
+        name: statistics.median(values.tolist())
+        for name, values in zip(("n and n + 1", "n and n + 3"), ratios, strict=True)
+    }
 
 
 def shifts(seed: int, model: str, lengths: tuple[int, ...], tasks: tuple[str, ...]) -> dict[str, float]:
@@ -104,8 +114,15 @@ def reach(seed: int, model: str, tokens: int, directions: int) -> dict[str, floa
     opened = models.open_model(model)
     ids = models.tokens(opened.tokenizer, TEXT.read_text(encoding="utf-8"), tokens)
     shape = squashing.estimate(opened.model, ids, directions, seed=seed).u_shape()
-    bound = squashing.Sensitivity(tokens=tuple(ids), norms=squashing.bound(opened.model, ids), error=None, layer=0, method="bound").u_shape()
-    return {"first tenth": shape["first"], "last tenth": shape["last"], "bound, first tenth": bound["first"], "bound, last tenth": bound["last"]}
+    bound = squashing.Sensitivity(
+        tokens=tuple(ids), norms=squashing.bound(opened.model, ids), error=None, layer=0, method="bound"
+    ).u_shape()
+    return {
+        "first tenth": shape["first"],
+        "last tenth": shape["last"],
+        "bound, first tenth": bound["first"],
+        "bound, last tenth": bound["last"],
+    }
 
 
 def variants(seed: int, text: str, preset: str, lengths: tuple[int, ...], out: str) -> dict[str, float]:
@@ -134,27 +151,37 @@ def _encodings(values: Measurements) -> tuple[str, str]:
     fell = {name: statistics.median(found) for name, found in values.items()}
     claimed = [fell[name] for name in ("NoPE", "RoPE", "APE", "ALiBi")]
     under, similar = [v < 0.5 for v in claimed], max(claimed) < 4 * min(claimed)
-    return ("shown" if all(under) and similar else "partly" if any(under) else "contradicted"), ", ".join(f"{name} keeps {v:.1%}" for name, v in fell.items())
+    return ("shown" if all(under) and similar else "partly" if any(under) else "contradicted"), ", ".join(
+        f"{name} keeps {v:.1%}" for name, v in fell.items()
+    )
 
 
 def _falls(values: Measurements) -> tuple[str, str]:
     """To under a tenth, in every seed."""
     names = list(values)
     left = [last / first for first, last in zip(values[names[0]], values[names[-1]], strict=True)]
-    return ("shown" if max(left) < 0.1 else "contradicted"), f"{max(left):.1%} of the distance at {names[0]} is left at {names[-1]}"
+    return (
+        "shown" if max(left) < 0.1 else "contradicted"
+    ), f"{max(left):.1%} of the distance at {names[0]} is left at {names[-1]}"
 
 
 def _figure5(values: Measurements) -> tuple[str, str]:
     from outrange.attention.glasses.collapse import RESOLUTION
 
     families = ("count ones", "copy ones", "digits")
-    found = {name: [statistics.median(v) for measure, v in values.items() if measure.startswith(f"{name}, n = ")] for name in families}
+    found = {
+        name: [statistics.median(v) for measure, v in values.items() if measure.startswith(f"{name}, n = ")]
+        for name in families
+    }
     left = {name: ends[-1] / ends[0] for name, ends in found.items()}
     ones, digits = max(left["count ones"], left["copy ones"]), left["digits"]
     below = max(found["count ones"][-1], found["copy ones"][-1]) < RESOLUTION["bfloat16"] < found["digits"][-1]
     clear = ", ".join(f"{name} {statistics.median(values[f'{name}, signal/blur']):.2g}" for name in families)
-    why = f"ones keep up to {ones:.0%} of their distance, random digits {digits:.0%}; at the longest {found['count ones'][-1]:.2g} counting and " + (
-        f"{found['copy ones'][-1]:.2g} copying, where bfloat16 resolves {RESOLUTION['bfloat16']:.2g}; signal over its blur there: {clear}"
+    why = (
+        f"ones keep up to {ones:.0%} of their distance, random digits {digits:.0%}; at the longest {found['count ones'][-1]:.2g} counting and "
+        + (
+            f"{found['copy ones'][-1]:.2g} copying, where bfloat16 resolves {RESOLUTION['bfloat16']:.2g}; signal over its blur there: {clear}"
+        )
     )
     return ("shown" if ones < 0.25 < digits and below else "partly" if ones < min(digits, 0.5) else "contradicted"), why
 
@@ -180,12 +207,20 @@ def _commas(values: Measurements) -> tuple[str, str]:
 
 
 def _variants(values: Measurements) -> tuple[str, str]:
-    kept = {name.removesuffix(", kept"): statistics.median(found) for name, found in values.items() if name.endswith(", kept")}
-    times = {name.removesuffix(", times RoPE's"): found for name, found in values.items() if name.endswith("times RoPE's")}
+    kept = {
+        name.removesuffix(", kept"): statistics.median(found)
+        for name, found in values.items()
+        if name.endswith(", kept")
+    }
+    times = {
+        name.removesuffix(", times RoPE's"): found for name, found in values.items() if name.endswith("times RoPE's")
+    }
     from outrange.attention.glasses.probe import LOUDER
 
     helped = [name for name, found in times.items() if min(found) >= LOUDER]  # in every seed
-    fell = [v < 0.5 for name, v in kept.items() if "window" not in name]  # behind a window two long runs are one input, whatever is trained
+    fell = [
+        v < 0.5 for name, v in kept.items() if "window" not in name
+    ]  # behind a window two long runs are one input, whatever is trained
     said = ", ".join(f"{name} keeps {v:.1%}" for name, v in kept.items())
     verdict = "shown" if all(fell) and not helped else "partly" if any(fell) else "contradicted"
     return verdict, f"{said}; at least half as far again as RoPE in every seed: {', '.join(helped) or 'none'}"
@@ -220,7 +255,9 @@ def _counting(values: Measurements) -> tuple[str, str]:
 
     found = {task: _shifts(values, task) for task in COUNTING}
     short, long = (max(shifts[k] for shifts in found.values()) for k in (0, -1))  # the right way
-    why = "log-odds of the right answer moved by " + "; ".join(f"{', '.join(f'{v:.2f}' for v in shifts)} ({task})" for task, shifts in found.items())
+    why = "log-odds of the right answer moved by " + "; ".join(
+        f"{', '.join(f'{v:.2f}' for v in shifts)} ({task})" for task, shifts in found.items()
+    )
     if short < LEAST_SHIFT:
         return "not at this scale", f"{why}: this model does not count to begin with"
     return ("shown" if long < LEAST_SHIFT else "contradicted"), why
@@ -230,7 +267,9 @@ def _shape(values: Measurements) -> tuple[str, str]:
     first, last = statistics.median(values["first tenth"]), statistics.median(values["last tenth"])
     good = (first > 1) + (last > 1)
     said = [statistics.median(values[f"bound, {part} tenth"]) for part in ("first", "last")]
-    why = f"first tenth {first:.2f}, last tenth {last:.2f} times the middle; the bound's {said[0]:.2g} and {said[1]:.2g}"
+    why = (
+        f"first tenth {first:.2f}, last tenth {last:.2f} times the middle; the bound's {said[0]:.2g} and {said[1]:.2g}"
+    )
     return ("shown" if good == 2 else "partly" if good else "contradicted"), why
 
 
@@ -298,8 +337,16 @@ PAPER = Paper(
             precision,
             _precision,
             {
-                "laptop": {"model": SMALL, "lengths": _LENGTHS, "dtypes": ("float64", "float32", "float16", "bfloat16", "int8")},
-                "gpu": {"model": LARGE, "lengths": _LENGTHS, "dtypes": ("float32", "float16", "bfloat16", "int8")},  # in float64 it would not fit
+                "laptop": {
+                    "model": SMALL,
+                    "lengths": _LENGTHS,
+                    "dtypes": ("float64", "float32", "float16", "bfloat16", "int8"),
+                },
+                "gpu": {
+                    "model": LARGE,
+                    "lengths": _LENGTHS,
+                    "dtypes": ("float32", "float16", "bfloat16", "int8"),
+                },  # in float64 it would not fit
             },
             drawn=False,
         ),
@@ -321,7 +368,12 @@ PAPER = Paper(
             variants,
             _variants,
             {
-                scale: {"text": "runs/text-web", "preset": "laptop", "lengths": (8, 16, 32, 64, 100), "out": "runs/glasses-variants"}
+                scale: {
+                    "text": "runs/text-web",
+                    "preset": "laptop",
+                    "lengths": (8, 16, 32, 64, 100),
+                    "out": "runs/glasses-variants",
+                }
                 for scale in ("laptop", "gpu")
             },
         ),
@@ -334,7 +386,15 @@ PAPER = Paper(
             _copying,
             _at(lengths=_ONES, tasks=("first digit", "last digit")),
         ),
-        Claim("hints", "figure 2 b, c", "A hint, and interleaving, help.", "help a lot, Gemini 1.5", shifts, _remedies, _at(lengths=_ONES, tasks=HINTS)),
+        Claim(
+            "hints",
+            "figure 2 b, c",
+            "A hint, and interleaving, help.",
+            "help a lot, Gemini 1.5",
+            shifts,
+            _remedies,
+            _at(lengths=_ONES, tasks=HINTS),
+        ),
         Claim(
             "u-shape",
             "section 5",

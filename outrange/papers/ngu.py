@@ -58,7 +58,9 @@ def trained(config: "TrainConfig") -> Path:
 
     usual = preset(config.preset)
     marks = [config.agent, config.env.name.split("/")[-1]]
-    marks += [config.network.encoder] * (config.network.encoder != usual.network.encoder) + [f"{config.steps}-steps"] * (config.steps != usual.steps)
+    marks += [config.network.encoder] * (config.network.encoder != usual.network.encoder) + [
+        f"{config.steps}-steps"
+    ] * (config.steps != usual.steps)
     marks.append(str(config.seed))
     path = Path(RUNS) / "-".join(marks)
     if (path / "run.json").exists() and Run.configuration(path, TrainConfig) != config:
@@ -68,7 +70,9 @@ def trained(config: "TrainConfig") -> Path:
     return path
 
 
-def maze(seed: int, steps: int, agents: tuple[str, ...], encoder: str = "crop", episodes: int = 128, **changes: Any) -> dict[str, float]:
+def maze(
+    seed: int, steps: int, agents: tuple[str, ...], encoder: str = "crop", episodes: int = 128, **changes: Any
+) -> dict[str, float]:
     """Share of a maze's free cells that a greedy episode visits, by agent; mazes that training did not see."""
     from outrange.exploration.config import changed
     from outrange.exploration.evaluate import evaluate
@@ -98,7 +102,11 @@ def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: in
         exploits = evaluate(path, episodes, mixture=0, epsilon=0.01)
         key = "mixture0_greedy_success" if config.bonus.mixtures > 1 else "greedy_success"
         half = (line["step"] for line in metrics.read(path / "metrics.jsonl") if line.get(key, 0.0) >= 0.5)
-        found |= {f"{agent} cells": explores["places"], f"{agent} success": exploits["success"], f"{agent} steps to half": float(next(half, config.steps))}
+        found |= {
+            f"{agent} cells": explores["places"],
+            f"{agent} success": exploits["success"],
+            f"{agent} steps to half": float(next(half, config.steps)),
+        }
     return found
 
 
@@ -132,7 +140,15 @@ def _apart(values: Measurements, ours: str, theirs: tuple[str, ...], ratio: floa
     worst = min(statistics.median(mine) / max(statistics.median(values[name]), 1e-9) for name in theirs)
     above = all(max(values[name]) < min(mine) for name in theirs)
     below = any(min(values[name]) > max(mine) for name in theirs)
-    verdict = "shown" if worst >= ratio and above and several else "partly" if worst > 1 else "contradicted" if below and several else "not at this scale"
+    verdict = (
+        "shown"
+        if worst >= ratio and above and several
+        else "partly"
+        if worst > 1
+        else "contradicted"
+        if below and several
+        else "not at this scale"
+    )
     overlap = "one seed" if not several else "no seed overlaps" if above or below else "seeds overlap"
     return verdict, f"median {statistics.median(mine):.3g}, {worst:.1f} times the next; {overlap}"
 
@@ -154,8 +170,17 @@ def _cells(values: Measurements) -> tuple[str, str]:
 def _success(values: Measurements) -> tuple[str, str]:
     solved, without = values["ngu success"], values["r2d2 success"]
     good = sum(value >= 0.5 for value in solved)
-    verdict = "shown" if good >= 2 and max(without) < 0.05 else "partly" if max(solved) > 0.05 > max(without) else "not at this scale"
-    return verdict, f"{good} of {len(solved)} seeds reach a success of one half; without a bonus at most {max(without):.2f}"
+    verdict = (
+        "shown"
+        if good >= 2 and max(without) < 0.05
+        else "partly"
+        if max(solved) > 0.05 > max(without)
+        else "not at this scale"
+    )
+    return (
+        verdict,
+        f"{good} of {len(solved)} seeds reach a success of one half; without a bonus at most {max(without):.2f}",
+    )
 
 
 def _life_long(values: Measurements) -> tuple[str, str]:
@@ -167,7 +192,10 @@ def _life_long(values: Measurements) -> tuple[str, str]:
         verdict = "contradicted"
     else:
         verdict = "partly" if sooner else "not at this scale"
-    return verdict, f"half of the episodes succeed after {statistics.median(with_factor):,.0f} steps with the factor, {statistics.median(without):,.0f} without"
+    return (
+        verdict,
+        f"half of the episodes succeed after {statistics.median(with_factor):,.0f} steps with the factor, {statistics.median(without):,.0f} without",
+    )
 
 
 def _rooms(values: Measurements) -> tuple[str, str]:

@@ -30,9 +30,11 @@ def no_decay(seed: int, pairs: int) -> dict[str, float]:
     from outrange.attention.rope.theorems import constant_attention, gaussian_attention
 
     found = gaussian_attention(pairs=pairs, seed=seed)
-    return {"mean in standard errors": found["worst_errors"], "least deviation": found["std_low"], "largest deviation": found["std_high"]} | {
-        "constant vectors at 4,096": constant_attention()["at_4096"]
-    }
+    return {
+        "mean in standard errors": found["worst_errors"],
+        "least deviation": found["std_low"],
+        "largest deviation": found["std_high"],
+    } | {"constant vectors at 4,096": constant_attention()["at_4096"]}
 
 
 def one_nope_head(seed: int, draws: int) -> dict[str, float]:
@@ -81,7 +83,13 @@ def _looked(model: str, tokens: int, experiments: bool = False) -> dict[str, Any
     from outrange.attention.rope.scan import SHAKESPEARE, scan
     from outrange.lm import opening as models
 
-    return scan(models.open_model(model), SHAKESPEARE.read_text(encoding="utf-8"), "Shakespeare", limit=tokens, experiments=experiments)
+    return scan(
+        models.open_model(model),
+        SHAKESPEARE.read_text(encoding="utf-8"),
+        "Shakespeare",
+        limit=tokens,
+        experiments=experiments,
+    )
 
 
 def preferred(seed: int, model: str, tokens: int) -> dict[str, float]:
@@ -92,7 +100,9 @@ def preferred(seed: int, model: str, tokens: int) -> dict[str, float]:
     result: dict[str, float] = {}
     for name in ("q", "k", "v"):
         by_layer = [np.asarray(layer).mean(0) for layer in usage[name]]
-        quarters = np.mean([[part.sum() / layer.sum() for part in np.array_split(layer, 4)] for layer in by_layer], axis=0)
+        quarters = np.mean(
+            [[part.sum() / layer.sum() for part in np.array_split(layer, 4)] for layer in by_layer], axis=0
+        )
         result |= {f"{name} quarter {k + 1}": float(share) for k, share in enumerate(quarters)}
         result[f"{name} layers"] = statistics.fmean(layer.argmax() >= len(layer) / 2 for layer in by_layer)
     return result
@@ -110,7 +120,9 @@ def where_positional(seed: int, model: str, tokens: int) -> dict[str, float]:
         "in the first or last two layers": len(ends) / max(len(chosen), 1),
         "top quarter, positional": statistics.fmean(h["top_quarter"] for h in chosen) if chosen else 0.0,
         "top quarter, others": statistics.fmean(others),
-        "correlation": statistics.correlation([h["top_quarter"] for h in heads], [max(h["diagonal"], h["previous"]) for h in heads]),
+        "correlation": statistics.correlation(
+            [h["top_quarter"] for h in heads], [max(h["diagonal"], h["previous"]) for h in heads]
+        ),
     }
 
 
@@ -139,7 +151,12 @@ def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
     opened = models.open_model(model)
     ids = [torch.tensor([models.tokens(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)])]
     result = {"RoPE": perplexity(opened.model, ids)}
-    for name, p, kind in (("0.75-p-RoPE", 0.75, "p-rope"), ("0.25-p-RoPE", 0.25, "p-rope"), ("0.75 reversed", 0.75, "reversed"), ("NoPE", 0.0, "p-rope")):
+    for name, p, kind in (
+        ("0.75-p-RoPE", 0.75, "p-rope"),
+        ("0.25-p-RoPE", 0.25, "p-rope"),
+        ("0.75 reversed", 0.75, "reversed"),
+        ("NoPE", 0.0, "p-rope"),
+    ):
         with changed(opened.model, p, kind):  # type: ignore[arg-type]
             result[name] = perplexity(opened.model, ids)
     return result
@@ -161,13 +178,25 @@ def judge_any_distance(values: Measurements) -> tuple[str, str]:
 
 
 def judge_no_decay(values: Measurements) -> tuple[str, str]:
-    holds = max(values["mean in standard errors"]) < 4 and min(values["least deviation"]) > 0.97 and max(values["largest deviation"]) < 1.03
-    return _judge(holds, "mean 0 and the same spread at every distance; constant vectors do decay" if holds else "the mean or the spread changes with distance")
+    holds = (
+        max(values["mean in standard errors"]) < 4
+        and min(values["least deviation"]) > 0.97
+        and max(values["largest deviation"]) < 1.03
+    )
+    return _judge(
+        holds,
+        "mean 0 and the same spread at every distance; constant vectors do decay"
+        if holds
+        else "the mean or the spread changes with distance",
+    )
 
 
 def judge_one_nope(values: Measurements) -> tuple[str, str]:
     holds = max(values["difference"]) < 1e-12 and max(values["largest weight"]) <= 0.5
-    return _judge(holds, f"two equal tokens get the same weight, at most {max(values['largest weight']):.3f}; one head alone, as stated")
+    return _judge(
+        holds,
+        f"two equal tokens get the same weight, at most {max(values['largest weight']):.3f}; one head alone, as stated",
+    )
 
 
 def judge_positional(values: Measurements) -> tuple[str, str]:
@@ -177,14 +206,23 @@ def judge_positional(values: Measurements) -> tuple[str, str]:
         row = [value for key, value in means.items() if key.startswith(name)]
         if row != sorted(row) or row[-1] < 0.999:
             return "contradicted", f"the {name} head's weight ends at {row[-1]:.3f}"
-    return "shown", "the weight on the target tends to 1 as the norm grows; with one frequency alone it needs absurd norms, see `outrange attention theorems`"
+    return (
+        "shown",
+        "the weight on the target tends to 1 as the norm grows; with one frequency alone it needs absurd norms, see `outrange attention theorems`",
+    )
 
 
 def judge_slow(values: Measurements) -> tuple[str, str]:
     means = _means(values)
-    exact = [abs(means[key] - means["predicted" + key.removeprefix("fails at")]) <= 1 for key in means if key.startswith("fails at")]
+    exact = [
+        abs(means[key] - means["predicted" + key.removeprefix("fails at")]) <= 1
+        for key in means
+        if key.startswith("fails at")
+    ]
     longest = max(value for key, value in means.items() if key.startswith("fails at"))
-    return _judge(all(exact), f"every theta fails at the length predicted; raising theta only moves it, to {longest:,.0f} tokens")
+    return _judge(
+        all(exact), f"every theta fails at the length predicted; raising theta only moves it, to {longest:,.0f} tokens"
+    )
 
 
 def judge_table(values: Measurements) -> tuple[str, str]:
@@ -197,24 +235,29 @@ def judge_table(values: Measurements) -> tuple[str, str]:
         and m["0.75-p-RoPE previous"] > 0.99
         and not m["0.75-p-RoPE fails"]
     )
-    return _judge(bool(holds), "NoPE holds contents and no positions, RoPE positions and no contents for ever, p-RoPE both")
+    return _judge(
+        bool(holds), "NoPE holds contents and no positions, RoPE positions and no contents for ever, p-RoPE both"
+    )
 
 
 def judge_preferred(values: Measurements) -> tuple[str, str]:
     """Shown: queries and keys have more than half of their norm in the slower half, strongest there in nine layers of ten, and values have not."""
     m = _means(values)
     slow = {name: m[f"{name} quarter 3"] + m[f"{name} quarter 4"] for name in "qkv"}
-    why = (
-        f"the slower half has {slow['q']:.0%} of queries, {slow['k']:.0%} of keys, {slow['v']:.0%} of values; strongest there in {m['q layers']:.0%} of layers"
+    why = f"the slower half has {slow['q']:.0%} of queries, {slow['k']:.0%} of keys, {slow['v']:.0%} of values; strongest there in {m['q layers']:.0%} of layers"
+    holds = (
+        min(slow["q"], slow["k"]) > 0.55 and abs(slow["v"] - 0.5) < 0.03 and min(m["q layers"], m["k layers"]) >= 0.9
     )
-    holds = min(slow["q"], slow["k"]) > 0.55 and abs(slow["v"] - 0.5) < 0.03 and min(m["q layers"], m["k layers"]) >= 0.9
     return _judge(holds, why, "partly" if min(slow["q"], slow["k"]) > 0.5 else "not at this scale")
 
 
 def judge_where(values: Measurements) -> tuple[str, str]:
     """Shown: most positional heads stand at the ends, and they use fast frequencies more than others do; the second alone: partly."""
     m = _means(values)
-    ends, ratio = m["in the first or last two layers"], m["top quarter, positional"] / max(m["top quarter, others"], 1e-9)
+    ends, ratio = (
+        m["in the first or last two layers"],
+        m["top quarter, positional"] / max(m["top quarter, others"], 1e-9),
+    )
     why = f"{m['positional heads']:.0f} positional heads, {ends:.0%} in the first or last two layers; {ratio:.1f} times the others' norm in the fastest quarter"
     if ends > 0.5 and ratio > 1.2:
         return "shown", why
@@ -301,7 +344,15 @@ PAPER = Paper(
             judge_slow,
             _scales(thetas=(1e4, 1e5, 5e5)),
         ),
-        Claim("three-encodings", "table 1", "NoPE holds contents, RoPE positions, p-RoPE both", "as stated", three_encodings, judge_table, EVERYWHERE),
+        Claim(
+            "three-encodings",
+            "table 1",
+            "NoPE holds contents, RoPE positions, p-RoPE both",
+            "as stated",
+            three_encodings,
+            judge_table,
+            EVERYWHERE,
+        ),
         Claim(
             "low-preferred",
             "figures 3 and 13",

@@ -69,7 +69,9 @@ def measure_inputs(name: str, length: int, seconds: float) -> float:
     size, source = known.sampler.size(n), Sequential(7)
     count, began = 0, time.process_time()
     while time.process_time() - began < seconds:
-        arrays = tuple(pool.empty((16, *p.recorded_shape(size)), p.recorded_dtype) for p in known.spec.arguments.values())
+        arrays = tuple(
+            pool.empty((16, *p.recorded_shape(size)), p.recorded_dtype) for p in known.spec.arguments.values()
+        )
         known.sampler.draw(source, 0, arrays, 0.0, values)
         count += 16
     return (time.process_time() - began) / count * 1e6
@@ -84,7 +86,9 @@ def reference_environment(folder: Path) -> Path:
             venv.create(folder, clear=True, with_pip=True)
             done = subprocess.run([python, "-m", "pip", "install", "--quiet", REFERENCE], check=False)
             if done.returncode:
-                raise BadInput(f"reference environment: {REFERENCE} could not be installed into {str(folder)!r}; see pip's message above")
+                raise BadInput(
+                    f"reference environment: {REFERENCE} could not be installed into {str(folder)!r}; see pip's message above"
+                )
             (folder / "complete").touch()
     return python
 
@@ -107,10 +111,22 @@ def bench(
     try:
         for k, (kind, name, n) in enumerate(work):
             measure_ours(kind, name, n, 0.0)  # compile, or load from disk
-            pairs = [(measure_ours(kind, name, n, seconds), peer.measure(kind, name, n, seconds) if peer else None) for _ in range(rounds)]
+            pairs = [
+                (measure_ours(kind, name, n, seconds), peer.measure(kind, name, n, seconds) if peer else None)
+                for _ in range(rounds)
+            ]
             theirs = [r for _, r in pairs if r is not None]
             median = statistics.median
-            rows.append(Row(kind, name, n, median(o for o, _ in pairs), measure_inputs(name, n, seconds / 4), median(theirs) if theirs else None))
+            rows.append(
+                Row(
+                    kind,
+                    name,
+                    n,
+                    median(o for o, _ in pairs),
+                    measure_inputs(name, n, seconds / 4),
+                    median(theirs) if theirs else None,
+                )
+            )
             if progress:
                 progress(k + 1, len(work))
     finally:
@@ -126,7 +142,14 @@ class _Peer:
         script = Path(__file__).with_name("bench_reference.py")
         if not python.is_file():
             raise BadInput(f"reference-python: {str(python)!r} is not a file; give a Python that has {REFERENCE}")
-        self._process = subprocess.Popen([python, "-I", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/")
+        self._process = subprocess.Popen(
+            [python, "-I", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd="/",
+        )
         if self._answer() != "ready":
             raise BadInput(f"reference: {str(python)!r} does not import dm-clrs; give a Python that has {REFERENCE}")
 

@@ -16,7 +16,9 @@ from clrs._src.clrs_text import clrs_utils  # type: ignore  # noqa: E402
 
 def work(kind: str, algorithm: str, length: int):
     decimals = None if kind == "trace" else 3
-    sampler, _ = clrs.build_sampler(algorithm, num_samples=-1, length=length, seed=7, track_max_steps=False, truncate_decimals=decimals)
+    sampler, _ = clrs.build_sampler(
+        algorithm, num_samples=-1, length=length, seed=7, track_max_steps=False, truncate_decimals=decimals
+    )
     if kind == "trace":
         return lambda: sampler.next(1)
     return lambda: clrs_utils.format_clrs_example(algorithm, sampler.next(1), use_hints=kind == "text-with-trace")

@@ -47,7 +47,9 @@ def check_algorithm(name: str, lengths: Sequence[int] = (4, 7, 11), count: int =
                 try:
                     check(known, t)
                 except BrokenContract as broken:
-                    raise BrokenContract(f"{name}: broken promise '{promise}': {broken} (length {length}, seed {seed}, sample {k})") from broken
+                    raise BrokenContract(
+                        f"{name}: broken promise '{promise}': {broken} (length {length}, seed {seed}, sample {k})"
+                    ) from broken
     return [promise for promise, _ in promises]
 
 
@@ -60,7 +62,9 @@ def _runs_as_plain_python(known: Algorithm, length: int, seed: int) -> None:
     try:
         Recorder(known.name, known.spec, known.generator, plain=True)(drawn, 1, size)
     except (IndexError, ValueError, TypeError) as error:
-        raise BrokenContract(f"{known.name}: fails as plain Python at length {length}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        raise BrokenContract(
+            f"{known.name}: fails as plain Python at length {length}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _obeys_spec(known: Algorithm, t: Trace) -> None:
@@ -72,7 +76,9 @@ def _obeys_spec(known: Algorithm, t: Trace) -> None:
 
 
 def _in_range(name: str, probe: Probe, values: np.ndarray, size: int) -> None:
-    low, high = {"scalar": (-np.inf, np.inf), "mask": (-1, 1), "categorical": (-1, probe.classes - 1)}.get(probe.type, (0, size - 1))
+    low, high = {"scalar": (-np.inf, np.inf), "mask": (-1, 1), "categorical": (-1, probe.classes - 1)}.get(
+        probe.type, (0, size - 1)
+    )
     if not np.isfinite(values).all() or (values < low).any() or (values > high).any():
         bad = values[~np.isfinite(values) | (values < low) | (values > high)].flat[0]
         raise BrokenContract(f"{probe.stage} {name!r} holds {bad}, a {probe.type} ranges from {low} to {high}")
@@ -124,7 +130,9 @@ def _text_round_trips(known: Algorithm, t: Trace) -> None:
         name, inputs = text.inputs(item.question)
         again = text.render(trace(name, inputs), hints)
         if (again.question, again.answer) != (item.question, item.answer):
-            raise BrokenContract(f"the question {item.question!r} is answered {item.answer!r}, read back {again.answer!r}")
+            raise BrokenContract(
+                f"the question {item.question!r} is answered {item.answer!r}, read back {again.answer!r}"
+            )
 
 
 def _gold_scores_one(known: Algorithm, t: Trace) -> None:

@@ -48,23 +48,44 @@ _ALONE = {
     "replay": ("rows", "steps that the replay holds"),
     "broken": ("count", "episodes lost to an environment that crashed, stalled or gave what it must not"),
     "ever_places": ("count", "different places that any episode has come to since the run began"),
-    "loss": ("error²", "mean of the Q network's squared errors over the steps learned from; its size follows the size of Q"),
+    "loss": (
+        "error²",
+        "mean of the Q network's squared errors over the steps learned from; its size follows the size of Q",
+    ),
     "gradient_norm": ("norm", "of the Q network's gradient, before it is clipped"),
-    "q": ("return", "mean of Q at the steps learned from; near beta × bonus a step / (1 − gamma) where the bonus is all there is"),
-    "counted": ("share", "share of the steps of a batch that enter the loss; the rest is burn-in, padding or an episode's last observation"),
-    "embedding_loss": ("nats", "cross entropy of the action between two observations, from which the controllable state is learned"),
+    "q": (
+        "return",
+        "mean of Q at the steps learned from; near beta × bonus a step / (1 − gamma) where the bonus is all there is",
+    ),
+    "counted": (
+        "share",
+        "share of the steps of a batch that enter the loss; the rest is burn-in, padding or an episode's last observation",
+    ),
+    "embedding_loss": (
+        "nats",
+        "cross entropy of the action between two observations, from which the controllable state is learned",
+    ),
     "embedding_accuracy": (
         "share",
         "how often the embedding tells the action between two observations; of no meaning while the policy is nearly deterministic",
     ),
-    "distance": ("distance²", "dₘ², running mean of the squared distances to the k nearest controllable states of an episode; the unit of the kernel"),
-    "rnd_loss": ("error²", "mean error of the predictor of random network distillation on what is learned from; falls as observations grow familiar"),
+    "distance": (
+        "distance²",
+        "dₘ², running mean of the squared distances to the k nearest controllable states of an episode; the unit of the kernel",
+    ),
+    "rnd_loss": (
+        "error²",
+        "mean error of the predictor of random network distillation on what is learned from; falls as observations grow familiar",
+    ),
 }
 _TIMING = {
     "seconds": ("s", "on the clock, over all sittings"),
     "cpu_seconds": ("s", "of the processor, in this sitting"),
     "steps_per_second": ("steps/s", "of all environments, since the sitting began"),
-    "steps_per_cpu_second": ("steps/s", "the same by the processor's time; the one to compare where other work shares the machine"),
+    "steps_per_cpu_second": (
+        "steps/s",
+        "the same by the processor's time; the one to compare where other work shares the machine",
+    ),
 }
 
 
@@ -74,9 +95,18 @@ def glossary(mixtures: int = 1) -> dict[str, tuple[str, str]]:
     groups = [("", ""), ("greedy_", "; of the greedy actors")]
     if mixtures > 1:
         each = [str(j) for j in range(mixtures)] if mixtures <= MIXTURES else ["*"]
-        named = {j: f"; under mixture {j}" if j != "*" else "; under each mixture, from the lowest of them to the highest" for j in each}
-        groups += [(f"mixture{j}_{greedy}", said + (" with a greedy actor" if greedy else "")) for j, said in named.items() for greedy in ("", "greedy_")]
-    found |= {prefix + name: (unit, meaning + said) for prefix, said in groups for name, (unit, meaning) in _EPISODES.items()}
+        named = {
+            j: f"; under mixture {j}" if j != "*" else "; under each mixture, from the lowest of them to the highest"
+            for j in each
+        }
+        groups += [
+            (f"mixture{j}_{greedy}", said + (" with a greedy actor" if greedy else ""))
+            for j, said in named.items()
+            for greedy in ("", "greedy_")
+        ]
+    found |= {
+        prefix + name: (unit, meaning + said) for prefix, said in groups for name, (unit, meaning) in _EPISODES.items()
+    }
     return found | {name: told for name, told in _ALONE.items() if name not in found} | _TIMING
 
 
@@ -204,8 +234,12 @@ def indexed(pictures: np.ndarray, colours: int = 256) -> tuple[np.ndarray, np.nd
     from PIL import Image
 
     some = pictures[np.linspace(0, len(pictures) - 1, min(len(pictures), 16)).astype(int)]
-    base = Image.fromarray(some.reshape(-1, *some.shape[2:])).quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    nearest = [np.asarray(Image.fromarray(picture).quantize(palette=base, dither=Image.Dither.NONE)) for picture in pictures]
+    base = Image.fromarray(some.reshape(-1, *some.shape[2:])).quantize(
+        colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
+    nearest = [
+        np.asarray(Image.fromarray(picture).quantize(palette=base, dither=Image.Dither.NONE)) for picture in pictures
+    ]
     return np.stack(nearest), np.array(base.getpalette(), np.uint8).reshape(-1, 3)[:colours]
 
 
@@ -226,7 +260,9 @@ def _sheet(pictures: np.ndarray, count: int) -> dict[str, Any]:
     rows = -(-n // columns)
     sheet = np.zeros((rows * columns, height, width), np.uint8)
     sheet[:n] = frames
-    image = Image.fromarray(sheet.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, columns * width))
+    image = Image.fromarray(
+        sheet.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    )
     image.putpalette(palette.tobytes())
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
@@ -241,12 +277,22 @@ def _fitted(packed: dict[str, Any], whole: Mapping[str, Any]) -> str:
     if pictures is not None and packed["episode"]:
         count = most = min(FRAMES, len(pictures))
         while count >= 2:
-            said = [f"The episode is shown by {count} of its {len(pictures)} pictures."] if count < len(pictures) else []
-            found = _rendered({**packed, "episode": {**packed["episode"], "sheet": _sheet(pictures, count)}, "limits": [*packed["limits"], *said]})
+            said = (
+                [f"The episode is shown by {count} of its {len(pictures)} pictures."] if count < len(pictures) else []
+            )
+            found = _rendered(
+                {
+                    **packed,
+                    "episode": {**packed["episode"], "sheet": _sheet(pictures, count)},
+                    "limits": [*packed["limits"], *said],
+                }
+            )
             if len(found.encode()) <= LIMIT:
                 return found
             count = count // 2 if count > 2 else 1
-        packed["limits"].append(f"The episode is shown without its {most} pictures: with them this page would pass {LIMIT / 1e6:g} MB.")
+        packed["limits"].append(
+            f"The episode is shown without its {most} pictures: with them this page would pass {LIMIT / 1e6:g} MB."
+        )
         text = _rendered(packed)
     shown = len(packed["maps"])
     while len(text.encode()) > LIMIT and packed["maps"]:
@@ -307,7 +353,13 @@ def _curve(runs: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | N
             if len(held) >= ENOUGH:
                 low[k], high[k] = np.quantile(np.median(rng.choice(held, (1000, len(held))), axis=1), (0.025, 0.975))
     count = (~np.isnan(values)).sum(0)
-    return {"x": grid.round().tolist(), "y": np.nanmedian(values, 0).tolist(), "low": low.tolist(), "high": high.tolist(), "count": count.tolist()}
+    return {
+        "x": grid.round().tolist(),
+        "y": np.nanmedian(values, 0).tolist(),
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "count": count.tolist(),
+    }
 
 
 def _between(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -316,7 +368,9 @@ def _between(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where((grid < x[0] - slack) | (grid > x[-1] + slack), np.nan, np.interp(grid, x, y))
 
 
-def _charts(runs: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]], mixtures: int) -> list[dict[str, Any]]:
+def _charts(
+    runs: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]], mixtures: int
+) -> list[dict[str, Any]]:
     groups = _groups(runs)
     found: list[dict[str, Any]] = []
     for chart in (*CHARTS[:5], *_mixture_charts(mixtures), *CHARTS[5:]):
@@ -350,7 +404,9 @@ def _mixture_charts(mixtures: int) -> tuple[Chart, ...]:
     if mixtures < 2:
         return ()
     chosen = sorted({0, mixtures // 3, 2 * mixtures // 3, mixtures - 1})
-    named = {j: f"mixture {j}" + (", exploits" if j == 0 else ", explores most" if j == mixtures - 1 else "") for j in chosen}
+    named = {
+        j: f"mixture {j}" + (", exploits" if j == 0 else ", explores most" if j == mixtures - 1 else "") for j in chosen
+    }
     told = {
         "return": "Look for mixture 0 coming to earn at least what the exploring ones do: it learns from what they met.",
         "places": "Look for a distance between them: exploring mixtures should see more places than the one that exploits.",
@@ -359,13 +415,25 @@ def _mixture_charts(mixtures: int) -> tuple[Chart, ...]:
     found = []
     for name, text in told.items():
         lines = tuple((f"mixture{j}_{name}", said) for j, said in named.items())
-        found.append(Chart(f"mixture_{name}", "reaches", f"{name.capitalize()} by mixture", lines, units[name], text, missing_zero=True))
+        found.append(
+            Chart(
+                f"mixture_{name}",
+                "reaches",
+                f"{name.capitalize()} by mixture",
+                lines,
+                units[name],
+                text,
+                missing_zero=True,
+            )
+        )
     return tuple(found)
 
 
 def _mixtures(runs: Sequence[Mapping[str, Any]]) -> int:
     """How many mixtures the logs tell of."""
-    numbers = [int(found[1]) for run in runs for line in run["metrics"] for name in line if (found := _MIXTURE.match(name))]
+    numbers = [
+        int(found[1]) for run in runs for line in run["metrics"] for name in line if (found := _MIXTURE.match(name))
+    ]
     return max(numbers, default=0) + 1
 
 
@@ -379,10 +447,16 @@ def _bands(runs: Sequence[Mapping[str, Any]]) -> str:
         return ""
     counts = f"{sizes[0]}" if len(set(sizes)) == 1 else f"{min(sizes)} to {max(sizes)}"
     few, many = 1 < min(n for n in sizes if n > 1) < ENOUGH, max(sizes) >= ENOUGH
-    bands = "their range" if not many else "a 95 % bootstrap interval of the median" + (f", or the range of fewer than {ENOUGH}" if few else "")
+    bands = (
+        "their range"
+        if not many
+        else "a 95 % bootstrap interval of the median" + (f", or the range of fewer than {ENOUGH}" if few else "")
+    )
     ends = [run["metrics"][-1]["step"] for run in runs]
     late = " Beyond the last step of a run they are of the others." if min(ends) < 0.99 * max(ends) else ""
-    return f"Lines are medians of {counts} runs that differ in their seed, bands {bands}.{late}".replace(" %", "\u00a0%")
+    return f"Lines are medians of {counts} runs that differ in their seed, bands {bands}.{late}".replace(
+        " %", "\u00a0%"
+    )
 
 
 # ---------- tables ----------
@@ -394,15 +468,24 @@ def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     names = glossary(mixtures)
     held = list(dict.fromkeys(name for run in runs for line in (*run["metrics"], *run["timing"]) for name in line))
     rows = []
-    for name in [*names, *(name for name in held if name not in names and not (mixtures > MIXTURES and _MIXTURE.match(name)))]:
+    for name in [
+        *names,
+        *(name for name in held if name not in names and not (mixtures > MIXTURES and _MIXTURE.match(name))),
+    ]:
         unit, meaning = names.get(name, ("", "not described here"))
         members = [name] if "*" not in name else [name.replace("*", str(j)) for j in range(mixtures)]
-        ends = [float(np.median(last)) for one in members if (last := [y[-1] for run in runs if len(y := _series(run, one)[1])])]
+        ends = [
+            float(np.median(last))
+            for one in members
+            if (last := [y[-1] for run in runs if len(y := _series(run, one)[1])])
+        ]
         row: dict[str, Any] = {"name": name, "unit": unit, "meaning": meaning, "last": ends[0] if ends else None}
         if len(ends) > 1:
             row |= {"last": min(ends), "to": max(ends)}
         elif ends and name != "step" and (curve := _curve(runs, name)) and len(curve["y"]) > 1:
-            row["course"] = [float(part.mean()) for part in np.array_split(np.array(curve["y"]), min(40, len(curve["y"])))]
+            row["course"] = [
+                float(part.mean()) for part in np.array_split(np.array(curve["y"]), min(40, len(curve["y"])))
+            ]
         rows.append(row)
     return rows
 
@@ -415,7 +498,11 @@ def _rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not rows:
         return None
     always = {"mixture", "episodes"}
-    columns = [name for name in _COLUMNS if any(row.get(name) for row in rows) or (name in always and any(name in row for row in rows))]
+    columns = [
+        name
+        for name in _COLUMNS
+        if any(row.get(name) for row in rows) or (name in always and any(name in row for row in rows))
+    ]
     if len({row.get("run") for row in rows}) == 1:
         columns = [name for name in columns if name != "run"]
     kept = [{key: row[key] for name in columns for key in (name, f"{name}_error") if key in row} for row in rows]
@@ -429,7 +516,13 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[list[str]]:
         if isinstance(value, Mapping):
             found += _flat(value, f"{before}{name}.")
         elif value not in ([], (), None):
-            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+            text = (
+                ", ".join(map(str, value))
+                if isinstance(value, list | tuple)
+                else str(value).lower()
+                if isinstance(value, bool)
+                else str(value)
+            )
             found.append([clean(f"{before}{name}"), clean(text)])
     return found
 
@@ -441,7 +534,11 @@ def _facts(whole: Mapping[str, Any]) -> list[list[str]]:
     bonus = config.get("bonus", {}) if isinstance(config.get("bonus"), Mapping) else {}
     steps = [run["metrics"][-1]["step"] for run in runs]
     found: list[list[str]] = []
-    for name, value in (("environment", env.get("name")), ("options", " ".join(map(str, env.get("options") or ()))), ("side by side", env.get("count"))):
+    for name, value in (
+        ("environment", env.get("name")),
+        ("options", " ".join(map(str, env.get("options") or ()))),
+        ("side by side", env.get("count")),
+    ):
         if value:
             found.append([name, clean(str(value))])
     if len(groups := _groups(runs)) > 1:
@@ -481,7 +578,9 @@ def _reading(whole: Mapping[str, Any]) -> list[str]:
             told = [text for text in told if "places an episode" not in text]  # they say the same
         if told:
             said.append(f"{start} {steps:,} steps, {'; '.join(told)}.")
-    if marks := [f"{_said(one['value'], 'share')} ({one['name']})" for one in whole["references"] if one["metric"] == "coverage"]:
+    if marks := [
+        f"{_said(one['value'], 'share')} ({one['name']})" for one in whole["references"] if one["metric"] == "coverage"
+    ]:
         said.append(f"Policies that learn nothing visit {', '.join(marks)}.")
     if len(groups) == 1:
         said += _drive(whole["runs"])
@@ -530,8 +629,14 @@ def _drive(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         began = next((y for run in runs for y in _series(run, "distance")[1] if y > 0), 0.0)
         said.append(f"The mean squared distance to the nearest states went from {began:.3g} to {distance[1]:.3g}.")
     if accuracy:
-        best = max(float(_series(run, "embedding_accuracy")[1].max()) for run in runs if len(_series(run, "embedding_accuracy")[1]))
-        said.append(f"The embedding tells {100 * accuracy[1]:.1f}\u00a0% of the actions apart at the end, {100 * best:.1f}\u00a0% at its best.")
+        best = max(
+            float(_series(run, "embedding_accuracy")[1].max())
+            for run in runs
+            if len(_series(run, "embedding_accuracy")[1])
+        )
+        said.append(
+            f"The embedding tells {100 * accuracy[1]:.1f}\u00a0% of the actions apart at the end, {100 * best:.1f}\u00a0% at its best."
+        )
     return said
 
 
@@ -548,7 +653,9 @@ def _novel(episode: Mapping[str, Any]) -> list[str]:
     said = [f"The episode shown has {steps}, sees {seen}{of} places{earned}."]
     old = (place[1:] >= 0) & ~new
     if bonus.any() and new.any() and old.any():
-        said.append(f"In it a step to a new place earns a bonus of {bonus[new].mean():.2f}, a step to one seen before {bonus[old].mean():.2f}.")
+        said.append(
+            f"In it a step to a new place earns a bonus of {bonus[new].mean():.2f}, a step to one seen before {bonus[old].mean():.2f}."
+        )
     return said
 
 
@@ -607,7 +714,13 @@ def _plane(points: np.ndarray) -> dict[str, Any]:
     flat = np.zeros((len(chosen), 2))
     flat[:, : len(axes)] = centred[chosen] @ axes.T
     shares = [float(size**2) / total if total else 0.0 for size in sizes[:2]]
-    return {"x": flat[:, 0].tolist(), "y": flat[:, 1].tolist(), "steps": (chosen + 1).tolist(), "shares": [*shares, 0.0][:2], "dimension": points.shape[1]}
+    return {
+        "x": flat[:, 0].tolist(),
+        "y": flat[:, 1].tolist(),
+        "steps": (chosen + 1).tolist(),
+        "shares": [*shares, 0.0][:2],
+        "dimension": points.shape[1],
+    }
 
 
 # ---------- from data to page ----------
@@ -629,10 +742,20 @@ def _rounded(value: Any) -> Any:
 def _rendered(packed: Mapping[str, Any]) -> str:
     sections = [key for key in SECTIONS if any(chart["section"] == key for chart in packed["charts"])]
     sections += [part for part in ("episode", "maps", "evaluation") if packed[part]]
-    sections += ["settings"] * bool(packed["settings"] or packed["environment"]) + ["notes"] * bool(packed["notes"] or packed["limits"] or packed["command"])
-    return _template().render(title=packed["title"], subtitle=packed["subtitle"], sections=sections, headings=SECTIONS, data=script_json(packed))
+    sections += ["settings"] * bool(packed["settings"] or packed["environment"]) + ["notes"] * bool(
+        packed["notes"] or packed["limits"] or packed["command"]
+    )
+    return _template().render(
+        title=packed["title"],
+        subtitle=packed["subtitle"],
+        sections=sections,
+        headings=SECTIONS,
+        data=script_json(packed),
+    )
 
 
 @functools.cache
 def _template() -> Template:
-    return Environment(loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined).get_template("explore.html.j2")
+    return Environment(
+        loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined
+    ).get_template("explore.html.j2")

@@ -25,7 +25,19 @@ import numpy as np
 
 from outrange.core.errors import BadInput, brief, unknown
 
-PARTS = ("title", "subtitle", "command", "notes", "runs", "references", "config", "environment", "maps", "episode", "evaluation")
+PARTS = (
+    "title",
+    "subtitle",
+    "command",
+    "notes",
+    "runs",
+    "references",
+    "config",
+    "environment",
+    "maps",
+    "episode",
+    "evaluation",
+)
 LONGEST = 20_000
 """steps of an episode that are shown"""
 
@@ -34,7 +46,11 @@ Line = Mapping[str, Any]
 
 def number(value: Any) -> float | None:
     """A finite number, or None."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
+    return (
+        float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        else None
+    )
 
 
 def _no(where: str, value: Any, allowed: str) -> BadInput:
@@ -75,7 +91,10 @@ def _array(where: str, value: Any, axes: int, lengths: Sequence[int | None] = ()
         raise _no(where, value, "it must be an array of numbers") from None
     wanted = [str(n) if n is not None else "any" for n in lengths]
     if array.ndim != axes or any(n is not None and n != got for n, got in zip(lengths, array.shape)):
-        raise BadInput(f"{where}: an array of shape {array.shape} is not allowed; it must have {axes} axes" + (f", {' x '.join(wanted)}" if lengths else ""))
+        raise BadInput(
+            f"{where}: an array of shape {array.shape} is not allowed; it must have {axes} axes"
+            + (f", {' x '.join(wanted)}" if lengths else "")
+        )
     return array
 
 
@@ -108,7 +127,11 @@ def _reference(where: str, value: Any) -> dict[str, Any]:
     amount = number(parts.get("value"))
     if amount is None:
         raise _no(f"{where}.value", parts.get("value"), "it must be a finite number")
-    return {"name": _text(f"{where}.name", parts.get("name")), "metric": _text(f"{where}.metric", parts.get("metric")), "value": amount}
+    return {
+        "name": _text(f"{where}.name", parts.get("name")),
+        "metric": _text(f"{where}.metric", parts.get("metric")),
+        "value": amount,
+    }
 
 
 def _one_map(where: str, value: Any) -> dict[str, Any]:
@@ -122,7 +145,19 @@ def _one_map(where: str, value: Any) -> dict[str, Any]:
     }
 
 
-_EPISODE = ("name", "bonus", "reward", "pictures", "place", "places", "action", "action_names", "points", "grid", "terminated")
+_EPISODE = (
+    "name",
+    "bonus",
+    "reward",
+    "pictures",
+    "place",
+    "places",
+    "action",
+    "action_names",
+    "points",
+    "grid",
+    "terminated",
+)
 
 
 def _one_episode(where: str, value: Any) -> dict[str, Any]:
@@ -132,7 +167,11 @@ def _one_episode(where: str, value: Any) -> dict[str, Any]:
             raise BadInput(f"{where}.{key}: is missing; an episode needs bonus and reward")
     bonus = _finite(f"{where}.bonus", _array(f"{where}.bonus", parts["bonus"], 1))
     n = len(bonus)
-    kept: dict[str, Any] = {"name": _text(f"{where}.name", parts.get("name", "")), "bonus": bonus, "terminated": parts.get("terminated")}
+    kept: dict[str, Any] = {
+        "name": _text(f"{where}.name", parts.get("name", "")),
+        "bonus": bonus,
+        "terminated": parts.get("terminated"),
+    }
     kept["reward"] = _finite(f"{where}.reward", _array(f"{where}.reward", parts["reward"], 1, [n]))
     if parts.get("place") is not None:
         kept["place"] = _finite(f"{where}.place", _array(f"{where}.place", parts["place"], 1, [n + 1])).astype(np.int64)
@@ -146,8 +185,16 @@ def _one_episode(where: str, value: Any) -> dict[str, Any]:
         kept["grid"] = [int(size) for size in _array(f"{where}.grid", parts["grid"], 1, [2])]
     if parts.get("pictures") is not None:
         pictures = parts["pictures"]
-        if not isinstance(pictures, np.ndarray) or pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[0] != n + 1 or pictures.shape[3] != 3:
-            raise BadInput(f"{where}.pictures: is not allowed; it must be an array of {n + 1} pictures (H, W, 3) of bytes")
+        if (
+            not isinstance(pictures, np.ndarray)
+            or pictures.dtype != np.uint8
+            or pictures.ndim != 4
+            or pictures.shape[0] != n + 1
+            or pictures.shape[3] != 3
+        ):
+            raise BadInput(
+                f"{where}.pictures: is not allowed; it must be an array of {n + 1} pictures (H, W, 3) of bytes"
+            )
         kept["pictures"] = pictures
     if n > LONGEST:
         kept |= {name: kept[name][:LONGEST] for name in ("bonus", "reward", "action", "points") if name in kept}

@@ -44,7 +44,10 @@ HEADINGS = {
         "Which tokens still reach the end",
         "Sensitivity of the last token's representation to every input token, beside the paper's bound and the count of paths.",
     ),
-    "remedies": ("Remedies", "Each against the same without it; a remedy helps if it makes what is measured at least half as large again."),
+    "remedies": (
+        "Remedies",
+        "Each against the same without it; a remedy helps if it makes what is measured at least half as large again.",
+    ),
 }
 
 
@@ -57,20 +60,41 @@ def page(story: Mapping[str, Any]) -> str:
     for key in KEYS:
         if key not in story:
             raise BadInput(f"probe.{key}: is missing; a probe's page needs {', '.join(KEYS)}")
-    charts = [*_collapse(story["curves"]), *_commas(story["curves"]), *_margins(story["margins"]), *_squashing(story["squashing"])]
+    charts = [
+        *_collapse(story["curves"]),
+        *_commas(story["curves"]),
+        *_margins(story["margins"]),
+        *_squashing(story["squashing"]),
+    ]
     shown = {chart["section"] for chart in charts} | ({"remedies"} if story["remedies"] else set())
     data = {"charts": charts, **{key: story[key] for key in ("verdict", "remedies", "notes", "command")}}
     return _template().render(
-        title=story["title"], subtitle=story["subtitle"], headings=HEADINGS, sections=[key for key in HEADINGS if key in shown], data=script_json(data)
+        title=story["title"],
+        subtitle=story["subtitle"],
+        headings=HEADINGS,
+        sections=[key for key in HEADINGS if key in shown],
+        data=script_json(data),
     )
 
 
 def _line(name: str, x: Sequence[float], y: Sequence[float | None], **more: Any) -> dict[str, Any]:
-    return {"name": name, "x": list(x), "y": [None if v is None or not math.isfinite(v) else float(f"{v:.4g}") for v in y]} | more
+    return {
+        "name": name,
+        "x": list(x),
+        "y": [None if v is None or not math.isfinite(v) else float(f"{v:.4g}") for v in y],
+    } | more
 
 
 def _chart(section: str, title: str, unit: str, lines: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    fixed = {"marks": [], "xlabel": "n, repetitions", "logx": True, "logy": True, "help": "", "whole": False, "names": None}
+    fixed = {
+        "marks": [],
+        "xlabel": "n, repetitions",
+        "logx": True,
+        "logy": True,
+        "help": "",
+        "whole": False,
+        "names": None,
+    }
     return {"section": section, "title": title, "unit": unit, "lines": lines} | fixed | more
 
 
@@ -83,7 +107,9 @@ def _collapse(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     exact = _of(curves, "float32", PAIRED)
     if not exact:
         return []
-    known = {curve["dtype"]: curve["resolution"] for curve in curves if curve["dtype"] != "float32" and curve["resolution"]}
+    known = {
+        curve["dtype"]: curve["resolution"] for curve in curves if curve["dtype"] != "float32" and curve["resolution"]
+    }
     marks = [{"name": f"resolution of {name}", "value": value} for name, value in known.items()]
     charts = [
         _chart(
@@ -106,13 +132,20 @@ def _collapse(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 marks=[{"name": "as large as rounding's change", "value": 1.0}],
                 help="Where this is under 1, rounding changes the difference of the two by more than the difference is. "
                 + "Over what rounding does to one input alone, at the longest: "
-                + ", ".join(f"{c['family']} {c['signal_over_noise'][-1]:.2g}" for c in found if c["signal_over_noise"][-1] is not None)
+                + ", ".join(
+                    f"{c['family']} {c['signal_over_noise'][-1]:.2g}"
+                    for c in found
+                    if c["signal_over_noise"][-1] is not None
+                )
                 + ". Both of a pair are moved much alike.",
             )
         )
     if layered := next((c for c in exact if c["family"] == "copy ones"), None):
         at = list(range(1, len(layered["layers"][0]) + 1))
-        lines = [_line(f"n = {n}", at, values) for n, values in list(zip(layered["lengths"], layered["layers"], strict=True))[-5:]]
+        lines = [
+            _line(f"n = {n}", at, values)
+            for n, values in list(zip(layered["lengths"], layered["layers"], strict=True))[-5:]
+        ]
         charts.append(
             _chart(
                 "collapse",
@@ -150,7 +183,9 @@ def _commas(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     charts = []
     for name, title in (("relative", "Distance in float32"), ("variation", "What it does to the next token")):
         unit = "relative" if name == "relative" else "total variation, float32"
-        charts.append(_chart("commas", title, unit, [_line(words[c["family"]], c["lengths"], c[name]) for c in found], help=help))
+        charts.append(
+            _chart("commas", title, unit, [_line(words[c["family"]], c["lengths"], c[name]) for c in found], help=help)
+        )
     return charts
 
 
@@ -166,7 +201,11 @@ def _margins(margins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
     found = []
     for title, said, copying in charts:
-        lines = [_line(m["task"], m["lengths"], m["shift"], low=m["low"], high=m["high"]) for m in margins if ("digit" in m["task"]) == copying]
+        lines = [
+            _line(m["task"], m["lengths"], m["shift"], low=m["low"], high=m["high"])
+            for m in margins
+            if ("digit" in m["task"]) == copying
+        ]
         if lines:
             unit = "log-odds of the right answer, less those behind the other sequence; mean over three orders of the prompt, the band their range"
             found.append(_chart("margins", title, unit, lines, xlabel="n, ones", logy=False, help=said, whole=True))
@@ -185,11 +224,14 @@ def _squashing(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         }
     lines = [norms, _line("bound from the model's attention, shape only", at, found["bound"])]
     if found.get("paths"):
-        lines.append(_line("count of paths, shape only", at, [v if v > 1e-9 else None for v in found["paths"]]))  # beyond, it would flatten the rest
+        lines.append(
+            _line("count of paths, shape only", at, [v if v > 1e-9 else None for v in found["paths"]])
+        )  # beyond, it would flatten the rest
     names = {str(k): token for k, token in zip(at, found["tokens"], strict=True)}
     help = (
         "Each relative to its own value at the first token: shapes compare, sizes do not. A U has its start from the many paths that lead from there, "
-        "its end from what the model learned to look at." + (" The band is two standard errors of the estimate to each side." if found.get("error") else "")
+        "its end from what the model learned to look at."
+        + (" The band is two standard errors of the estimate to each side." if found.get("error") else "")
     )
     chart = _chart(
         "squashing",
@@ -207,4 +249,6 @@ def _squashing(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 @functools.cache
 def _template() -> Template:
-    return Environment(loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined).get_template("probe.html.j2")
+    return Environment(
+        loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined
+    ).get_template("probe.html.j2")

@@ -77,11 +77,17 @@ def page(scan: Mapping[str, Any]) -> str:
         shown = [side["patterns"] for side in packed["sides"] if side["patterns"]]
         longest = max((len(patterns["tokens"]) for patterns in shown), default=0)
         for kept in range(longest - 1, FEWEST - 1, -1):
-            if sum(_encoded(patterns, longest) - _encoded(patterns, kept) for patterns in shown) > over + 200:  # the sentence takes some
-                notes.append(f"Attention patterns show the first {kept} of {longest} tokens: with all of them {too_big}")
+            if (
+                sum(_encoded(patterns, longest) - _encoded(patterns, kept) for patterns in shown) > over + 200
+            ):  # the sentence takes some
+                notes.append(
+                    f"Attention patterns show the first {kept} of {longest} tokens: with all of them {too_big}"
+                )
                 return _rendered(_cut({**packed, "limits": notes}, kept))
         notes = [f"Numbers have {DIGITS[1]} digits: with {DIGITS[0]} {too_big}"]
-    notes += [f"Attention patterns are left out: with them {too_big}"] * any(side["patterns"] for side in whole["sides"])
+    notes += [f"Attention patterns are left out: with them {too_big}"] * any(
+        side["patterns"] for side in whole["sides"]
+    )
     return _rendered(_cut(_rounded({**whole, "limits": notes}, DIGITS[-1]), 0))
 
 
@@ -110,12 +116,16 @@ def _where(layers: dict[int, list[float]], shares: dict[str, list[list[float]]])
         low[name] += 2 * max(range(len(order)), key=lambda rank: shares[name][row][order[rank]]) >= len(order)
     fixed = len(shares["q"]) - len(layers)
     kind = "rotated layer" if fixed else "layer"
-    found = [f"In {low['q']} of {_count(len(layers), kind)} the strongest query frequency lies in the lower half, in {low['k']} the strongest key frequency."]
+    found = [
+        f"In {low['q']} of {_count(len(layers), kind)} the strongest query frequency lies in the lower half, in {low['k']} the strongest key frequency."
+    ]
     if fixed:
         found.append(f"{_count(fixed, 'layer')} {'is' if fixed == 1 else 'are'} not rotated at all.")
     if any(0 in f for f in layers.values()):
         still = sum(not f[max(range(len(f)), key=shares["q"][row].__getitem__)] for row, f in layers.items())
-        found.append(f"In {_count(still, 'layer')} a pair that is not rotated holds more of the queries than any frequency does.")
+        found.append(
+            f"In {_count(still, 'layer')} a pair that is not rotated holds more of the queries than any frequency does."
+        )
     return found
 
 
@@ -139,8 +149,13 @@ def _evenness(shares: dict[str, list[list[float]]]) -> list[str]:
     """The largest share of one pair, averaged over layers of the commonest width: values, which are not rotated, are the control."""
     widths = {name: Counter(map(len, layers)).most_common(1)[0][0] for name, layers in shares.items()}
     alike = {name: [s for s in layers if len(s) == widths[name]] for name, layers in shares.items()}
-    top, width = {name: max(sum(column) / len(layers) for column in zip(*layers)) for name, layers in alike.items()}, widths["v"]
-    verdict = "no structure" if top["v"] * width < 1.2 else "little structure" if top["v"] * width < 1.6 else "structure too"
+    top, width = (
+        {name: max(sum(column) / len(layers) for column in zip(*layers)) for name, layers in alike.items()},
+        widths["v"],
+    )
+    verdict = (
+        "no structure" if top["v"] * width < 1.2 else "little structure" if top["v"] * width < 1.6 else "structure too"
+    )
     return [
         f"Values, the control, show {verdict}: averaged over layers, the largest share of one pair is {top['v']:.3g}, against 1/{width} = {1 / width:.3g} "
         f"for an even spread; for queries it is {top['q']:.3g}, for keys {top['k']:.3g}."
@@ -157,7 +172,9 @@ def _positional(heads: Sequence[Mapping[str, Any]]) -> list[str]:
         counts = " and ".join(f"{n} {kind}" for kind in scores if (n := sum(h["kind"] == kind for h in chosen)))
         best = max(chosen, key=lambda h: h[scores[h["kind"]][0]])
         score, target = scores[best["kind"]]
-        found = [f"{len(chosen)} of {_count(len(heads), 'head')} {'is' if len(chosen) == 1 else 'are'} positional ({counts}); the clearest, "]
+        found = [
+            f"{len(chosen)} of {_count(len(heads), 'head')} {'is' if len(chosen) == 1 else 'are'} positional ({counts}); the clearest, "
+        ]
         found[0] += f"L{best['layer']} H{best['head']}, gives {target} {best[score]:.2f} of its attention."
     if chosen and others:
         high = [f"{100 * sum(h['top_quarter'] for h in group) / len(group):.0f}\u00a0%" for group in (chosen, others)]
@@ -197,7 +214,11 @@ def _together(sides: Sequence[Mapping[str, Any]]) -> list[str]:
         return ["The two sides differ in shape, so no difference is drawn."]
     a, b = ([s * len(row) - 1 for row in one for s in row] for one in maps)
     size = math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
-    return [f"The two query maps, as shares of their layers, correlate at {sum(x * y for x, y in zip(a, b)) / size:.2f}."] if size > 1e-9 else []
+    return (
+        [f"The two query maps, as shares of their layers, correlate at {sum(x * y for x, y in zip(a, b)) / size:.2f}."]
+        if size > 1e-9
+        else []
+    )
 
 
 def _count(number: int, thing: str) -> str:
@@ -260,12 +281,16 @@ def _cut(packed: dict[str, Any], tokens: int) -> dict[str, Any]:
 
 def _rendered(packed: Mapping[str, Any]) -> str:
     sections = [part for part in SECTIONS if any(side[part] for side in packed["sides"])]
-    return _template().render(title=packed["title"], subtitle=packed["subtitle"], sections=sections, scan=packed, data=script_json(packed))
+    return _template().render(
+        title=packed["title"], subtitle=packed["subtitle"], sections=sections, scan=packed, data=script_json(packed)
+    )
 
 
 @functools.cache
 def _template() -> Template:
-    return Environment(loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined).get_template("scan.html.j2")
+    return Environment(
+        loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined
+    ).get_template("scan.html.j2")
 
 
 # ---------- what is allowed ----------
@@ -298,7 +323,15 @@ def _number(low: float, whole: bool = False) -> Check:
 def _several(check: Check, least: int = 0, most: int | None = None) -> Check:
     def several(where: str, value: Any) -> list[Any]:
         if not isinstance(value, list | tuple) or len(value) < least or (most and len(value) > most):
-            size = f" of {least}" if least == most else f" of {least} to {most}" if most else f" of at least {least}" if least else ""
+            size = (
+                f" of {least}"
+                if least == most
+                else f" of {least} to {most}"
+                if most
+                else f" of at least {least}"
+                if least
+                else ""
+            )
             raise _no(where, value, f"it must be a list{size}")
         return [check(f"{where}[{k}]", v) for k, v in enumerate(value)]
 
@@ -327,7 +360,9 @@ def _record(needed: Mapping[str, Check], optional: Mapping[str, Check] | None = 
             if key not in value:
                 raise BadInput(f"{where}.{key}: is missing; {where} needs {', '.join(needed)}")
         kept = {key: check(f"{where}.{key}", value[key]) for key, check in needed.items()}
-        return kept | {key: check(f"{where}.{key}", value[key]) if value.get(key) else None for key, check in optional.items()}
+        return kept | {
+            key: check(f"{where}.{key}", value[key]) if value.get(key) else None for key, check in optional.items()
+        }
 
     return record
 
@@ -341,15 +376,28 @@ _ARRAY, _SIGNED = (_several(_several(_several(number, 1), 1), 1) for number in (
 _WHERE = {"layer": _INDEX, "head": _INDEX}
 _LAYOUT = {"layers": _several(_INDEX, 1), "scheme": _text, "head_dim": _COUNT, "theta": _or_none(_NORM)}
 _LAYOUT |= {"pairing": _text, "frequencies": _several(_NORM, 1), "note": _text}
-_HEAD = _WHERE | dict.fromkeys(("diagonal", "previous", "first", "top_quarter"), _NORM) | {"kind": _one_of(KINDS, "a kind of head")}
+_HEAD = (
+    _WHERE
+    | dict.fromkeys(("diagonal", "previous", "first", "top_quarter"), _NORM)
+    | {"kind": _one_of(KINDS, "a kind of head")}
+)
 _CHANNEL = _WHERE | {"pair": _INDEX, "frequency": _NORM, "period": _or_none(_NORM), "first": _ANY, "spread": _NORM}
 _ABLATED = _WHERE | {"score": _one_of(tuple(SCORES), "a score"), "untouched": _NORM, "quarters": _several(_NORM, 4, 4)}
-_NEEDED = {"model": _text, "text": _text, "tokens": _COUNT, "layouts": _several(_record(_LAYOUT), 1), "heads_per_layer": _COUNT, "kv_heads": _COUNT}
+_NEEDED = {
+    "model": _text,
+    "text": _text,
+    "tokens": _COUNT,
+    "layouts": _several(_record(_LAYOUT), 1),
+    "heads_per_layer": _COUNT,
+    "kv_heads": _COUNT,
+}
 _NEEDED |= {"usage": _record(dict.fromkeys("qkv", _ARRAY)), "heads": _several(_record(_HEAD))}
 _OPTIONAL = {
     "logits": _record({"spread": _ARRAY} | dict.fromkeys(("diagonal", "previous", "first"), _SIGNED)),
     "channels": _several(_record(_CHANNEL)),
-    "ablations": _several(_record({"name": _text, "x": _several(_INDEX, 1), "perplexity": _several(_number(1e-300), 1)})),
+    "ablations": _several(
+        _record({"name": _text, "x": _several(_INDEX, 1), "perplexity": _several(_number(1e-300), 1)})
+    ),
     "head_ablations": _several(_record(_ABLATED)),
     "patterns": _record({"tokens": _several(_text, 1), "layers": _COUNT, "heads": _COUNT, "data": _text}),
 }
@@ -367,7 +415,12 @@ def _agrees(where: str, side: dict[str, Any]) -> None:
     queries, keys = side["heads_per_layer"], side["kv_heads"]
     if queries % keys:
         raise _no(f"{where}.kv_heads", keys, f"it must divide the {queries} heads_per_layer")
-    for part, name in [("usage", "q"), ("usage", "k"), ("usage", "v"), *(("logits", name) for name in side["logits"] or ())]:
+    for part, name in [
+        ("usage", "q"),
+        ("usage", "k"),
+        ("usage", "v"),
+        *(("logits", name) for name in side["logits"] or ()),
+    ]:
         here, values, heads = f"{where}.{part}.{name}", side[part][name], keys if name in ("k", "v") else queries
         _same(here, "layers", len(values), len(layers))
         for row, (layer, f) in enumerate(zip(values, frequencies)):

@@ -38,7 +38,26 @@ from outrange.core.errors import BadInput, brief, unknown
 SHAPES = ("one", "row", "grid")
 KINDS = ("number", "flag", "class", "node")
 PICTURES = ("graph", "row", "intervals", "plane", "grid")
-NAMING = ("arrows", "fill", "rings", "badges", "small", "marks", "lanes", "order", "split", "align", "line", "spans", "start", "end", "x", "y", "hull", "links")
+NAMING = (
+    "arrows",
+    "fill",
+    "rings",
+    "badges",
+    "small",
+    "marks",
+    "lanes",
+    "order",
+    "split",
+    "align",
+    "line",
+    "spans",
+    "start",
+    "end",
+    "x",
+    "y",
+    "hull",
+    "links",
+)
 NAMING += ("name", "head", "corner")  # the parts of a picture that hold names
 REQUIRED = ("title", "nodes", "variables", "steps")
 DEFAULTS: dict[str, Any] = {"subtitle": "", "notes": [], "edges": None, "given": [], "returned": [], "pictures": []}
@@ -56,7 +75,9 @@ def page(story: Mapping[str, Any]) -> str:
     """
     whole = _checked(story)
     whole["steps"] = pack(whole["variables"], whole["steps"])
-    return _template().render(title=whole["title"], subtitle=whole["subtitle"], notes=whole["notes"], story=script_json(whole))
+    return _template().render(
+        title=whole["title"], subtitle=whole["subtitle"], notes=whole["notes"], story=script_json(whole)
+    )
 
 
 def script_json(value: Any) -> Markup:
@@ -77,7 +98,15 @@ def pack(variables: Sequence[Mapping[str, Any]], steps: Iterable[Mapping[str, An
     before: dict[str, Any] = {}
     for step in steps:
         now = {v["name"]: _finite(step[v["name"]]) for v in variables}
-        packed.append({v["name"]: d for v in variables if (d := _difference(v["shape"], before[v["name"]], now[v["name"]])) is not None} if packed else now)
+        packed.append(
+            {
+                v["name"]: d
+                for v in variables
+                if (d := _difference(v["shape"], before[v["name"]], now[v["name"]])) is not None
+            }
+            if packed
+            else now
+        )
         before = now
     return packed
 
@@ -135,10 +164,14 @@ def _checked(story: Mapping[str, Any]) -> dict[str, Any]:
         for variable in whole[part]:
             for key, allowed in (("shape", SHAPES), ("kind", KINDS)):
                 if variable.get(key) not in allowed:
-                    raise unknown(f"story {part} {brief(variable.get('name'))} {key}", variable.get(key), allowed, f"a {key}")
+                    raise unknown(
+                        f"story {part} {brief(variable.get('name'))} {key}", variable.get(key), allowed, f"a {key}"
+                    )
     for k, step in enumerate(whole["steps"]):
         if missing := [v["name"] for v in whole["variables"] if v["name"] not in step]:
-            raise BadInput(f"story steps: step {k} has no value for {brief(missing[0])}; give every variable at every step, None where it is hidden")
+            raise BadInput(
+                f"story steps: step {k} has no value for {brief(missing[0])}; give every variable at every step, None where it is hidden"
+            )
     known = [v["name"] for part in ("variables", "given") for v in whole[part]]
     for picture in whole["pictures"]:
         if picture.get("type") not in PICTURES:
@@ -152,9 +185,17 @@ def _checked(story: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names(part: Any) -> list[str]:
     """The names in a part of a picture: none, one, a list of them, or a list of pairs."""
-    return [name for item in part for name in _names(item)] if isinstance(part, list | tuple) else [part] if part is not None else []
+    return (
+        [name for item in part for name in _names(item)]
+        if isinstance(part, list | tuple)
+        else [part]
+        if part is not None
+        else []
+    )
 
 
 @functools.cache
 def _template() -> Template:
-    return Environment(loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined).get_template("stepper.html.j2")
+    return Environment(
+        loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined
+    ).get_template("stepper.html.j2")

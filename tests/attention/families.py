@@ -10,14 +10,31 @@ COMMON = dict(
 )  # fmt: skip
 NO_GROUPS = {name: value for name, value in COMMON.items() if name != "num_key_value_heads"}
 SIX = COMMON | {"num_hidden_layers": 6}
-GEMMA4 = SIX | dict(head_dim=16, global_head_dim=32, sliding_window=8, hidden_size_per_layer_input=8, vocab_size_per_layer_input=96, num_kv_shared_layers=0)
+GEMMA4 = SIX | dict(
+    head_dim=16,
+    global_head_dim=32,
+    sliding_window=8,
+    hidden_size_per_layer_input=8,
+    vocab_size_per_layer_input=96,
+    num_kv_shared_layers=0,
+)
 
 #: name -> (configuration's class, its settings, scheme by layer or one for all, pairing of the first)
 FAMILIES = {
     "llama": ("LlamaConfig", COMMON, "RoPE", "(m, m + 8) over the whole head"),
     "gemma": ("GemmaConfig", COMMON | {"head_dim": 16}, "RoPE", "(m, m + 8) over the whole head"),
-    "gemma2": ("Gemma2Config", COMMON | {"head_dim": 16, "sliding_window": 8}, "RoPE", "(m, m + 8) over the whole head"),
-    "gemma3": ("Gemma3TextConfig", SIX | {"head_dim": 16, "sliding_window": 8}, "RoPE", "(m, m + 8) over the whole head"),
+    "gemma2": (
+        "Gemma2Config",
+        COMMON | {"head_dim": 16, "sliding_window": 8},
+        "RoPE",
+        "(m, m + 8) over the whole head",
+    ),
+    "gemma3": (
+        "Gemma3TextConfig",
+        SIX | {"head_dim": 16, "sliding_window": 8},
+        "RoPE",
+        "(m, m + 8) over the whole head",
+    ),
     "gemma4": ("Gemma4TextConfig", GEMMA4, ["RoPE"] * 5 + ["0.25-p-RoPE"], "(m, m + 8) over the whole head"),
     "qwen2": ("Qwen2Config", COMMON, "RoPE", "(m, m + 8) over the whole head"),
     "qwen3": ("Qwen3Config", COMMON | {"head_dim": 16}, "RoPE", "(m, m + 8) over the whole head"),

@@ -8,6 +8,8 @@ def letters(merges=(), bos=True, symbols="0123456789,"):
 
     alphabet = [*symbols, *"abcdefghijklmnopqrstuvwxyzCHJTS.:?'<>+ "]
     known = dict.fromkeys(["<s>", "<unk>", *alphabet, *("".join(pair) for pair in merges)])
-    inner = Tokenizer(models.BPE(vocab={word: k for k, word in enumerate(known)}, merges=list(merges), unk_token="<unk>"))
+    inner = Tokenizer(
+        models.BPE(vocab={word: k for k, word in enumerate(known)}, merges=list(merges), unk_token="<unk>")
+    )
     inner.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", **({"bos_token": "<s>"} if bos else {}))

@@ -15,7 +15,10 @@ from outrange.cli import main
 sys.path.insert(0, str(Path(__file__).parents[1] / "attention"))
 import families
 
-TEXT = "to be or not to be that is the question whether it is nobler in the mind to suffer the slings and arrows of outrageous fortune " * 3
+TEXT = (
+    "to be or not to be that is the question whether it is nobler in the mind to suffer the slings and arrows of outrageous fortune "
+    * 3
+)
 
 
 def tokenizer(folder, bos=True):
@@ -52,7 +55,9 @@ def said(capsys, *arguments):
 
 def test_help_loads_no_torch():
     code = "import sys\nfrom outrange.cli import main\ntry:\n    main(['attention', '--help'])\nexcept SystemExit:\n    pass\nprint('torch' in sys.modules, 'transformers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.endswith("False False\n")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.endswith(
+        "False False\n"
+    )
 
 
 def test_a_layout_needs_a_configuration_alone(tmp_path, capsys):
@@ -67,11 +72,17 @@ def test_a_layout_needs_a_configuration_alone(tmp_path, capsys):
 
 
 def test_a_scan_writes_a_page_that_holds_what_it_prints(folder, text, tmp_path, capsys):
-    code, out, _ = said(capsys, "scan", folder, "--text", text, "--window", "32", "--out", tmp_path / "page.html", "--json")
+    code, out, _ = said(
+        capsys, "scan", folder, "--text", text, "--window", "32", "--out", tmp_path / "page.html", "--json"
+    )
     assert code == 0
     side = json.loads(out)["sides"][0]
     page = (tmp_path / "page.html").read_text()
-    story = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, flags=re.S).group(1).replace("\\u003c", "<"))
+    story = json.loads(
+        re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, flags=re.S)
+        .group(1)
+        .replace("\\u003c", "<")
+    )
     assert side["tokens"] == 78 + 3  # three windows, each behind a first token
     assert len(side["heads"]) == 16
     assert story["sides"][0]["heads"][3]["first"] == pytest.approx(side["heads"][3]["first"], rel=1e-3)
@@ -95,11 +106,13 @@ def test_two_models_and_two_texts_stand_side_by_side(folder, text, tmp_path, cap
 def test_a_model_without_rotation_still_shows_its_heads(text, tmp_path, capsys):
     from transformers import GPT2Config
 
-    families.built(GPT2Config(vocab_size=96, n_positions=256, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)).save_pretrained(
-        tmp_path / "gpt2"
-    )
+    families.built(
+        GPT2Config(vocab_size=96, n_positions=256, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)
+    ).save_pretrained(tmp_path / "gpt2")
     tokenizer(tmp_path / "gpt2")
-    code, out, _ = said(capsys, "scan", tmp_path / "gpt2", "--text", text, "--window", "32", "--out", tmp_path / "page.html")
+    code, out, _ = said(
+        capsys, "scan", tmp_path / "gpt2", "--text", text, "--window", "32", "--out", tmp_path / "page.html"
+    )
     assert code == 0
     assert "positions are added, not rotated" in out
     assert "previous  L" in out
@@ -111,13 +124,39 @@ def test_a_model_without_rotation_still_shows_its_heads(text, tmp_path, capsys):
 def test_a_tokenizer_without_a_first_token_is_read_as_it_is(text, tmp_path, capsys):
     families.model("gpt_neox").save_pretrained(tmp_path / "neox")
     tokenizer(tmp_path / "neox", bos=False)
-    code, out, _ = said(capsys, "scan", tmp_path / "neox", "--text", text, "--window", "32", "--no-experiments", "--out", tmp_path / "p.html", "--json")
+    code, out, _ = said(
+        capsys,
+        "scan",
+        tmp_path / "neox",
+        "--text",
+        text,
+        "--window",
+        "32",
+        "--no-experiments",
+        "--out",
+        tmp_path / "p.html",
+        "--json",
+    )
     assert code == 0
     assert json.loads(out)["sides"][0]["tokens"] == 64  # what is left after two windows is too short
 
 
 def test_ablations_print_perplexity_and_the_scores_of_heads(folder, text, capsys):
-    code, out, _ = said(capsys, "ablate", folder, "--text", text, "--pairs", "lowest:2", "all", "--kind", "remove", "--heads", "L0H1", "--json")
+    code, out, _ = said(
+        capsys,
+        "ablate",
+        folder,
+        "--text",
+        text,
+        "--pairs",
+        "lowest:2",
+        "all",
+        "--kind",
+        "remove",
+        "--heads",
+        "L0H1",
+        "--json",
+    )
     rows = json.loads(out)["results"]
     assert code == 0
     assert [row["pairs"] for row in rows] == ["", "lowest:2", "all"]
@@ -162,7 +201,9 @@ def test_a_probe_prints_a_verdict_and_writes_a_page(spelling, tmp_path, capsys, 
     tiny = module.Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margins=(2,), tokens=10, directions=2)
     monkeypatch.setitem(module.BUDGETS, "quick", tiny)
     code, out, _ = said(capsys, "probe", spelling, "--out", tmp_path / "probe.html")
-    assert code == 0 and "do commas at every third digit help?" in out and "remedies" in out and "no chat template" in out
+    assert (
+        code == 0 and "do commas at every third digit help?" in out and "remedies" in out and "no chat template" in out
+    )
     assert "<!DOCTYPE html>" in (tmp_path / "probe.html").read_text()
     code, out, _ = said(capsys, "probe", spelling, "--out", tmp_path / "probe.html", "--json")
     found = json.loads(out)
@@ -175,10 +216,26 @@ def test_a_probe_of_a_tokenizer_without_digits_is_refused(folder, tmp_path, caps
 
 
 def test_answers_are_asked_for_and_kept_line_by_line(spelling, tmp_path, capsys):
-    given = ["ask", spelling, "--tasks", "last digit", "count ones", "--lengths", "2", "4", "--out", tmp_path / "answers.jsonl"]
+    given = [
+        "ask",
+        spelling,
+        "--tasks",
+        "last digit",
+        "count ones",
+        "--lengths",
+        "2",
+        "4",
+        "--out",
+        tmp_path / "answers.jsonl",
+    ]
     code, out, _ = said(capsys, *given)
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
-    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [("last digit", 2), ("last digit", 4), ("count ones", 2), ("count ones", 4)]
+    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [
+        ("last digit", 2),
+        ("last digit", 4),
+        ("count ones", 2),
+        ("count ones", 4),
+    ]
     assert "n = 4" in out and "4 answers" in out
     code, out, _ = said(capsys, *given, "--json")
     assert code == 0 and json.loads(out)["results"] == lines
@@ -188,7 +245,9 @@ def test_a_server_that_does_not_answer_ends_with_exit_code_1_and_its_name(tmp_pa
     from outrange.attention.glasses.backends import Server
 
     monkeypatch.setattr(Server, "__init__", functools.partialmethod(Server.__init__, tries=1))
-    code, out, err = said(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")
+    code, out, err = said(
+        capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl"
+    )
     assert code == 1 and "http://127.0.0.1:9/v1 did not answer" in err and "no answers" in out
     (tmp_path / "a.jsonl").write_text("answers of before")
     said(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")
@@ -226,7 +285,9 @@ def test_bad_models_are_refused_in_one_sentence(folder, text, tmp_path, capsys):
     families.model("llama").save_pretrained(tmp_path / "code")
     with_code(tmp_path / "code")
     families.config("llama").save_pretrained(tmp_path / "bare")
-    (tmp_path / "crafted.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<IIQ", 9, 4, 1 << 62))
+    (tmp_path / "crafted.gguf").write_bytes(
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<IIQ", 9, 4, 1 << 62)
+    )
     (tmp_path / "weights.bin").write_bytes(b"x")
     families.model("llama").save_pretrained(tmp_path / "silent")
     bad = {
@@ -264,7 +325,12 @@ def test_configurations_that_make_no_sense_are_refused(broken, text, tmp_path, c
     path = tmp_path / "m" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | broken))
     for command in ("layout", "scan"):
-        code, _, err = said(capsys, command, tmp_path / "m", *(["--text", text, "--out", tmp_path / "p.html"] if command == "scan" else []))
+        code, _, err = said(
+            capsys,
+            command,
+            tmp_path / "m",
+            *(["--text", text, "--out", tmp_path / "p.html"] if command == "scan" else []),
+        )
         assert code == 2, command
         assert "error: model" in err
 
@@ -272,7 +338,12 @@ def test_configurations_that_make_no_sense_are_refused(broken, text, tmp_path, c
 @pytest.mark.parametrize("kind", ["reversed", "partial"])
 def test_models_with_rope_types_of_our_own_open_in_a_fresh_process(kind, folder, tmp_path, capsys):
     assert said(capsys, "convert", folder, tmp_path / "m", "--kind", kind, "--p", "0.5")[0] == 0
-    done = subprocess.run([sys.executable, "-m", "outrange", "attention", "layout", str(tmp_path / "m")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "outrange", "attention", "layout", str(tmp_path / "m")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert {"reversed": "reversed 0.5-p-RoPE", "partial": "partial rotary, 0.5 of the head"}[kind] in done.stdout
 
@@ -319,7 +390,9 @@ def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spel
     assert code == 0 and "copy ones: a request to copy" in out and len(out.strip().splitlines()) == 5
     code, out, _ = said(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "--family", "ones", "--json")
     rows = json.loads(out)
-    assert [row["louder"] for row in rows] == [1.0, 1.0] and rows[0]["lengths"] == [2, 6] and len(rows[0]["relative"]) == 2
+    assert (
+        [row["louder"] for row in rows] == [1.0, 1.0] and rows[0]["lengths"] == [2, 6] and len(rows[0]["relative"]) == 2
+    )
     assert rows[0]["kept"] == pytest.approx(rows[0]["relative"][1] / rows[0]["relative"][0])
     code, _, err = said(capsys, "compare", spelling, "--family", "one")
     assert code == 2 and "did you mean 'ones'" in err
@@ -340,10 +413,25 @@ def test_answers_of_before_are_kept_where_what_is_asked_is_not_allowed(given, wo
 def test_margins_are_asked_for_in_place_of_answers(spelling, tmp_path, capsys):
     code, out, _ = said(capsys, "ask", spelling, "--margins", "--lengths", "2", "4", "--out", tmp_path / "m.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
-    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [("first digit", 2), ("first digit", 4), ("last digit", 2), ("last digit", 4)]
+    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [
+        ("first digit", 2),
+        ("first digit", 4),
+        ("last digit", 2),
+        ("last digit", 4),
+    ]
     assert f"{lines[0]['shift']:.2f}" in out and "4 margins" in out
     code, out, err = said(
-        capsys, "ask", "some-model", "--margins", "--server", "http://127.0.0.1:9/v1", "--lengths", "2", "--out", tmp_path / "n.jsonl", "--json"
+        capsys,
+        "ask",
+        "some-model",
+        "--margins",
+        "--server",
+        "http://127.0.0.1:9/v1",
+        "--lengths",
+        "2",
+        "--out",
+        tmp_path / "n.jsonl",
+        "--json",
     )
     assert code == 1 and json.loads(out)["results"] == [] and "did not answer" in err
     code, _, err = said(capsys, "ask", spelling, "--margins", "--tasks", "count ones", "--out", tmp_path / "o.jsonl")

@@ -14,7 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments, **more):
-    return subprocess.run([sys.executable, "-m", "outrange", *map(str, arguments)], capture_output=True, text=True, check=False, **({"timeout": 120} | more))
+    return subprocess.run(
+        [sys.executable, "-m", "outrange", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **({"timeout": 120} | more),
+    )
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():
@@ -22,11 +28,24 @@ def test_help_names_every_command_and_loads_nothing_heavy():
     assert done.returncode == 0
     assert all(name in done.stdout for name in GROUPS)
     code = "import sys, outrange, outrange.cli; outrange.cli.main(['--help']); print([m for m in ('numpy', 'numba', 'torch', 'transformers', 'tyro', 'pyarrow') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.endswith("[]\n")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.endswith(
+        "[]\n"
+    )
 
 
 @pytest.mark.parametrize(
-    "command", [("demo",), ("papers",), ("reproduce",), ("clrs",), ("clrs", "show"), ("clrs", "export"), ("clrs", "bench"), ("text",), ("text", "score")]
+    "command",
+    [
+        ("demo",),
+        ("papers",),
+        ("reproduce",),
+        ("clrs",),
+        ("clrs", "show"),
+        ("clrs", "export"),
+        ("clrs", "bench"),
+        ("text",),
+        ("text", "score"),
+    ],
 )
 def test_every_command_has_help_without_loading_the_compiler(command):
     done = run(*command, "--help")
@@ -78,7 +97,9 @@ def test_results_come_as_json_when_asked(tmp_path):
     assert len(json.loads(run("clrs", "list", "--json").stdout)) == 30
     assert json.loads(run("papers", "--json").stdout)[0]["name"] == "clrs-text"
     assert json.loads(run("text", "show", "bfs", "--json").stdout)[0]["answer"] == "[3 3 0 3]\n\n"
-    exported = json.loads(run("text", "export", tmp_path / "x", "--algorithms", "bfs", "--lengths", "4", "--count", "5", "--json").stdout)
+    exported = json.loads(
+        run("text", "export", tmp_path / "x", "--algorithms", "bfs", "--lengths", "4", "--count", "5", "--json").stdout
+    )
     assert exported["rows"] == exported["written"] == 5
     benched = json.loads(run("clrs", "bench", "minimum", "--lengths", "8", "--json").stdout)
     assert {row["kind"] for row in benched} == {"trace", "text", "text-with-trace"}
@@ -86,7 +107,19 @@ def test_results_come_as_json_when_asked(tmp_path):
 
 
 def test_an_export_says_what_it_wrote_and_how_to_open_it_and_resumes(tmp_path):
-    arguments = ("clrs", "export", tmp_path / "x", "--algorithms", "bfs", "--lengths", "4", "--count", "12", "--shard-rows", "5")
+    arguments = (
+        "clrs",
+        "export",
+        tmp_path / "x",
+        "--algorithms",
+        "bfs",
+        "--lengths",
+        "4",
+        "--count",
+        "12",
+        "--shard-rows",
+        "5",
+    )
     first = run(*arguments)
     assert first.returncode == 0
     assert "12 rows in 3 files" in first.stdout
@@ -114,7 +147,20 @@ def test_the_worked_example_is_an_algorithm_like_any_other(tmp_path):
     assert "keeps its contract" in checked.stdout
     assert "label" in run("clrs", "show", "connected_components", "--load", example).stdout
     exported = run(
-        "text", "export", tmp_path / "x", "--algorithms", "connected_components", "bfs", "--lengths", "4", "--count", "6", "--workers", "2", "--load", example
+        "text",
+        "export",
+        tmp_path / "x",
+        "--algorithms",
+        "connected_components",
+        "bfs",
+        "--lengths",
+        "4",
+        "--count",
+        "6",
+        "--workers",
+        "2",
+        "--load",
+        example,
     )
     assert exported.returncode == 0, exported.stderr
     assert (tmp_path / "x/data/connected_components").is_dir()
@@ -139,7 +185,13 @@ def test_the_demo_ends_with_samples_a_rate_and_a_page(tmp_path):
 def test_a_claim_runs_and_prints_our_number_beside_theirs():
     done = run("reproduce", "clrs-text/chance-level", "--seeds", 2, env=os.environ | {"COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
-    for word in ("published", "Gemini", "ours", "±", "outrange reproduce clrs-text/chance-level --scale laptop --seeds 2"):
+    for word in (
+        "published",
+        "Gemini",
+        "ours",
+        "±",
+        "outrange reproduce clrs-text/chance-level --scale laptop --seeds 2",
+    ):
         assert word in done.stdout
     result = json.loads(run("reproduce", "clrs-text/length-generalisation", "--json").stdout)[0]
     assert result["verdict"] == "not at this scale"

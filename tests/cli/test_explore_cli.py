@@ -13,7 +13,25 @@ SMALL = ["--set", "bonus.warmup=3", "--set", "replay.rows=2000", "--checkpoint-e
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("explore") / "run"
-    assert main(["explore", "train", "--preset", "smoke", "--steps", "2200", *SMALL, "--log-every", "1000", "--out", str(path), "--json"]) == 0
+    assert (
+        main(
+            [
+                "explore",
+                "train",
+                "--preset",
+                "smoke",
+                "--steps",
+                "2200",
+                *SMALL,
+                "--log-every",
+                "1000",
+                "--out",
+                str(path),
+                "--json",
+            ]
+        )
+        == 0
+    )
     return path
 
 
@@ -22,9 +40,29 @@ def said(capsys):
 
 
 def test_a_training_says_what_came_of_it_and_what_to_do_next(tmp_path, capsys):
-    assert main(["explore", "train", "--preset", "smoke", "--steps", "1500", *SMALL, "--log-every", "500", "--out", str(tmp_path / "run")]) == 0
+    assert (
+        main(
+            [
+                "explore",
+                "train",
+                "--preset",
+                "smoke",
+                "--steps",
+                "1500",
+                *SMALL,
+                "--log-every",
+                "500",
+                "--out",
+                str(tmp_path / "run"),
+            ]
+        )
+        == 0
+    )
     told = capsys.readouterr()
-    assert re.search(r"trained 15\d\d steps in", told.out) and f"next: outrange explore eval {tmp_path / 'run'}" in told.out
+    assert (
+        re.search(r"trained 15\d\d steps in", told.out)
+        and f"next: outrange explore eval {tmp_path / 'run'}" in told.out
+    )
     assert "16 side by side" in told.err and re.search(r"step 1,\d{3}/1,500 .* greedy coverage", told.err)
 
 
@@ -34,7 +72,12 @@ def test_eval_gives_whole_episodes_with_their_errors_and_the_same_ones_again(tra
     for _ in range(2):
         assert main(["explore", "eval", str(trained), "--episodes", "20", "--json"]) == 0
         rows.append(said(capsys))
-    assert rows[0] == rows[1] and rows[0][0]["episodes"] == 20 and 0 < rows[0][0]["coverage"] <= 1 and rows[0][0]["coverage_error"] > 0
+    assert (
+        rows[0] == rows[1]
+        and rows[0][0]["episodes"] == 20
+        and 0 < rows[0][0]["coverage"] <= 1
+        and rows[0][0]["coverage_error"] > 0
+    )
     assert main(["explore", "eval", str(trained), "--episodes", "20", "--seed", "1", "--json"]) == 0
     assert said(capsys) != rows[0]
     assert main(["explore", "eval", str(trained), "--episodes", "20"]) == 0
@@ -63,7 +106,11 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(command, trained
     monkeypatch.setattr("outrange.exploration.evaluate.load", lambda *_: pytest.fail("it began"))
     for out, why in ((tmp_path / "file" / "a.gif", "a part of its path is a file"), (tmp_path, "it is a directory")):
         assert main(["explore", *command, str(trained), "--out", str(out)]) == 2
-        assert capsys.readouterr().err.strip().endswith(f"out: '{out}' cannot be written: {why}{', not a directory' if 'part' in why else ''}")
+        assert (
+            capsys.readouterr()
+            .err.strip()
+            .endswith(f"out: '{out}' cannot be written: {why}{', not a directory' if 'part' in why else ''}")
+        )
 
 
 def test_references_are_ordered_as_policies_that_know_more(capsys):
@@ -73,20 +120,62 @@ def test_references_are_ordered_as_policies_that_know_more(capsys):
 
 
 def test_the_benchmark_says_where_the_time_goes(capsys):
-    assert main(["explore", "bench", "--preset", "smoke", "--steps", "600", "--rounds", "2", "--set", "replay.rows=2000", "--json"]) == 0
+    assert (
+        main(
+            [
+                "explore",
+                "bench",
+                "--preset",
+                "smoke",
+                "--steps",
+                "600",
+                "--rounds",
+                "2",
+                "--set",
+                "replay.rows=2000",
+                "--json",
+            ]
+        )
+        == 0
+    )
     found = said(capsys)
-    assert len(found["rounds"]) == 2 and found["steps_per_cpu_second"] > 0 and sum(found["shares"].values()) == pytest.approx(1)
+    assert (
+        len(found["rounds"]) == 2
+        and found["steps_per_cpu_second"] > 0
+        and sum(found["shares"].values()) == pytest.approx(1)
+    )
     assert {"learning", "acting", "bonus", "environments", "replay", "the rest"} == set(found["shares"])
 
 
 def test_options_are_added_to_those_of_the_preset_s_environment_and_to_no_other_s(tmp_path):
     def options(name, *arguments):
-        assert main(["explore", "train", "--preset", "smoke", "--steps", "0", "--out", str(tmp_path / name), "--json", *arguments]) == 0
+        assert (
+            main(
+                [
+                    "explore",
+                    "train",
+                    "--preset",
+                    "smoke",
+                    "--steps",
+                    "0",
+                    "--out",
+                    str(tmp_path / name),
+                    "--json",
+                    *arguments,
+                ]
+            )
+            == 0
+        )
         return json.loads((tmp_path / name / "config.json").read_text())["env"]["options"]
 
     assert options("a") == ["size=7", "cap=40"]
     assert options("b", "--option", "size=9") == ["cap=40", "size=9"]
-    assert options("c", "--env", "outrange/TwoDoors-v0", "--set", "network.encoder=vector", "--set", "bonus.encoder=vector") == []
+    assert (
+        options(
+            "c", "--env", "outrange/TwoDoors-v0", "--set", "network.encoder=vector", "--set", "bonus.encoder=vector"
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(

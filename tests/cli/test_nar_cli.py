@@ -12,7 +12,10 @@ from outrange.cli import main
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("nar") / "run"
-    assert main(["nar", "train", "bfs", "minimum", "--preset", "smoke", "--steps", "20", "--out", str(path), "--json"]) == 0
+    assert (
+        main(["nar", "train", "bfs", "minimum", "--preset", "smoke", "--steps", "20", "--out", str(path), "--json"])
+        == 0
+    )
     return path
 
 
@@ -23,14 +26,21 @@ def said(capsys):
 def test_a_training_says_what_came_of_it_and_what_to_do_next(tmp_path, capsys):
     assert main(["nar", "train", "bfs", "--preset", "smoke", "--steps", "10", "--out", str(tmp_path / "run")]) == 0
     told = capsys.readouterr()
-    assert "trained 10 steps" in told.out and "kernels: cpu" in told.out and f"next: outrange nar eval {tmp_path / 'run'}" in told.out
+    assert (
+        "trained 10 steps" in told.out
+        and "kernels: cpu" in told.out
+        and f"next: outrange nar eval {tmp_path / 'run'}" in told.out
+    )
     assert "step 10/10" in told.err
 
 
 def test_the_same_command_again_goes_on_with_a_finished_run_and_changes_nothing(trained, capsys):
     capsys.readouterr()
     before = (trained / "metrics.jsonl").read_bytes()
-    assert main(["nar", "train", "bfs", "minimum", "--preset", "smoke", "--steps", "20", "--out", str(trained), "--json"]) == 0
+    assert (
+        main(["nar", "train", "bfs", "minimum", "--preset", "smoke", "--steps", "20", "--out", str(trained), "--json"])
+        == 0
+    )
     assert said(capsys)["steps"] == 20
     assert (trained / "metrics.jsonl").read_bytes() == before
 
@@ -48,7 +58,9 @@ def test_eval_scores_every_algorithm_beside_the_published_columns(trained, capsy
 def test_curve_prints_a_table_and_draws_a_figure(trained, tmp_path, capsys):
     capsys.readouterr()
     target = tmp_path / "curve.png"
-    assert main(["nar", "curve", str(trained), "--sizes", "4", "6", "--count", "4", "--out", str(target), "--json"]) == 0
+    assert (
+        main(["nar", "curve", str(trained), "--sizes", "4", "6", "--count", "4", "--out", str(target), "--json"]) == 0
+    )
     found = said(capsys)
     assert set(found["scores"]) == {"bfs", "minimum"} and set(found["scores"]["bfs"]) == {"4", "6"}
     assert target.read_bytes().startswith(b"\x89PNG")
@@ -69,7 +81,11 @@ def test_export_writes_weights_that_eval_reads_and_that_cannot_be_damaged_unnoti
 
 def test_only_the_published_split_is_held_against_the_published_table(trained, capsys):
     capsys.readouterr()
-    for arguments, held in ((["--count", "2"], True), (["--count", "2", "--seed", "9"], False), (["--size", "5", "--count", "2"], False)):
+    for arguments, held in (
+        (["--count", "2"], True),
+        (["--count", "2", "--seed", "9"], False),
+        (["--size", "5", "--count", "2"], False),
+    ):
         assert main(["nar", "eval", str(trained), "bfs", *arguments, "--json"]) == 0
         assert ("near_published" in said(capsys)) == held
 
@@ -126,6 +142,9 @@ def test_help_loads_no_torch():
 
 
 def test_a_loss_that_is_not_finite_ends_with_one_sentence_and_exit_code_1(tmp_path, capsys):
-    assert main(["nar", "train", "bfs", "--preset", "smoke", "--learning-rate", "1e30", "--out", str(tmp_path / "run")]) == 1
+    assert (
+        main(["nar", "train", "bfs", "--preset", "smoke", "--learning-rate", "1e30", "--out", str(tmp_path / "run")])
+        == 1
+    )
     told = capsys.readouterr().err
     assert "bfs" in told and "nothing was updated" in told and "Traceback" not in told

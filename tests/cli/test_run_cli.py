@@ -56,7 +56,9 @@ def test_runs_are_listed_with_kind_step_and_last_metrics(path, capsys):
     out = said(capsys, "list").out
     assert "runs/toy-1" in out and "toy" in out and "loss nan" in out
     rows = json.loads(said(capsys, "list", "runs", "--json").out, parse_constant=pytest.fail)
-    assert [(r["run"], r["kind"], r["step"], r["metrics"]) for r in rows] == [("runs/toy-1", "toy", 2, {"step": 2, "loss": "nan"})]
+    assert [(r["run"], r["kind"], r["step"], r["metrics"]) for r in rows] == [
+        ("runs/toy-1", "toy", 2, {"step": 2, "loss": "nan"})
+    ]
 
 
 def test_a_broken_run_does_not_hide_the_others(path, capsys):
@@ -64,7 +66,9 @@ def test_a_broken_run_does_not_hide_the_others(path, capsys):
     Path("runs/broken/run.json").write_text("{")
     out = said(capsys, "list").out
     assert "runs/toy-1" in out and "runs/broken" in out
-    assert json.loads(said(capsys, "list", "--json").out)[0]["problems"][0].startswith("run: 'runs/broken/run.json' is not JSON")
+    assert json.loads(said(capsys, "list", "--json").out)[0]["problems"][0].startswith(
+        "run: 'runs/broken/run.json' is not JSON"
+    )
 
 
 def test_a_folder_without_runs_says_so_and_one_that_is_not_there_is_bad_input(path, capsys):
@@ -82,7 +86,11 @@ def test_one_run_is_shown(path, capsys):
 
 def test_a_whole_run_is_verified(path, capsys):
     assert said(capsys, "verify", path).out == "runs/toy-1: whole; 1 checkpoint read and hashed\n"
-    assert json.loads(said(capsys, "verify", path, "--json").out) == {"run": "runs/toy-1", "whole": True, "problems": []}
+    assert json.loads(said(capsys, "verify", path, "--json").out) == {
+        "run": "runs/toy-1",
+        "whole": True,
+        "problems": [],
+    }
 
 
 def test_damage_is_named_and_the_exit_code_is_one(path, capsys):
@@ -103,9 +111,15 @@ def test_a_run_is_resumed_by_the_trainer_of_its_kind(path, resumed, capsys):
 
 
 def test_a_kind_that_cannot_be_resumed_is_bad_input(path, capsys, monkeypatch):
-    assert said(capsys, "resume", path, code=2).err == "error: run: 'toy' is not a kind of run that this version can resume; allowed: explore, lm, nar\n"
+    assert (
+        said(capsys, "resume", path, code=2).err
+        == "error: run: 'toy' is not a kind of run that this version can resume; allowed: explore, lm, nar\n"
+    )
     monkeypatch.setitem(group.KINDS, "toy", "outrange.absent:resume")
-    assert said(capsys, "resume", path, code=2).err == "error: run: resuming a run of kind 'toy' needs 'outrange.absent', which is not installed\n"
+    assert (
+        said(capsys, "resume", path, code=2).err
+        == "error: run: resuming a run of kind 'toy' needs 'outrange.absent', which is not installed\n"
+    )
 
 
 def test_a_loss_that_is_not_finite_ends_with_one_sentence_and_exit_code_one(path, resumed, capsys, monkeypatch):
@@ -113,7 +127,9 @@ def test_a_loss_that_is_not_finite_ends_with_one_sentence_and_exit_code_one(path
         raise NonFinite("loss of bfs/pi_h is nan at step 12; nothing was updated")
 
     monkeypatch.setattr(sys.modules["toy_trainer"], "resume", resume)
-    assert said(capsys, "resume", path, code=1).err == "error: loss of bfs/pi_h is nan at step 12; nothing was updated\n"
+    assert (
+        said(capsys, "resume", path, code=1).err == "error: loss of bfs/pi_h is nan at step 12; nothing was updated\n"
+    )
 
 
 def test_any_other_failure_is_not_hidden(path, resumed, monkeypatch):
@@ -128,7 +144,9 @@ def test_what_is_no_run_is_bad_input(tmp_path, capsys, command):
     assert said(capsys, command, tmp_path / "absent", code=2).err.startswith("error: run: ")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["resume", "--help"], ["list"], ["show", "runs/toy-1"], ["verify", "runs/toy-1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["resume", "--help"], ["list"], ["show", "runs/toy-1"], ["verify", "runs/toy-1"]]
+)
 def test_torch_is_not_loaded_to_look_at_runs(path, arguments):
     code = f"import sys, outrange.cli\ntry: code = outrange.cli.main({['run', *arguments]!r})\nexcept SystemExit as e: code = e.code\nprint(code, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -136,5 +154,7 @@ def test_torch_is_not_loaded_to_look_at_runs(path, arguments):
 
 
 def test_the_real_command_line_verifies_a_run(path):
-    done = subprocess.run([sys.executable, "-m", "outrange", "run", "verify", path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "outrange", "run", "verify", path], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "runs/toy-1: whole; 1 checkpoint read and hashed\n", "")

@@ -25,7 +25,9 @@ def tensors(step):
 
 
 def save(folder, step, **options):
-    return checkpoint.save(folder, step, tensors(step), {"step": step, "lanes": {"bfs": [1, 2.5, None]}}, **{"digest": "d" * 64} | options)
+    return checkpoint.save(
+        folder, step, tensors(step), {"step": step, "lanes": {"bfs": [1, 2.5, None]}}, **{"digest": "d" * 64} | options
+    )
 
 
 def agrees(found, step):
@@ -34,7 +36,9 @@ def agrees(found, step):
     assert found.tensors.keys() == wanted.keys()
     for name, inner in wanted.items():
         assert found.tensors[name].keys() == inner.keys()
-        assert all(torch.equal(found.tensors[name][k], v) and found.tensors[name][k].dtype == v.dtype for k, v in inner.items())
+        assert all(
+            torch.equal(found.tensors[name][k], v) and found.tensors[name][k].dtype == v.dtype for k, v in inner.items()
+        )
     return True
 
 
@@ -44,7 +48,10 @@ def resealed(path):
     manifest.pop("seal")
     for name in manifest["files"]:
         if (path / name).is_file():
-            manifest["files"][name] = {"bytes": (path / name).stat().st_size, "sha256": sealed.hashlib.sha256((path / name).read_bytes()).hexdigest()}
+            manifest["files"][name] = {
+                "bytes": (path / name).stat().st_size,
+                "sha256": sealed.hashlib.sha256((path / name).read_bytes()).hexdigest(),
+            }
     (path / "manifest.json").write_text(sealed._manifest(manifest))
 
 
@@ -78,15 +85,23 @@ def test_tensors_of_every_type_and_shape_come_back_and_other_programs_read_them(
         "ü": base[:, 1:].to(dtype),
     }
     checkpoint.save(tmp_path, 0, {"m": held}, {}, digest="")
-    for found in (checkpoint.load(tmp_path).tensors["m"], safetensors.torch.load_file(tmp_path / "step_0/m.safetensors")):
+    for found in (
+        checkpoint.load(tmp_path).tensors["m"],
+        safetensors.torch.load_file(tmp_path / "step_0/m.safetensors"),
+    ):
         assert found.keys() == held.keys()
         for name, value in held.items():
             assert found[name].dtype == dtype and found[name].shape == value.shape
-            assert found[name].contiguous().reshape(-1).view(torch.uint8).tolist() == value.contiguous().reshape(-1).view(torch.uint8).tolist()
+            assert (
+                found[name].contiguous().reshape(-1).view(torch.uint8).tolist()
+                == value.contiguous().reshape(-1).view(torch.uint8).tolist()
+            )
 
 
 def test_state_is_what_json_gives_back(tmp_path):
-    checkpoint.save(tmp_path, 0, {}, {"big": 1 << 127, "t": (1, 2), "n": torch.tensor(3), "f": 0.1, "s": "é\ud800"}, digest="")
+    checkpoint.save(
+        tmp_path, 0, {}, {"big": 1 << 127, "t": (1, 2), "n": torch.tensor(3), "f": 0.1, "s": "é\ud800"}, digest=""
+    )
     assert checkpoint.load(tmp_path).state == {"big": 1 << 127, "t": [1, 2], "n": 3, "f": 0.1, "s": "é\ud800"}
 
 
@@ -107,7 +122,14 @@ def test_state_that_json_would_change_is_refused_by_name_and_nothing_is_written(
 
 
 def test_what_cannot_be_a_tensor_or_a_name_is_refused_and_nothing_is_written(tmp_path):
-    for bad in ({"../m": {}}, {"": {}}, {"a/b": {}}, {"m": {"x": torch.eye(2).to_sparse()}}, {"m": {"x": 3}}, {"m": {"__metadata__": torch.zeros(1)}}):
+    for bad in (
+        {"../m": {}},
+        {"": {}},
+        {"a/b": {}},
+        {"m": {"x": torch.eye(2).to_sparse()}},
+        {"m": {"x": 3}},
+        {"m": {"__metadata__": torch.zeros(1)}},
+    ):
         with pytest.raises(BadInput):
             checkpoint.save(tmp_path, 0, bad, {}, digest="")
     for step in (-1, 1.0, True, "1"):
@@ -179,7 +201,9 @@ def damage(path, file, how, other):
     elif how == "swapped":
         shutil.copy(other / file, target)
     elif how == "shape":
-        safetensors.torch.save_file({"weight": torch.zeros(4, 3)}, target) if file.endswith(".safetensors") else target.write_text('{"step": [2]}')
+        safetensors.torch.save_file({"weight": torch.zeros(4, 3)}, target) if file.endswith(
+            ".safetensors"
+        ) else target.write_text('{"step": [2]}')
     elif how == "duplicated":
         if file.endswith(".safetensors"):
             length = int.from_bytes(raw[:8], "little")
@@ -196,8 +220,14 @@ def test_every_damage_to_every_file_is_found_named_and_passed_over(two, file, ho
     damage(two / "step_2", file, how, two / "step_1")
     found = checkpoint.load(two)
     assert agrees(found, 1)
-    assert len(found.skipped) == 1 and found.skipped[0].startswith("step 2 was passed over: ") and "\n" not in found.skipped[0]
-    assert (file if (file, how) != ("manifest.json", "swapped") else "has ") in found.skipped[0] or "is not what was written" in found.skipped[0]
+    assert (
+        len(found.skipped) == 1
+        and found.skipped[0].startswith("step 2 was passed over: ")
+        and "\n" not in found.skipped[0]
+    )
+    assert (file if (file, how) != ("manifest.json", "swapped") else "has ") in found.skipped[
+        0
+    ] or "is not what was written" in found.skipped[0]
     assert [path for path, _ in checkpoint.verify(two)] == [two / "step_2"]
     with pytest.raises(BadInput, match="has no checkpoint that can be read"):
         checkpoint.load(two, step=2)
@@ -208,7 +238,9 @@ def test_one_flipped_byte_anywhere_is_found(two, file):
     target = two / "step_2" / file
     raw = target.read_bytes()
     for k in range(len(raw)):
-        target.write_bytes(raw[:k] + bytes([raw[k] ^ (0x01 if k % 2 else 0x29)]) + raw[k + 1 :])  # 0x29 makes a tab of a space
+        target.write_bytes(
+            raw[:k] + bytes([raw[k] ^ (0x01 if k % 2 else 0x29)]) + raw[k + 1 :]
+        )  # 0x29 makes a tab of a space
         with pytest.raises(sealed.Damaged, match=file):
             checkpoint._check(two / "step_2")
     assert agrees(checkpoint.load(two), 1)
@@ -238,7 +270,10 @@ def test_if_no_step_is_whole_each_reason_is_said_and_what_to_do(two):
     with pytest.raises(BadInput) as refused:
         checkpoint.load(two)
     said = str(refused.value)
-    assert "step 2 was passed over: model.safetensors has 0 bytes" in said and "step 1 was passed over: state.json is missing" in said
+    assert (
+        "step 2 was passed over: model.safetensors has 0 bytes" in said
+        and "step 1 was passed over: state.json is missing" in said
+    )
     assert said.endswith("put back a copy, or remove the folder to begin anew")
     with pytest.raises(BadInput, match="it holds none"):
         checkpoint.load(two / "absent")
@@ -266,7 +301,19 @@ class Payload:
 
 def intrude(path, how, tmp_path):
     """Put what does not belong into a step; returns its name."""
-    if how in ("data.pkl", "model.pt", "model.PTH", "x.npy", "x.zip", "notes.txt", "state.json~", ".hidden", "extra.safetensors", "extra.json", "README.md"):
+    if how in (
+        "data.pkl",
+        "model.pt",
+        "model.PTH",
+        "x.npy",
+        "x.zip",
+        "notes.txt",
+        "state.json~",
+        ".hidden",
+        "extra.safetensors",
+        "extra.json",
+        "README.md",
+    ):
         (path / how).write_bytes(pickle.dumps(Payload()))
         return how
     if how == "link":
@@ -325,7 +372,9 @@ def test_a_pickle_under_an_allowed_name_and_seal_is_never_run(tmp_path, monkeypa
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("name", ["../step_1/state.json", "/etc/hostname.json", "a/b.json", "..json", "model.pt", "x\n.json", ""])
+@pytest.mark.parametrize(
+    "name", ["../step_1/state.json", "/etc/hostname.json", "a/b.json", "..json", "model.pt", "x\n.json", ""]
+)
 def test_a_manifest_that_names_a_file_elsewhere_is_refused(two, name):
     manifest = json.loads((two / "step_2/manifest.json").read_text())
     manifest.pop("seal")
@@ -336,7 +385,10 @@ def test_a_manifest_that_names_a_file_elsewhere_is_refused(two, name):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("files", [None, [], {"state.json": 3}, {"state.json": {"bytes": "9", "sha256": ""}}, {f"{k}.json": {} for k in range(1001)}])
+@pytest.mark.parametrize(
+    "files",
+    [None, [], {"state.json": 3}, {"state.json": {"bytes": "9", "sha256": ""}}, {f"{k}.json": {} for k in range(1001)}],
+)
 def test_a_manifest_that_makes_no_sense_is_damage(two, files):
     manifest = json.loads((two / "step_2/manifest.json").read_text())
     manifest.pop("seal")
@@ -356,7 +408,9 @@ def test_a_manifest_that_makes_no_sense_is_damage(two, files):
         (63).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,4]}}',
         (58).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}    }' + b"1234",
         (104).to_bytes(8, "little")
-        + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'[:104]
+        + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'[
+            :104
+        ]
         + b"1234",
         (3000).to_bytes(8, "little") + b"[" * 3000,
     ],
@@ -400,7 +454,11 @@ def test_everything_is_flushed_before_it_gets_its_name_and_the_name_before_anyth
     for name in [*FILES, ".step_3"]:
         wrote = max([k for k, (what, other) in enumerate(seen) if what == "after write" and other == name] or [0])
         assert wrote < seen.index(("after sync", name)) < named
-    assert seen[named + 1 : named + 4] == [("after rename", "step_3"), ("before sync", two.name), ("after sync", two.name)]
+    assert seen[named + 1 : named + 4] == [
+        ("after rename", "step_3"),
+        ("before sync", two.name),
+        ("after sync", two.name),
+    ]
     assert [what for what, _ in seen[: named + 4]].count("before remove") == 0 and seen[named + 4][0] == "before rename"
 
 
@@ -418,7 +476,9 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_last_one_whole_and_no_litter
             return write(handle, bytes(data[:taken]))
 
         monkeypatch.setattr(os, "write", full)
-        with pytest.raises(atomic.Unwritable, match=r"^checkpoint: .*step_2' cannot be written: no space is left on its disk$"):
+        with pytest.raises(
+            atomic.Unwritable, match=r"^checkpoint: .*step_2' cannot be written: no space is left on its disk$"
+        ):
             save(tmp_path, 2)
         monkeypatch.setattr(os, "write", write)
         assert names(tmp_path) == ["step_1"]
@@ -443,7 +503,14 @@ def test_an_error_of_the_disk_at_any_point_leaves_a_whole_checkpoint(tmp_path, n
         save(folder, 2)
     finally:
         atomic.watchers.clear()
-    assert len(seen) > 40 and {"before sync", "before rename", "before write", "before open", "before make", "before remove"} <= set(seen)
+    assert len(seen) > 40 and {
+        "before sync",
+        "before rename",
+        "before write",
+        "before open",
+        "before make",
+        "before remove",
+    } <= set(seen)
     for k in range(len(seen)):
         folder, count = base(str(k)), iter(range(1000))
 
@@ -489,7 +556,11 @@ def test_weights_come_back_with_what_is_said_about_them(tmp_path):
         checkpoint.write_weights(tmp_path / "w/generalist", held, {})
     (tmp_path / "empty").mkdir()
     checkpoint.write_weights(tmp_path / "empty", held, {})
-    assert names(tmp_path) == ["empty", "w"] and names(tmp_path / "empty") == ["about.json", "manifest.json", "weights.safetensors"]
+    assert names(tmp_path) == ["empty", "w"] and names(tmp_path / "empty") == [
+        "about.json",
+        "manifest.json",
+        "weights.safetensors",
+    ]
 
 
 def test_damaged_weights_are_refused_in_one_sentence(tmp_path):

@@ -54,15 +54,29 @@ def test_a_whole_number_is_taken_for_a_float_and_has_the_same_digest():
 def test_the_digest_does_not_depend_on_the_order_of_keys_but_on_every_value():
     data = config.to_json(ONE)
     assert config.digest(ONE) == config.digest(dict(reversed(data.items())))
-    assert len({config.digest(c) for c in (ONE, replace(ONE, gate=False), replace(ONE, model=Model()), replace(ONE, lengths=None))}) == 4
+    assert (
+        len(
+            {
+                config.digest(c)
+                for c in (ONE, replace(ONE, gate=False), replace(ONE, model=Model()), replace(ONE, lengths=None))
+            }
+        )
+        == 4
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"nmaes": 1}, "config.nmaes: 'nmaes' is not a setting of config; did you mean 'names'?"),
-        ({"model": {"hiden": 1}}, "config.model.hiden: 'hiden' is not a setting of config.model; did you mean 'hidden'?"),
-        ({"model": {"hidden": "many"}}, "config.model.hidden: 'many' is not allowed; it must be a whole number of at most 64 bits"),
+        (
+            {"model": {"hiden": 1}},
+            "config.model.hiden: 'hiden' is not a setting of config.model; did you mean 'hidden'?",
+        ),
+        (
+            {"model": {"hidden": "many"}},
+            "config.model.hidden: 'many' is not allowed; it must be a whole number of at most 64 bits",
+        ),
         ({"model": {"hidden": True}}, "config.model.hidden: True is not allowed"),
         ({"model": {"hidden": 1.0}}, "config.model.hidden: 1.0 is not allowed"),
         ({"model": {"hidden": 1 << 64}}, "config.model.hidden: 18446744073709551616 is not allowed"),
@@ -74,7 +88,10 @@ def test_the_digest_does_not_depend_on_the_order_of_keys_but_on_every_value():
         ({"names": ["bfs", 3]}, "config.names[1]: 3 is not allowed; it must be text"),
         ({"names": ["\ud800"]}, "config.names[0]: '\\ud800' is not allowed"),
         ({"lengths": [4, None]}, "config.lengths[1]: None is not allowed"),
-        ({"pair": [1]}, "config.pair: [1] is not allowed; it must be a list of 2: a whole number of at most 64 bits, a finite number"),
+        (
+            {"pair": [1]},
+            "config.pair: [1] is not allowed; it must be a list of 2: a whole number of at most 64 bits, a finite number",
+        ),
         ({"rate": float("nan")}, "config.rate: nan is not allowed; it must be a finite number"),
         ({"rate": float("inf")}, "config.rate: inf is not allowed"),
         ({"rate": True}, "config.rate: True is not allowed"),

@@ -57,12 +57,24 @@ def train(path, until, settings=Toy(), every=3):  # noqa: B008
 
 def test_a_run_holds_what_it_is_its_configuration_and_where_it_ran(tmp_path):
     train(tmp_path / "r", 3)
-    assert sorted(p.name for p in (tmp_path / "r").iterdir()) == ["checkpoints", "config.json", "environment.json", "metrics.jsonl", "run.json", "timing.jsonl"]
+    assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "run.json",
+        "timing.jsonl",
+    ]
     about = json.loads((tmp_path / "r/run.json").read_text())
     assert (about["kind"], about["schema"]) == ("toy", 1) and about["created"].endswith("+00:00")
     assert json.loads((tmp_path / "r/config.json").read_text()) == {"steps": 12, "rate": 0.05, "seed": 0}
     where = json.loads((tmp_path / "r/environment.json").read_text())
-    assert where["versions"]["torch"] == torch.__version__ and where["threads"] == torch.get_num_threads() and where["cpu"] and where["command"]
+    assert (
+        where["versions"]["torch"] == torch.__version__
+        and where["threads"] == torch.get_num_threads()
+        and where["cpu"]
+        and where["command"]
+    )
     assert Run.configuration(tmp_path / "r", Toy) == Toy()
     assert Run.open(tmp_path / "r").kind == "toy"
 
@@ -117,13 +129,19 @@ def test_going_on_with_another_number_of_threads_is_said_and_with_the_same_is_no
         train(tmp_path / "r", 3)
     finally:
         torch.set_num_threads(threads)
-    assert f"checkpoint 3 was written with threads {threads}, now {threads + 1}; what follows may differ in the last digits" in caplog.text
+    assert (
+        f"checkpoint 3 was written with threads {threads}, now {threads + 1}; what follows may differ in the last digits"
+        in caplog.text
+    )
 
 
 def test_other_settings_or_another_kind_are_refused_and_change_nothing(tmp_path):
     train(tmp_path / "r", 3)
     before = {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file()}
-    with pytest.raises(BadInput, match=r"holds a run with another configuration \(rate 0.05, now 0.1\); give a new directory, or the same settings"):
+    with pytest.raises(
+        BadInput,
+        match=r"holds a run with another configuration \(rate 0.05, now 0.1\); give a new directory, or the same settings",
+    ):
         Run.create(tmp_path / "r", "toy", replace(Toy(), rate=0.1))
     with pytest.raises(BadInput, match="holds a run of kind 'toy', not 'nar'"):
         Run.create(tmp_path / "r", "nar", Toy())
@@ -159,7 +177,12 @@ def test_a_configuration_that_is_wrong_leaves_no_directory(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"schema": 2}, "has schema 2; this version reads 1"), ({"kind": 3}, "names no kind"), ({"schema": None}, "has schema None")]
+    ("change", "said"),
+    [
+        ({"schema": 2}, "has schema 2; this version reads 1"),
+        ({"kind": 3}, "names no kind"),
+        ({"schema": None}, "has schema None"),
+    ],
 )
 def test_a_run_file_that_is_not_understood_is_refused(tmp_path, change, said):
     train(tmp_path / "r", 0)
@@ -246,7 +269,11 @@ def test_a_full_disk_is_said_the_training_goes_on_and_the_last_checkpoint_stays(
 
 
 def test_a_run_that_ends_without_its_last_checkpoint_ends_with_an_error(tmp_path):
-    with pytest.raises(BadInput, match="no space is left on its disk"), Run.create(tmp_path / "r", "toy", Toy()) as run, full_disk():
+    with (
+        pytest.raises(BadInput, match="no space is left on its disk"),
+        Run.create(tmp_path / "r", "toy", Toy()) as run,
+        full_disk(),
+    ):
         run.save(2, {}, {})
 
 

@@ -29,7 +29,21 @@ def test_a_new_sibling_changes_no_other_branch():
 
 
 def test_different_paths_and_seeds_give_different_draws():
-    paths = [(), ("a",), ("b",), ("a", 0), ("a", 1), ("a", "0"), (0,), ("0",), ("a", "b"), ("ab",), ("a", 0, 0), ("a", -1), ("a", 1 << 70)]
+    paths = [
+        (),
+        ("a",),
+        ("b",),
+        ("a", 0),
+        ("a", 1),
+        ("a", "0"),
+        (0,),
+        ("0",),
+        ("a", "b"),
+        ("ab",),
+        ("a", 0, 0),
+        ("a", -1),
+        ("a", 1 << 70),
+    ]
     found = {SeedTree(seed).child(*path).integer(64) for path in paths for seed in (0, 1, 2**64 - 1)}
     assert len(found) == 3 * len(paths)
 

@@ -152,7 +152,9 @@ def test_killed_again_and_again_an_export_ends_with_the_same_bytes(tmp_path, wor
     expected = json.loads((whole / "manifest.json").read_text())
     target, kills, draw = tmp_path / "killed", 0, random.Random(workers)
     for attempt in range(40):
-        process = subprocess.Popen(command(target, workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command(target, workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         shards = len(list(target.glob("data/*/*.parquet")))
         if attempt < 6:  # until some more shards are there, and then a moment of its own
             while process.poll() is None and len(list(target.glob("data/*/*.parquet"))) < min(shards + 5, 58):
@@ -174,12 +176,16 @@ def test_killed_again_and_again_an_export_ends_with_the_same_bytes(tmp_path, wor
 
 def test_a_second_process_on_the_same_target_is_refused(tmp_path):
     target = tmp_path / "x"
-    first = subprocess.Popen([*command(target, 1)[:-1], "1", "--shard-rows", "50"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        [*command(target, 1)[:-1], "1", "--shard-rows", "50"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while not (target / "plan.json").exists() and first.poll() is None:
         time.sleep(0.002)
     first.send_signal(signal.SIGSTOP)
     try:
-        second = subprocess.run([*command(target, 1)[:-1], "1", "--shard-rows", "50"], capture_output=True, text=True, check=False)
+        second = subprocess.run(
+            [*command(target, 1)[:-1], "1", "--shard-rows", "50"], capture_output=True, text=True, check=False
+        )
         assert first.poll() is None
         assert second.returncode == 2
         assert "is being written by another process" in second.stderr

@@ -61,7 +61,9 @@ def test_the_rows_that_reach_the_replay_are_those_of_the_script_whatever_the_hab
             told = {name: value.tolist() for name, value in found.items()}
             if not wanted["first"]:  # before a first row the state is not looked at
                 assert told["state"] == [wanted["rows before"]] * actor.agent.state_size, (b, wanted)
-            assert {name: told[name] for name in wanted if name != "rows before"} == {n: v for n, v in wanted.items() if n != "rows before"}, (b, wanted)
+            assert {name: told[name] for name in wanted if name != "rows before"} == {
+                n: v for n, v in wanted.items() if n != "rows before"
+            }, (b, wanted)
 
 
 @pytest.mark.parametrize("habit", ["same", "next"])
@@ -100,10 +102,14 @@ def test_mu_is_the_probability_of_the_action_whether_it_was_drawn_or_chosen(epsi
     best = np.array([row["observation"].sum() % ACTIONS for row in rows])
     action, mu = np.array([row["action"] for row in rows]), np.array([row["mu"] for row in rows])
     greedy, other = 1 - epsilon * (ACTIONS - 1) / ACTIONS, epsilon / ACTIONS
-    assert mu[action == best] == pytest.approx(np.float32(greedy)) and mu[action != best] == pytest.approx(np.float32(other))
+    assert mu[action == best] == pytest.approx(np.float32(greedy)) and mu[action != best] == pytest.approx(
+        np.float32(other)
+    )
     error = 4 * math.sqrt(0.25 / len(rows))
     for shift in range(ACTIONS):  # every action as often as mu says
-        assert (action == (best + shift) % ACTIONS).mean() == pytest.approx(other if shift else greedy, abs=error if 0 < epsilon else 0)
+        assert (action == (best + shift) % ACTIONS).mean() == pytest.approx(
+            other if shift else greedy, abs=error if 0 < epsilon else 0
+        )
 
 
 def test_uniform_steps_draw_every_action_alike_earn_nothing_are_not_judged_and_say_so():
@@ -111,13 +117,22 @@ def test_uniform_steps_draw_every_action_alike_earn_nothing_are_not_judged_and_s
     for _ in range(60):
         actor.advance(uniform=True)
     rows = [row for stream in actor.replay.rows for row in stream if not row["filler"]]
-    assert {float(row["mu"]) for row in rows} == {float(np.float32(1 / 3))} and not any(row["bonus"] or row["last_bonus"] for row in rows)
+    assert {float(row["mu"]) for row in rows} == {float(np.float32(1 / 3))} and not any(
+        row["bonus"] or row["last_bonus"] for row in rows
+    )
     assert np.bincount([row["action"] for row in rows]) / len(rows) == pytest.approx([1 / 3] * 3, abs=0.04)
     assert not actor.agent.judged and "episodes" not in actor.episodes.report()
 
 
 def test_one_ladder_of_epsilon_runs_over_all_actors_and_the_first_of_each_mixture_are_greedy():
-    actor = actor_for([["T"]] * 10, bonus__mixtures=2, bonus__kind="episodic", acting__base=0.4, acting__greedy=2, acting__epsilon_greedy=0.01)
+    actor = actor_for(
+        [["T"]] * 10,
+        bonus__mixtures=2,
+        bonus__kind="episodic",
+        acting__base=0.4,
+        acting__greedy=2,
+        acting__epsilon_greedy=0.01,
+    )
     assert actor.mixture.tolist() == [0, 1] * 5
     ladder = [0.4 ** (1 + 7 * i / 9) for i in range(10)]
     for mixture in range(2):
@@ -130,7 +145,9 @@ def test_greedy_actors_do_what_is_best_while_others_draw():
     actor = actor_for([["......T"]] * 6, acting__base=1.0, acting__alpha=0.0, acting__greedy=2)
     for _ in range(40):
         actor.advance()
-    wrong = [sum(int(row["action"]) != int(row["observation"].sum()) % ACTIONS for row in rows) for rows in actor.replay.rows]
+    wrong = [
+        sum(int(row["action"]) != int(row["observation"].sum()) % ACTIONS for row in rows) for rows in actor.replay.rows
+    ]
     assert wrong[:2] == [0, 0] and min(wrong[2:]) > 10
 
 
@@ -165,7 +182,9 @@ def test_an_episode_that_breaks_is_dropped_whole_and_counted_and_the_others_go_o
     begun = next(row for row in actor.replay.rows[0] if row["observation"][1] == 2)
     assert begun["first"] and begun["last_action"] == -1 and begun["last_reward"] == begun["last_bonus"] == 0
     told = actor.episodes.report()
-    assert told["episodes"] == 4 and told["length"] == pytest.approx((3 + 4 + 2 * 5) / 4)  # the broken one is in no mean
+    assert told["episodes"] == 4 and told["length"] == pytest.approx(
+        (3 + 4 + 2 * 5) / 4
+    )  # the broken one is in no mean
     assert actor.report()["broken"] == 1
 
 
@@ -173,7 +192,9 @@ def test_an_episode_that_breaks_before_its_first_step_drops_nothing():
     actor = actor_for([["..T", "B", ".T"]])
     for _ in range(6):
         actor.advance()
-    assert not any(row["filler"] for row in actor.replay.rows[0]) and len(actor.replay.rows[0]) == 5 and actor.broken == 1
+    assert (
+        not any(row["filler"] for row in actor.replay.rows[0]) and len(actor.replay.rows[0]) == 5 and actor.broken == 1
+    )
 
 
 def test_breaking_more_often_than_allowed_ends_the_run_with_a_sentence():
@@ -212,7 +233,14 @@ def test_what_episodes_came_to_is_told_by_mixture_and_of_the_greedy_and_then_for
             "success": (rows[:, 0] > 0).mean(),
         }
 
-    groups = {"": (0, 1, 2, 3), "greedy_": (0, 1), "mixture0_": (0, 2), "mixture1_": (1, 3), "mixture0_greedy_": (0,), "mixture1_greedy_": (1,)}
+    groups = {
+        "": (0, 1, 2, 3),
+        "greedy_": (0, 1),
+        "mixture0_": (0, 2),
+        "mixture1_": (1, 3),
+        "mixture0_greedy_": (0,),
+        "mixture1_greedy_": (1,),
+    }
     for name, actors in groups.items():
         for column, value in expected(*actors).items():
             assert told.pop(f"{name}{column}") == pytest.approx(value), (name, column)
@@ -238,7 +266,13 @@ def _elsewhere(step):
 @pytest.mark.parametrize("exact", [True])
 @pytest.mark.parametrize("at", ["arrival", "departure"])
 def test_an_actor_brought_back_in_the_middle_of_episodes_goes_on_with_the_same_rows(at, exact):
-    given = {"bonus__mixtures": 3, "bonus__kind": "episodic", "acting__assign": "uniform", "acting__base": 0.5, "bonus__at": at}
+    given = {
+        "bonus__mixtures": 3,
+        "bonus__kind": "episodic",
+        "acting__assign": "uniform",
+        "acting__base": 0.5,
+        "bonus__at": at,
+    }
     scripts = [["..T", ".C", "......T"], [".C", "..B", "...T"]]
     actor, other = actor_for(scripts, exact=exact, **given), actor_for(scripts, exact=exact, **given)
     for _ in range(10):
@@ -252,7 +286,9 @@ def test_an_actor_brought_back_in_the_middle_of_episodes_goes_on_with_the_same_r
         ours, theirs = actor.replay.rows[b][marks[b] :], other.replay.rows[b]
         assert len(ours) == len(theirs) > 8
         for one, two in zip(ours, theirs):
-            assert {name: value.tolist() for name, value in one.items()} == {name: value.tolist() for name, value in two.items()}
+            assert {name: value.tolist() for name, value in one.items()} == {
+                name: value.tolist() for name, value in two.items()
+            }
     assert actor.episodes.report() == other.episodes.report() and actor.counters() == other.counters()
 
 
@@ -266,7 +302,12 @@ def test_after_a_restart_nothing_is_remembered_of_the_episodes_before():
         actor.advance()
     for b in range(2):
         first = actor.replay.rows[b][begun[b]]
-        assert first["first"] and first["last_action"] == -1 and first["last_reward"] == first["last_bonus"] == 0 and first["observation"].tolist() == [b, 1, 0]
+        assert (
+            first["first"]
+            and first["last_action"] == -1
+            and first["last_reward"] == first["last_bonus"] == 0
+            and first["observation"].tolist() == [b, 1, 0]
+        )
     told = actor.episodes.report()
     assert told["episodes"] == 2 and told["length"] == 5.5  # 7 and 4: of those begun after
 
@@ -285,5 +326,10 @@ def test_the_embedding_is_refreshed_when_steps_are_due_and_not_while_warming_up(
 
 def test_the_ladder_of_the_papers_preset_falls_from_its_top_to_its_bottom():
     paper = preset("atari-paper")
-    epsilon = actor_for([["T"]] * paper.env.count, bonus__mixtures=paper.bonus.mixtures, bonus__kind="rnd", acting__base=paper.acting.base).epsilon
+    epsilon = actor_for(
+        [["T"]] * paper.env.count,
+        bonus__mixtures=paper.bonus.mixtures,
+        bonus__kind="rnd",
+        acting__base=paper.acting.base,
+    ).epsilon
     assert epsilon.max() == pytest.approx(0.4) and epsilon.min() == pytest.approx(0.4**8)

@@ -37,7 +37,10 @@ def test_what_is_not_allowed_is_one_sentence_that_names_the_setting_the_value_an
     message = str(caught.value)
     assert f"{name}: " in message or f"{name}[" in message, message
     assert (str(value) if not isinstance(value, list) else value[0]).strip("'") in message, message
-    assert any(said in message for said in ("must be", "allowed:", "did you mean", "write NAME=VALUE", "are more than", "need at least")), message
+    assert any(
+        said in message
+        for said in ("must be", "allowed:", "did you mean", "write NAME=VALUE", "are more than", "need at least")
+    ), message
     assert "\n" not in message and len(message) < 220
 
 
@@ -70,11 +73,18 @@ def test_what_does_not_go_together_says_both():
 
 def test_a_change_reaches_its_setting_alone_and_the_last_one_that_is_needed_makes_it_allowed():
     config = changed(SMALL, {"learner.gamma": 0.995, "steps": 7, "env.options": ("size=9", "cap=3"), "acting.base": 1})
-    assert (config.learner.gamma, config.steps, config.env.options, config.acting.base) == (0.995, 7, ("size=9", "cap=3"), 1.0)
+    assert (config.learner.gamma, config.steps, config.env.options, config.acting.base) == (
+        0.995,
+        7,
+        ("size=9", "cap=3"),
+        1.0,
+    )
     assert type(config.acting.base) is float
     back = replace(config, learner=SMALL.learner, steps=SMALL.steps, env=SMALL.env, acting=SMALL.acting)
     assert back == SMALL and changed(SMALL, {}) == SMALL
-    assert changed(SMALL, {"replay.trace": 2, "bonus.frames": 2, "replay.period": 1}).replay.trace == 2  # checked together, not one by one
+    assert (
+        changed(SMALL, {"replay.trace": 2, "bonus.frames": 2, "replay.period": 1}).replay.trace == 2
+    )  # checked together, not one by one
 
 
 @pytest.mark.parametrize(
@@ -118,8 +128,19 @@ def test_the_papers_steps_are_its_frames_over_the_action_repeat():
 
 def test_disco_keeps_of_table_7_what_it_does_not_say_to_leave():
     config = preset("disco")
-    assert (config.bonus.capacity, config.bonus.epsilon, config.bonus.mixtures, config.bonus.beta) == (5000, 0.01, 1, 0.3)
-    assert (config.replay.trace, config.replay.period, config.learner.lam, config.learner.transform, config.learner.copy_every) == (
+    assert (config.bonus.capacity, config.bonus.epsilon, config.bonus.mixtures, config.bonus.beta) == (
+        5000,
+        0.01,
+        1,
+        0.3,
+    )
+    assert (
+        config.replay.trace,
+        config.replay.period,
+        config.learner.lam,
+        config.learner.transform,
+        config.learner.copy_every,
+    ) == (
         50,
         50,
         0.97,
@@ -147,7 +168,13 @@ def test_agents_differ_in_their_bonus_alone():
         assert (config.bonus.embeds, config.bonus.distils) == {
             "ngu": (True, True), "episodic": (True, False), "projection": (True, False), "rnd": (False, True), "none": (False, False),
         }[config.bonus.kind]  # fmt: skip
-    assert kinds == {"ngu": "ngu", "ngu-episodic": "episodic", "ngu-projection": "projection", "rnd": "rnd", "r2d2": "none"}
+    assert kinds == {
+        "ngu": "ngu",
+        "ngu-episodic": "episodic",
+        "ngu-projection": "projection",
+        "rnd": "rnd",
+        "r2d2": "none",
+    }
     assert preset("minigrid", "r2d2").bonus.mixtures == 1 and preset("minigrid", "ngu-projection").bonus.warmup == 0
 
 
@@ -159,7 +186,9 @@ def test_unknown_presets_and_agents_name_the_nearest():
 
 
 def test_the_preset_that_fits_an_environment_goes_by_its_name():
-    assert [fitting(name) for name in ("MiniGrid-Empty-5x5-v0", "ALE/Pong-v5", "outrange/TwoDoors-v0", "CartPole-v1")] == [
+    assert [
+        fitting(name) for name in ("MiniGrid-Empty-5x5-v0", "ALE/Pong-v5", "outrange/TwoDoors-v0", "CartPole-v1")
+    ] == [
         "minigrid",
         "atari-laptop",
         "disco",

@@ -14,7 +14,9 @@ from outrange.exploration.family import assign, betas, epsilons, gammas
 def test_the_betas_of_thirty_two_mixtures_are_the_papers():
     b = betas(32, 0.3)
     assert b.shape == (32,) and b[0] == 0 and b[31] == 0.3
-    assert b[1] == pytest.approx(0.3 / (1 + math.exp(28 / 3)), rel=1e-12) == pytest.approx(2.7e-5, rel=0.03)  # 0.3 sigmoid(-9.33)
+    assert (
+        b[1] == pytest.approx(0.3 / (1 + math.exp(28 / 3)), rel=1e-12) == pytest.approx(2.7e-5, rel=0.03)
+    )  # 0.3 sigmoid(-9.33)
     assert b[15] == pytest.approx(0.15, rel=1e-12)
     assert b[29] == pytest.approx(0.29997, abs=1e-5) and b[30] == pytest.approx(0.3 / (1 + math.exp(-10)), rel=1e-12)
 
@@ -29,7 +31,9 @@ def test_the_gammas_of_thirty_two_mixtures_are_the_papers():
 def test_families_of_one_and_two():
     assert betas(1, 0.3).tolist() == [0.3] and gammas(1, 0.997, 0.99).tolist() == [0.99]
     assert betas(2, 0.3).tolist() == [0.0, 0.3] and gammas(2, 0.997, 0.99).tolist() == [0.997, 0.99]
-    assert betas(3, 0.3).tolist() == pytest.approx([0.0, 0.3 / (1 + math.exp(-10)), 0.3])  # as printed, the middle one is no compromise
+    assert betas(3, 0.3).tolist() == pytest.approx(
+        [0.0, 0.3 / (1 + math.exp(-10)), 0.3]
+    )  # as printed, the middle one is no compromise
     assert all(a.dtype == np.float64 for a in (betas(1, 0), betas(2, 0), gammas(1, 0, 0), epsilons(1)))
 
 
@@ -45,7 +49,9 @@ def test_the_ladder_of_actors_is_that_of_ape_x():
     e = epsilons(256)
     assert e[0] == pytest.approx(0.4) and e[-1] == pytest.approx(0.4**8) == pytest.approx(0.00066, abs=1e-5)
     assert e[51] == pytest.approx(0.4 ** (1 + 7 * 51 / 255))
-    assert epsilons(1).tolist() == [0.4] and epsilons(3, base=0.05, alpha=1.5).tolist() == pytest.approx([0.05, 0.05**1.75, 0.05**2.5])
+    assert epsilons(1).tolist() == [0.4] and epsilons(3, base=0.05, alpha=1.5).tolist() == pytest.approx(
+        [0.05, 0.05**1.75, 0.05**2.5]
+    )
     assert epsilons(4, base=0.0).tolist() == [0.0] * 4
 
 

@@ -5,7 +5,14 @@ import torch
 
 from outrange.exploration.lstm import LSTM, unroll
 
-SIZES = [(1, 1, 1, 1), (1, 5, 4, 3), (9, 1, 6, 2), (7, 3, 5, 4), (12, 4, 33, 7), (3, 2, 16, 1)]  # T, B, H, inputs: all different where there is room
+SIZES = [
+    (1, 1, 1, 1),
+    (1, 5, 4, 3),
+    (9, 1, 6, 2),
+    (7, 3, 5, 4),
+    (12, 4, 33, 7),
+    (3, 2, 16, 1),
+]  # T, B, H, inputs: all different where there is room
 
 
 def drawn(steps, batch, hidden, inputs, seed=0, dtype=torch.float32, resets=0.3):
@@ -44,13 +51,17 @@ def test_the_fused_unroll_equals_the_plain_one_in_values_and_in_all_gradients(si
         gradients = torch.autograd.grad((out * weights).sum() + (h * last).sum(), list(leaves(lstm, x, state).values()))
         found.append({"out": out, "last h": h, "last c": c, **dict(zip(leaves(lstm, x, state), gradients))})
     for name, value in found[0].items():
-        torch.testing.assert_close(value, found[1][name], rtol=2e-5, atol=2e-5, msg=lambda said, name=name: f"{name}: {said}")
+        torch.testing.assert_close(
+            value, found[1][name], rtol=2e-5, atol=2e-5, msg=lambda said, name=name: f"{name}: {said}"
+        )
 
 
 def test_the_fused_unroll_is_the_one_that_float32_on_a_processor_takes_and_float64_takes_the_plain_one():
     lstm, x, state, first = drawn(4, 3, 5, 2)
     assert type(lstm(x, state, first)[0].grad_fn).__name__.startswith("_Fused")
-    assert not type(lstm.double()(x.double(), tuple(s.double() for s in state), first)[0].grad_fn).__name__.startswith("_Fused")
+    assert not type(lstm.double()(x.double(), tuple(s.double() for s in state), first)[0].grad_fn).__name__.startswith(
+        "_Fused"
+    )
 
 
 def test_without_resets_both_are_pytorchs_own_lstm():
@@ -75,10 +86,14 @@ def test_gradients_of_the_plain_unroll_are_finite_differences_to_inputs_state_an
 
     def outputs(*values):
         given = dict(zip(names, values))
-        out, (h, c) = torch.func.functional_call(lstm, {n: given[n] for n in names[3:]}, (given["x"], (given["h"], given["c"]), first))
+        out, (h, c) = torch.func.functional_call(
+            lstm, {n: given[n] for n in names[3:]}, (given["x"], (given["h"], given["c"]), first)
+        )
         return out, h, c
 
-    assert torch.autograd.gradcheck(outputs, tuple(v.detach().clone().requires_grad_() for v in leaves(lstm, x, state).values()))
+    assert torch.autograd.gradcheck(
+        outputs, tuple(v.detach().clone().requires_grad_() for v in leaves(lstm, x, state).values())
+    )
 
 
 @pytest.mark.parametrize("scale", [30.0, 1e4, 1e30])
@@ -99,7 +114,9 @@ def test_a_row_that_begins_an_episode_forgets_all_that_was_before_and_only_in_it
     first = torch.zeros(6, 2, dtype=torch.bool)
     first[3, 0] = True
     out, (h, _) = way(x, state, first)
-    other, (other_h, _) = way(torch.cat([torch.randn_like(x[:3]), x[3:]]), tuple(torch.randn_like(s) for s in state), first)
+    other, (other_h, _) = way(
+        torch.cat([torch.randn_like(x[:3]), x[3:]]), tuple(torch.randn_like(s) for s in state), first
+    )
     assert torch.equal(out[3:, 0], other[3:, 0]) and torch.equal(h[0], other_h[0])
     assert not torch.isclose(out[3:, 1], other[3:, 1]).any()
     fresh, _ = way(x[3:, :1], tuple(torch.zeros(1, 5) for _ in range(2)), torch.zeros(3, 1, dtype=torch.bool))
@@ -151,7 +168,9 @@ def test_what_lies_scattered_in_memory_gives_the_same_as_what_lies_in_a_row():
 def test_a_gradient_that_is_one_number_for_all_rows_is_spread_over_them():
     lstm, x, state, first = drawn(4, 3, 5, 2)
     found = torch.autograd.grad(lstm(x, state, first)[0].sum(), x)[0]  # sum sends back one number with strides of 0
-    torch.testing.assert_close(found, torch.autograd.grad(plain(lstm, x, state, first)[0].sum(), x)[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        found, torch.autograd.grad(plain(lstm, x, state, first)[0].sum(), x)[0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_going_back_twice_gives_the_same_gradient_and_gradients_add_up():

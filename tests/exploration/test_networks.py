@@ -46,9 +46,14 @@ def test_a_grid_is_put_into_convolutions_with_rows_before_columns_and_a_channel_
             channels[0, int(x[row, column]), row, column] = 1
     torch.testing.assert_close(encoder(x), encoder.body.layer(encoder.body.convolutions(channels))[0])
     first, second = encoder.body.convolutions[0], encoder.body.convolutions[2]
-    assert (first.out_channels, first.kernel_size, first.stride) == (16, (3, 3), (2, 2)) and (second.out_channels, second.stride) == (32, (2, 2))
+    assert (first.out_channels, first.kernel_size, first.stride) == (16, (3, 3), (2, 2)) and (
+        second.out_channels,
+        second.stride,
+    ) == (32, (2, 2))
     paper = Encoder("cells-paper", (7, 9), 4, True, 5).body
-    assert paper.convolutions[0].stride == paper.convolutions[2].stride == (1, 1) and paper.layer.in_features == 32 * 7 * 9
+    assert (
+        paper.convolutions[0].stride == paper.convolutions[2].stride == (1, 1) and paper.layer.in_features == 32 * 7 * 9
+    )
 
 
 def test_images_go_through_the_convolutions_of_dqn_between_0_and_1_with_their_channels_first():
@@ -74,13 +79,20 @@ def test_minigrids_cells_are_sums_of_three_vectors_through_two_convolutions_besi
     def convolved(cells, layer):  # (columns, rows, channels), position by position
         size = [n - 2 for n in cells.shape[:2]]
         weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
-        return torch.stack([torch.stack([cells[i : i + 3, j : j + 3].flatten() @ weight + layer.bias for j in range(size[1])]) for i in range(size[0])]).relu()
+        return torch.stack(
+            [
+                torch.stack([cells[i : i + 3, j : j + 3].flatten() @ weight + layer.bias for j in range(size[1])])
+                for i in range(size[0])
+            ]
+        ).relu()
 
     rows = []
     for b in range(2):
         cells = sum(table.weight[x[b, ..., k].long()] for k, table in enumerate(encoder.body.tables))
         seen = convolved(convolved(cells, first), second)
-        rows.append(torch.cat([seen.movedim(-1, 0).flatten(), torch.tensor([float(int(x[b, 0, 0, 3]) == n) for n in range(4)])]))
+        rows.append(
+            torch.cat([seen.movedim(-1, 0).flatten(), torch.tensor([float(int(x[b, 0, 0, 3]) == n) for n in range(4)])])
+        )
     torch.testing.assert_close(encoder(x), encoder.body.layer(torch.stack(rows)), rtol=1e-4, atol=1e-5)
     other = x.clone()
     other[..., 3] = 0
@@ -91,7 +103,9 @@ def test_a_vector_of_bytes_is_scaled_and_one_of_codes_or_numbers_is_not():
     for byte, codes, scale in ((True, 0, 1 / 255), (True, 5, 1.0), (False, 0, 1.0)):
         encoder = Encoder("vector", (2, 3), codes, byte, 4)
         x = shown((2, 3), codes, byte, 7)
-        torch.testing.assert_close(encoder(x), encoder.body.layer(torch.relu(encoder.body.first(x.reshape(7, 6).float() * scale))))
+        torch.testing.assert_close(
+            encoder(x), encoder.body.layer(torch.relu(encoder.body.first(x.reshape(7, 6).float() * scale)))
+        )
 
 
 @pytest.mark.parametrize("at", [(0, 0), (0, 12), (9, 0), (9, 12), (5, 6), (1, 11), (8, 4)])
@@ -110,7 +124,9 @@ def test_the_crop_shows_what_lies_around_the_agent_even_in_a_corner(at):
         for j in range(9):
             row, column = at[0] + i - 4, at[1] + j - 4
             inside = 0 <= row < 10 and 0 <= column < 13
-            wanted = colours[x[row, column]] if inside else encoder.body.palette[6].numpy()  # one colour for all that lies outside
+            wanted = (
+                colours[x[row, column]] if inside else encoder.body.palette[6].numpy()
+            )  # one colour for all that lies outside
             assert seen[i, j].tolist() == wanted.tolist(), (i, j)
     assert seen[4, 4].tolist() == [0, 1, 0]
 
@@ -121,7 +137,9 @@ def test_the_crop_of_each_of_many_grids_is_its_own():
         for b in range(3):
             x[t, b, (t + b) % 8, (2 * t + 3 * b) % 10] = 1
     encoder = Encoder("crop", (8, 10), 6, True, 5)
-    torch.testing.assert_close(encoder(x), torch.stack([torch.stack([encoder(x[t, b]) for b in range(3)]) for t in range(4)]))
+    torch.testing.assert_close(
+        encoder(x), torch.stack([torch.stack([encoder(x[t, b]) for b in range(3)]) for t in range(4)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +167,10 @@ def test_an_unknown_encoder_names_the_nearest():
 
 
 def test_a_one_hot_is_all_zero_for_an_index_that_is_none():
-    assert _one_hot(torch.tensor([[-1, 0], [2, 3]], dtype=torch.int16), 3).tolist() == [[[0, 0, 0], [1, 0, 0]], [[0, 0, 1], [0, 0, 0]]]
+    assert _one_hot(torch.tensor([[-1, 0], [2, 3]], dtype=torch.int16), 3).tolist() == [
+        [[0, 0, 0], [1, 0, 0]],
+        [[0, 0, 1], [0, 0, 0]],
+    ]
 
 
 # the Q network
@@ -190,13 +211,21 @@ def test_the_lstm_is_given_features_action_rewards_and_the_mixtures_index_as_a_o
     for t in range(2):
         for b in range(3):
             action, mixture = int(inputs[1][t, b]), int(inputs[4][t, b])
-            wanted = [*features[t, b].tolist(), *(float(a == action) for a in range(5)), float(inputs[2][t, b]), float(inputs[3][t, b])]
+            wanted = [
+                *features[t, b].tolist(),
+                *(float(a == action) for a in range(5)),
+                float(inputs[2][t, b]),
+                float(inputs[3][t, b]),
+            ]
             assert given[0][0][t, b].tolist() == pytest.approx([*wanted, *(float(m == mixture) for m in range(3))])
     assert given[0][2] is inputs[5]
 
 
 def test_one_mixture_alone_is_no_input():
-    assert q_network(1).lstm.input_weight.shape[1] == 6 + 5 + 2 and q_network(2).lstm.input_weight.shape[1] == 6 + 5 + 2 + 2
+    assert (
+        q_network(1).lstm.input_weight.shape[1] == 6 + 5 + 2
+        and q_network(2).lstm.input_weight.shape[1] == 6 + 5 + 2 + 2
+    )
     net, (inputs, state) = q_network(1), rows(3, 2, 1)
     other = [*inputs]
     other[4] = inputs[4] + 1
@@ -248,7 +277,9 @@ def test_rnd_is_a_squared_distance_to_a_network_that_never_learns():
     error = net(x)
     assert error.shape == (5,) and (error > 0).all()
     torch.testing.assert_close(error, ((net.predictor(x) - net.target(x)) ** 2).sum(1))
-    assert not any(p.requires_grad for p in net.target.parameters()) and all(p.requires_grad for p in net.predictor.parameters())
+    assert not any(p.requires_grad for p in net.target.parameters()) and all(
+        p.requires_grad for p in net.predictor.parameters()
+    )
     with torch.no_grad():
         net.predictor.load_state_dict(net.target.state_dict())
     assert net(x).tolist() == [0.0] * 5

@@ -24,7 +24,10 @@ def bonus_of(*distances):
 
 def acting(scripts, points, habit="same", **settings):
     """An actor whose controllable state is a number looked up by the steps into the episode; the mean distance is each episode's own."""
-    config = tiny(**{"bonus__kind": "episodic", "bonus__dimension": 1, "bonus__mean_scope": "episode", "env__count": len(scripts)} | settings)
+    config = tiny(
+        **{"bonus__kind": "episodic", "bonus__dimension": 1, "bonus__mean_scope": "episode", "env__count": len(scripts)}
+        | settings
+    )
     envs = Scripted(scripts, habit=habit)
     agent = NGU(config, envs, SeedTree(2))
     agent.embed = lambda observation: np.array([[points[int(row[2])]] for row in observation], np.float32)
@@ -83,7 +86,9 @@ def test_the_memory_can_be_kept_over_several_episodes():
     actor = acting([[".C"]], POINTS, bonus__wipe_every=2, bonus__at="departure")
     found = earned(actor, 8)
     # an episode leaves 0 and 3 and ends at 3; kept, it is followed by 0 again, which is known, and 3, which is known
-    assert found[:2] == pytest.approx([0, bonus_of(1)], rel=1e-5) and found[2:4] == pytest.approx([1 / 1.001] * 2, rel=1e-5)
+    assert found[:2] == pytest.approx([0, bonus_of(1)], rel=1e-5) and found[2:4] == pytest.approx(
+        [1 / 1.001] * 2, rel=1e-5
+    )
     assert found[4:] == pytest.approx(found[:4], rel=1e-5)  # the third episode begins with nothing
 
 
@@ -92,7 +97,9 @@ def test_the_first_observation_is_remembered_before_the_first_arrival_is_judged_
     assert actor.agent.memory.held.tolist() == [1]
     assert earned(actor, 1) == pytest.approx([1 / 1.001], rel=1e-5)  # the only neighbour is the first observation
     assert actor.agent.memory.held.tolist() == [2]
-    assert earned(acting([["....T"]], [5, 7, 5, 5, 5, 5]), 1) == pytest.approx([bonus_of(1)], rel=1e-5)  # itself would have given 1 / 1.001
+    assert earned(acting([["....T"]], [5, 7, 5, 5, 5, 5]), 1) == pytest.approx(
+        [bonus_of(1)], rel=1e-5
+    )  # itself would have given 1 / 1.001
 
 
 @pytest.mark.parametrize("habit", ["same", "next"])
@@ -121,7 +128,11 @@ def test_a_step_of_the_warm_up_earns_nothing_and_is_not_remembered():
     actor = acting([["......T"]], range(9))
     for _ in range(4):
         actor.advance(uniform=True)
-    assert earned(actor, 0) == [0] * 4 and actor.agent.memory.held.tolist() == [1] and not actor.agent.kernel.mean.value.any()
+    assert (
+        earned(actor, 0) == [0] * 4
+        and actor.agent.memory.held.tolist() == [1]
+        and not actor.agent.kernel.mean.value.any()
+    )
 
 
 # the life-long factor
@@ -186,12 +197,21 @@ def sequences(trace=6, count=5, seed=0):
     """Rows whose observations say where they are from: (stream, row, drawn)."""
     rng = np.random.default_rng(seed)
     shape = (trace + 1, count)
-    observation = np.stack([np.broadcast_to(np.arange(count), shape), np.broadcast_to(np.arange(trace + 1)[:, None], shape), rng.integers(256, size=shape)], -1)
+    observation = np.stack(
+        [
+            np.broadcast_to(np.arange(count), shape),
+            np.broadcast_to(np.arange(trace + 1)[:, None], shape),
+            rng.integers(256, size=shape),
+        ],
+        -1,
+    )
     terminated, filler, first = (np.zeros(shape, bool) for _ in range(3))
     for k in range(count):
         for t in range(trace + 1):
             first[t, k] = t > 0 and (terminated[t - 1, k] or filler[t - 1, k])
-            filler[t, k] = t > 0 and not first[t, k] and rng.random() < 0.2  # the observation in which an episode was cut
+            filler[t, k] = (
+                t > 0 and not first[t, k] and rng.random() < 0.2
+            )  # the observation in which an episode was cut
             terminated[t, k] = not filler[t, k] and rng.random() < 0.2
     zero = np.zeros(shape, np.float32)
     return Sequences(
@@ -212,7 +232,9 @@ def test_embedding_and_rnd_train_on_the_last_steps_of_a_sequence_and_on_no_pair_
     agent.embedding.register_forward_pre_hook(lambda module, values: given.extend(values))
     agent.rnd.register_forward_pre_hook(lambda module, values: given.extend(values))
     told = agent.learn_novelty(s, frames)
-    pairs = sorted([b, t] for b in range(5) for t in range(6 - frames, 6) if not s.filler[t, b] and not s.terminated[t, b])
+    pairs = sorted(
+        [b, t] for b in range(5) for t in range(6 - frames, 6) if not s.filler[t, b] and not s.terminated[t, b]
+    )
     observations, first, second, judged = (part.tolist() for part in given)
     assert len({tuple(row) for row in observations}) == len(observations)  # each is encoded once
     before, after = ([observations[k] for k in part] for part in (first, second))
@@ -233,7 +255,9 @@ def test_the_embedding_learns_by_cross_entropy_of_the_action_and_rnd_by_its_squa
         "embedding_loss": -chances[torch.arange(len(at)), action].log().mean(), "embedding_accuracy": (chances.argmax(1) == action).float().mean(),
         "rnd_loss": agent.rnd(after).mean(),
     }  # fmt: skip
-    assert agent.learn_novelty(s, 2) == pytest.approx({name: float(value.detach()) for name, value in wanted.items()}, rel=1e-5)
+    assert agent.learn_novelty(s, 2) == pytest.approx(
+        {name: float(value.detach()) for name, value in wanted.items()}, rel=1e-5
+    )
 
 
 def test_training_makes_the_action_readable_and_the_frames_familiar_and_leaves_rnds_target_alone():
@@ -243,7 +267,10 @@ def test_training_makes_the_action_readable_and_the_frames_familiar_and_leaves_r
     s.observation[..., 2] = 0
     s.observation[1:, :, 2] = 80 * s.action[:-1] + 40  # what an action was can be seen after it
     told = [agent.learn_novelty(s, 6) for _ in range(150)]
-    assert told[-1]["embedding_accuracy"] > 0.95 > told[0]["embedding_accuracy"] and told[-1]["rnd_loss"] < 0.1 * told[0]["rnd_loss"]
+    assert (
+        told[-1]["embedding_accuracy"] > 0.95 > told[0]["embedding_accuracy"]
+        and told[-1]["rnd_loss"] < 0.1 * told[0]["rnd_loss"]
+    )
     assert all(torch.equal(value, target[name]) for name, value in agent.rnd.target.state_dict().items())
 
 
@@ -254,7 +281,14 @@ def test_sequences_without_a_pair_train_nothing():
 
 
 @pytest.mark.parametrize(
-    ("kind", "moves"), [("ngu", {"q", "embedding", "rnd"}), ("episodic", {"q", "embedding"}), ("rnd", {"q", "rnd"}), ("projection", {"q"}), ("none", {"q"})]
+    ("kind", "moves"),
+    [
+        ("ngu", {"q", "embedding", "rnd"}),
+        ("episodic", {"q", "embedding"}),
+        ("rnd", {"q", "rnd"}),
+        ("projection", {"q"}),
+        ("none", {"q"}),
+    ],
 )
 def test_each_kind_trains_its_parts_and_a_projection_none_of_its_embedding(kind, moves):
     agent = trainer(kind)
@@ -263,15 +297,28 @@ def test_each_kind_trains_its_parts_and_a_projection_none_of_its_embedding(kind,
         agent.learn(sequences(seed=k))
     after = agent.tensors()
     moved = {
-        part for part in before if not part.endswith(("-optimizer", "-target")) and any(not torch.equal(v, after[part][n]) for n, v in before[part].items())
+        part
+        for part in before
+        if not part.endswith(("-optimizer", "-target"))
+        and any(not torch.equal(v, after[part][n]) for n, v in before[part].items())
     }
     assert moved == moves
-    assert {"embedding" in before, "rnd" in before} == {kind in ("ngu", "episodic", "projection"), kind in ("ngu", "rnd")}
+    assert {"embedding" in before, "rnd" in before} == {
+        kind in ("ngu", "episodic", "projection"),
+        kind in ("ngu", "rnd"),
+    }
 
 
 def test_the_embedding_is_decayed_and_rnd_is_not_and_their_rates_are_their_own():
-    agent = NGU(tiny(bonus__kind="ngu", bonus__rate=3e-3, bonus__rnd_rate=4e-3, bonus__decay=0.5), Scripted([["T"]]), SeedTree(0))
-    ours = [optimizer.adam.param_groups[0] for optimizer in (agent.embedding_optimizer, agent.rnd_optimizer, agent.optimizer)]
+    agent = NGU(
+        tiny(bonus__kind="ngu", bonus__rate=3e-3, bonus__rnd_rate=4e-3, bonus__decay=0.5),
+        Scripted([["T"]]),
+        SeedTree(0),
+    )
+    ours = [
+        optimizer.adam.param_groups[0]
+        for optimizer in (agent.embedding_optimizer, agent.rnd_optimizer, agent.optimizer)
+    ]
     assert [(group["lr"], group["weight_decay"]) for group in ours] == [(3e-3, 0.5), (4e-3, 0), (1e-2, 0)]
 
 
@@ -287,7 +334,15 @@ def test_the_actors_copy_changes_when_it_is_due_and_at_no_other_time():
         agent.learn(sequences(seed=k))
         actor.advance()
         said.append(agent.embed(x))
-    assert [bool((now != then).any()) for now, then in zip(said[1:], said)] == [False, False, True, False, False, True, False]
+    assert [bool((now != then).any()) for now, then in zip(said[1:], said)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
     assert not np.isclose(said[-1], agent.embedding.encoder(torch.from_numpy(x)).detach().numpy()).all()
 
 
@@ -305,8 +360,22 @@ def test_an_episodes_own_mean_is_not_carried_into_the_next():
 
 
 def test_settings_of_the_bonus_reach_the_kernel():
-    settings = {"epsilon": 0.02, "xi": 0.1, "c": 0.3, "maximum": 2.0, "k": 4, "missing": "unit", "mean": "momentum", "mean_rate": 0.3, "mean_of": "kth"}
-    agent = NGU(tiny(bonus__kind="ngu", **{f"bonus__{name}": value for name, value in settings.items()}), Scripted([["T"]]), SeedTree(0))
+    settings = {
+        "epsilon": 0.02,
+        "xi": 0.1,
+        "c": 0.3,
+        "maximum": 2.0,
+        "k": 4,
+        "missing": "unit",
+        "mean": "momentum",
+        "mean_rate": 0.3,
+        "mean_of": "kth",
+    }
+    agent = NGU(
+        tiny(bonus__kind="ngu", **{f"bonus__{name}": value for name, value in settings.items()}),
+        Scripted([["T"]]),
+        SeedTree(0),
+    )
     assert {name: getattr(agent.kernel.config, name) for name in settings} == settings and agent.memory.capacity == 20
 
 
@@ -329,7 +398,11 @@ def test_a_warm_up_moves_no_running_mean_where_first_observations_are_judged():
     known = agent.moments.count
     for _ in range(12):
         actor.advance(uniform=True)
-    assert not any(written.column(0, "bonus")) and not any(written.column(0, "last_bonus")) and agent.moments.count == known
+    assert (
+        not any(written.column(0, "bonus"))
+        and not any(written.column(0, "last_bonus"))
+        and agent.moments.count == known
+    )
 
 
 def test_building_an_agent_of_any_kind_draws_nothing_from_torchs_global_generator():

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from outrange.core.errors import BadInput
-from outrange.exploration.novelty import EpisodicConfig, EpisodicMemory, KernelBonus, Moments, RunningMean, combine, kernel_bonus
+from outrange.exploration.novelty import (
+    EpisodicConfig,
+    EpisodicMemory,
+    KernelBonus,
+    Moments,
+    RunningMean,
+    combine,
+    kernel_bonus,
+)
 
 PAPER = EpisodicConfig()
 ROOT10 = math.sqrt(10)
@@ -35,13 +43,19 @@ def test_ten_neighbours_at_infinity_give_one_over_c():
 
 
 def test_a_state_at_the_mean_distance_gives_about_thirty():
-    assert kernel_bonus(np.ones(10), PAPER) == pytest.approx(1 / (math.sqrt(10 * 1e-4 / (0.992 + 1e-4)) + 0.001), rel=1e-12) == pytest.approx(30.5, abs=0.1)
+    assert (
+        kernel_bonus(np.ones(10), PAPER)
+        == pytest.approx(1 / (math.sqrt(10 * 1e-4 / (0.992 + 1e-4)) + 0.001), rel=1e-12)
+        == pytest.approx(30.5, abs=0.1)
+    )
     assert kernel_bonus(np.ones(10), EpisodicConfig(epsilon=0.01)) == pytest.approx(3.14, abs=0.02)  # the maze's
 
 
 def test_distances_up_to_xi_count_as_none():
     assert kernel_bonus(np.full(10, 0.008), PAPER) == kernel_bonus(np.zeros(10), PAPER)
-    assert kernel_bonus(np.full(10, 0.009), PAPER) == pytest.approx(1 / (math.sqrt(10 * 1e-4 / (0.001 + 1e-4)) + 0.001), rel=1e-9)
+    assert kernel_bonus(np.full(10, 0.009), PAPER) == pytest.approx(
+        1 / (math.sqrt(10 * 1e-4 / (0.001 + 1e-4)) + 0.001), rel=1e-9
+    )
 
 
 @given(arrays(np.float64, (4, 10), elements=st.floats(0, allow_nan=False)))
@@ -90,21 +104,31 @@ def test_an_empty_memory_gives_nothing_or_what_ten_neighbours_at_one_give():
 def test_a_memory_with_fewer_points_than_neighbours():
     few = np.array([[2.0, 6.0, np.inf], [1.0, 1.0, 4.0]])
     zero, unit = KernelBonus(EpisodicConfig(k=3), 2), KernelBonus(EpisodicConfig(k=3, missing="unit"), 2)
-    assert zero.bonus(few) == pytest.approx([0, float(kernel_bonus(np.array([0.5, 0.5, 2.0]), zero.config))])  # the first leaves the mean of 2 alone
+    assert zero.bonus(few) == pytest.approx(
+        [0, float(kernel_bonus(np.array([0.5, 0.5, 2.0]), zero.config))]
+    )  # the first leaves the mean of 2 alone
     mean = (2 + 6 + 1 + 1 + 4) / 5
-    assert unit.bonus(few) == pytest.approx(kernel_bonus(np.array([[2 / mean, 6 / mean, 1], few[1] / mean]), unit.config))
+    assert unit.bonus(few) == pytest.approx(
+        kernel_bonus(np.array([[2 / mean, 6 / mean, 1], few[1] / mean]), unit.config)
+    )
 
 
 def test_a_stream_out_of_the_mask_gets_nothing_and_leaves_the_mean_alone():
     judge = KernelBonus(EpisodicConfig(k=2), 2)
     bonus = judge.bonus(np.array([[1.0, 3.0], [50.0, 90.0]]), np.array([True, False]))
-    assert bonus[1] == 0 and bonus[0] == pytest.approx(kernel_bonus(np.array([0.5, 1.5]), judge.config)) and judge.mean.value.tolist() == [2.0, 2.0]
+    assert (
+        bonus[1] == 0
+        and bonus[0] == pytest.approx(kernel_bonus(np.array([0.5, 1.5]), judge.config))
+        and judge.mean.value.tolist() == [2.0, 2.0]
+    )
 
 
 def test_a_mean_of_zero_divides_nothing():
     judge = KernelBonus(PAPER, 2)
     assert judge.bonus(np.zeros((2, 10))) == pytest.approx(np.full(2, 1 / (ROOT10 + 0.001)))
-    kth = KernelBonus(EpisodicConfig(k=2, missing="unit", mean_of="kth"), 1)  # no k-th neighbour yet, so no mean: what is apart stands at 1
+    kth = KernelBonus(
+        EpisodicConfig(k=2, missing="unit", mean_of="kth"), 1
+    )  # no k-th neighbour yet, so no mean: what is apart stands at 1
     assert kth.bonus(np.array([[5.0, np.inf]])).item() == pytest.approx(kernel_bonus(np.ones(2), kth.config))
     assert kth.bonus(np.array([[0.0, np.inf]])).item() == pytest.approx(kernel_bonus(np.array([0.0, 1.0]), kth.config))
 
@@ -128,7 +152,12 @@ FIRST, SECOND = np.array([[1.0, 3.0]]), np.array([[2.0, 6.0]])
 
 @pytest.mark.parametrize(
     ("how", "of", "expected"),
-    [("cumulative", "all", (2.0, 3.0)), ("cumulative", "kth", (3.0, 4.5)), ("momentum", "all", (2.0, 2.5)), ("momentum", "kth", (3.0, 3.75))],
+    [
+        ("cumulative", "all", (2.0, 3.0)),
+        ("cumulative", "kth", (3.0, 4.5)),
+        ("momentum", "all", (2.0, 2.5)),
+        ("momentum", "kth", (3.0, 3.75)),
+    ],
 )
 def test_both_readings_of_the_running_mean_by_hand(how, of, expected):
     mean = RunningMean(1, how, rate=0.25, of=of)
@@ -149,7 +178,9 @@ def test_the_bonus_of_a_new_episode_begins_with_a_new_mean():
     judge = KernelBonus(EpisodicConfig(k=2, mean_scope="episode"), 2)
     judge.bonus(np.array([[1.0, 3.0], [2.0, 6.0]]))
     judge.reset(np.array([False, True]))
-    assert judge.bonus(np.array([[2.0, 2.0], [7.0, 7.0]])) == pytest.approx(np.full(2, kernel_bonus(np.ones(2), judge.config)))
+    assert judge.bonus(np.array([[2.0, 2.0], [7.0, 7.0]])) == pytest.approx(
+        np.full(2, kernel_bonus(np.ones(2), judge.config))
+    )
 
 
 @given(arrays(np.float64, (6, 3, 4), elements=st.sampled_from([0.0, 0.5, 1.0, 7.0, 1e6, np.inf])), arrays(bool, (6, 3)))
@@ -165,7 +196,9 @@ def test_the_cumulative_mean_is_numpys_of_all_that_was_there(distances, masks):
     assert everything.value == pytest.approx(np.full(3, finite.mean() if finite.size else 0.0), rel=1e-9)
     for b in range(3):
         last = distances[masks[:, b], b, -1]
-        assert kth.value[b] == pytest.approx(last[np.isfinite(last)].mean() if np.isfinite(last).any() else 0.0, rel=1e-9)
+        assert kth.value[b] == pytest.approx(
+            last[np.isfinite(last)].mean() if np.isfinite(last).any() else 0.0, rel=1e-9
+        )
 
 
 def test_a_moving_mean_forgets_by_its_rate_a_step_and_not_where_nothing_came():
@@ -211,18 +244,33 @@ def test_streams_have_their_own_points_and_their_own_ends():
     memory.add(np.array([[0, 0], [3, 4], [6, 8]]), np.array([True, True, False]))
     assert memory.nearest(np.zeros((3, 2)), 1)[:, 0].tolist() == [0, 25, np.inf]
     memory.clear(np.array([False, True, False]))
-    assert memory.held.tolist() == [1, 0, 0] and memory.nearest(np.zeros((3, 2)), 1)[:, 0].tolist() == [0, np.inf, np.inf]
+    assert memory.held.tolist() == [1, 0, 0] and memory.nearest(np.zeros((3, 2)), 1)[:, 0].tolist() == [
+        0,
+        np.inf,
+        np.inf,
+    ]
     memory.add(np.ones((3, 2)))
     assert memory.nearest(np.zeros((3, 2)), 2).tolist() == [[0, 2], [2, np.inf], [2, np.inf]]
 
 
-@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 40), st.integers(1, 12), st.integers(0, 25), st.integers(0, 10_000))
+@given(
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.integers(0, 25),
+    st.integers(0, 10_000),
+)
 @settings(deadline=None, max_examples=40)
 def test_neighbours_equal_those_of_a_full_sort(streams, capacity, dimension, k, steps, seed):
     rng = np.random.default_rng(seed)
     memory, reference = EpisodicMemory(streams, capacity, dimension), [deque(maxlen=capacity) for _ in range(streams)]
     for _ in range(steps):
-        points, mask, ended = rng.integers(-9, 10, (streams, dimension)).astype(np.float32), rng.random(streams) < 0.8, rng.random(streams) < 0.1
+        points, mask, ended = (
+            rng.integers(-9, 10, (streams, dimension)).astype(np.float32),
+            rng.random(streams) < 0.8,
+            rng.random(streams) < 0.1,
+        )
         memory.add(points, mask)
         memory.clear(ended)
         for b in range(streams):
@@ -285,7 +333,11 @@ def test_an_embedding_that_is_not_finite_or_of_another_shape_is_refused():
         memory.add(bad)
     memory.add(bad, np.array([True, False, True]))
     assert memory.held.tolist() == [1, 0, 1]
-    for wrong in (lambda: memory.add(np.zeros((2, 3))), lambda: memory.nearest(np.zeros((2, 3)), 1), lambda: memory.nearest(np.zeros((3, 2)), 0)):
+    for wrong in (
+        lambda: memory.add(np.zeros((2, 3))),
+        lambda: memory.nearest(np.zeros((2, 3)), 1),
+        lambda: memory.nearest(np.zeros((3, 2)), 0),
+    ):
         with pytest.raises(BadInput, match="is not allowed"):
             wrong()
     with pytest.raises(BadInput, match="memory.capacity: 0"):
@@ -304,7 +356,9 @@ def test_moments_are_numpys_of_all_that_counts(batches):
     everything = np.concatenate([np.zeros(0), *[values[mask] for values, mask in batches]])
     assert moments.count == len(everything)
     if len(everything):
-        assert moments.mean == pytest.approx(everything.mean(), rel=1e-9, abs=1e-6) and moments.std == pytest.approx(everything.std(), rel=1e-6, abs=1e-6)
+        assert moments.mean == pytest.approx(everything.mean(), rel=1e-9, abs=1e-6) and moments.std == pytest.approx(
+            everything.std(), rel=1e-6, abs=1e-6
+        )
 
 
 def test_a_small_spread_on_a_large_mean_keeps_its_digits():
@@ -348,7 +402,9 @@ def test_an_error_that_is_not_finite_is_refused_before_it_counts():
 # saving and going on
 
 
-@pytest.mark.parametrize("options", [{}, {"mean": "momentum", "mean_scope": "episode", "mean_of": "kth", "missing": "unit"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"mean": "momentum", "mean_scope": "episode", "mean_of": "kth", "missing": "unit"}]
+)
 def test_what_was_saved_goes_on_as_if_never_stopped(options):
     rng, config = np.random.default_rng(0), EpisodicConfig(k=3, **options)
 
@@ -364,7 +420,9 @@ def test_what_was_saved_goes_on_as_if_never_stopped(options):
         memory.add(points, mask)
         return combine(bonus, moments.factor(errors)).tolist()
 
-    inputs = [(rng.normal(size=(3, 2)), rng.exponential(size=3), rng.random(3) < 0.8, rng.random(3) < 0.05) for _ in range(40)]
+    inputs = [
+        (rng.normal(size=(3, 2)), rng.exponential(size=3), rng.random(3) < 0.8, rng.random(3) < 0.05) for _ in range(40)
+    ]
     whole = fresh()
     expected = [step(whole, *i) for i in inputs]
     parts = fresh()

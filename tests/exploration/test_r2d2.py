@@ -47,10 +47,22 @@ def batch(trace, count, mixtures, state_size, seed=0, crossing=True):
             for step in range(length + cut):
                 if t > trace:
                     break
-                row = {"last_action": last[0], "last_reward": last[1], "last_bonus": last[2], "mixture": mixture, "first": step == 0 and not begun}
+                row = {
+                    "last_action": last[0],
+                    "last_reward": last[1],
+                    "last_bonus": last[2],
+                    "mixture": mixture,
+                    "first": step == 0 and not begun,
+                }
                 if step < length:
                     last = rng.integers(ACTIONS), rng.normal(), abs(rng.normal())
-                    row |= {"action": last[0], "reward": last[1], "bonus": last[2], "mu": rng.uniform(0.05, 1), "terminated": step == length - 1 and not cut}
+                    row |= {
+                        "action": last[0],
+                        "reward": last[1],
+                        "bonus": last[2],
+                        "mu": rng.uniform(0.05, 1),
+                        "terminated": step == length - 1 and not cut,
+                    }
                 else:
                     row["filler"] = True  # the observation in which it was cut
                 for name, value in row.items():
@@ -70,7 +82,9 @@ def slow(network):
     """A copy whose recurrence is the plain one, through which the state carries its gradient from row to row."""
     copied = copy.deepcopy(network)
     lstm = copied.lstm
-    lstm.forward = lambda x, state, first: unroll(torch.nn.functional.linear(x, lstm.input_weight, lstm.bias), lstm.hidden_weight, state, first)
+    lstm.forward = lambda x, state, first: unroll(
+        torch.nn.functional.linear(x, lstm.input_weight, lstm.bias), lstm.hidden_weight, state, first
+    )
     return copied
 
 
@@ -81,7 +95,10 @@ def unrolled(network, s, burn_in=0):
     for t in range(len(s.first)):
         fresh = torch.from_numpy(s.first[t])[:, None]
         h, c = torch.where(fresh, 0.0, h), torch.where(fresh, 0.0, c)
-        row = [torch.from_numpy(getattr(s, name)[t : t + 1]) for name in ("observation", "last_action", "last_reward", "last_bonus", "mixture")]
+        row = [
+            torch.from_numpy(getattr(s, name)[t : t + 1])
+            for name in ("observation", "last_action", "last_reward", "last_bonus", "mixture")
+        ]
         q, (h, c) = network(*row, torch.zeros(1, len(h), dtype=torch.bool), (h, c))
         if t < burn_in:
             q, h, c = q.detach(), h.detach(), c.detach()
@@ -134,7 +151,9 @@ def wanted(agent, config, s):
                     if s.terminated[at, k] or at + 1 == steps or s.filler[at + 1, k]:
                         break
                     assert not s.first[at + 1, k]
-                    weight *= gamma(at) * learner.lam * min(1.0, policy(at + 1)[s.action[at + 1, k]] / float(s.mu[at + 1, k]))
+                    weight *= (
+                        gamma(at) * learner.lam * min(1.0, policy(at + 1)[s.action[at + 1, k]] / float(s.mu[at + 1, k]))
+                    )
                     at += 1
             else:
                 total = 0.0
@@ -168,7 +187,12 @@ VARIANTS = {
     "greedy, untransformed": {"learner__target_epsilon": 0.0, "learner__transform": "identity"},
     "burnt in": {"learner__burn_in": 3, "learner__target_epsilon": 0.2},
     "n-step": {"learner__target": "n-step", "learner__n": 3},
-    "n-step beyond the sequence, burnt in": {"learner__target": "n-step", "learner__n": 50, "learner__burn_in": 2, "learner__transform": "identity"},
+    "n-step beyond the sequence, burnt in": {
+        "learner__target": "n-step",
+        "learner__n": 50,
+        "learner__burn_in": 2,
+        "learner__transform": "identity",
+    },
     "one step": {"learner__target": "n-step", "learner__n": 1},
     "no trace": {"learner__lam": 0.0},
     "cut gradients": {"learner__clip": 0.01, "learner__transform": "identity"},
@@ -182,13 +206,26 @@ VARIANTS = {
 @pytest.mark.parametrize("crossing", [True, False], ids=["crossing", "padded"])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_weights(name, crossing):
-    family = {"bonus__kind": "episodic", "bonus__mixtures": 3, "env__count": 3, "bonus__beta": 0.7, "learner__gamma": 0.97, "learner__gamma_explore": 0.6}
+    family = {
+        "bonus__kind": "episodic",
+        "bonus__mixtures": 3,
+        "env__count": 3,
+        "bonus__beta": 0.7,
+        "learner__gamma": 0.97,
+        "learner__gamma_explore": 0.6,
+    }
     config = tiny(**family | {"replay__trace": 10, "learner__lam": 0.9} | VARIANTS[name])
     agent, own = agent_for(config), agent_for(config, shaken=False)
     own.online, own.target = slow(agent.online), slow(agent.target)
     s = batch(10, 7, 3, agent.state_size, crossing=crossing)
     if crossing:  # the batch holds what is to be tried
-        assert s.terminated[:-1].any() and s.filler[1:-1].any() and s.first[1:-1].any() and len(np.unique(s.mixture)) == 3 and s.filler[-1].any()
+        assert (
+            s.terminated[:-1].any()
+            and s.filler[1:-1].any()
+            and s.first[1:-1].any()
+            and len(np.unique(s.mixture)) == 3
+            and s.filler[-1].any()
+        )
     error, counted, goals = wanted(own, config, s)
     says = unrolled(own.online, s, config.learner.burn_in).detach().numpy()
     per = 1 / (error.shape[1] * (len(error) if config.learner.over == "mean" else 1))
@@ -197,7 +234,9 @@ def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_wei
     size, eta = error.detach().abs().double().numpy(), config.replay.eta
     for k, priority in enumerate(priorities):
         held = size[counted[:, k], k]
-        assert priority == pytest.approx(eta * held.max() + (1 - eta) * held.mean() if held.size else 0.0, rel=1e-3, abs=1e-5), (k, goals[:, k])
+        assert priority == pytest.approx(
+            eta * held.max() + (1 - eta) * held.mean() if held.size else 0.0, rel=1e-3, abs=1e-5
+        ), (k, goals[:, k])
     assert priorities.dtype == np.float64 and priorities.shape == (7,)
     assert told["loss"] == pytest.approx((size[counted] ** 2).sum() / counted.sum() / config.learner.scale**2, rel=1e-3)
     done = np.take_along_axis(says[:-1], s.action[:-1, :, None].astype(np.int64), -1)[..., 0]
@@ -205,11 +244,24 @@ def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_wei
     assert told["gradient_norm"] == pytest.approx(norm, rel=1e-3) and (norm > 0.05)
     assert told["counted"] == pytest.approx(counted.mean())
     for (weight, ours), theirs in zip(agent.online.named_parameters(), own.online.parameters()):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=config.learner.rate * 2e-3, msg=lambda said, weight=weight: f"{weight}: {said}")
+        torch.testing.assert_close(
+            ours,
+            theirs,
+            rtol=1e-4,
+            atol=config.learner.rate * 2e-3,
+            msg=lambda said, weight=weight: f"{weight}: {said}",
+        )
 
 
 def test_the_target_is_the_target_networks_worth_of_what_the_online_network_would_do():
-    config = tiny(learner__target_epsilon=0.0, learner__transform="identity", replay__trace=6, learner__gamma=0.9, learner__gamma_explore=0.9, learner__lam=0.0)
+    config = tiny(
+        learner__target_epsilon=0.0,
+        learner__transform="identity",
+        replay__trace=6,
+        learner__gamma=0.9,
+        learner__gamma_explore=0.9,
+        learner__lam=0.0,
+    )
     agent = agent_for(config)
     s = batch(6, 8, 1, agent.state_size)
     says, worth = unrolled(agent.online, s).detach(), unrolled(agent.target, s).detach()
@@ -285,7 +337,10 @@ def test_a_reward_that_is_not_finite_stops_the_update_and_leaves_weights_moments
     with pytest.raises(NonFinite, match="loss of Q in update 1 is .*nothing was updated"):
         agent.learn(s)
     after = agent.tensors()
-    assert all(torch.equal(before[part][name], after[part][name]) for part in before for name in before[part]) and agent.updates == 1
+    assert (
+        all(torch.equal(before[part][name], after[part][name]) for part in before for name in before[part])
+        and agent.updates == 1
+    )
 
 
 def test_a_gradient_that_is_not_finite_is_found_though_the_loss_is():
@@ -319,7 +374,9 @@ def test_acting_sees_the_values_of_the_online_network_and_keeps_h_and_c_side_by_
     state = rng.normal(size=(4, agent.state_size)).astype(np.float32)
     q, after = agent.values(row, state)
     inputs = [torch.from_numpy(row[name])[None] for name in row]
-    theirs, (h, c) = agent.online(*inputs, (torch.from_numpy(state[:, :3].copy()), torch.from_numpy(state[:, 3:].copy())))
+    theirs, (h, c) = agent.online(
+        *inputs, (torch.from_numpy(state[:, :3].copy()), torch.from_numpy(state[:, 3:].copy()))
+    )
     assert q.shape == (4, ACTIONS) and q == pytest.approx(theirs[0].detach().numpy(), abs=1e-6)
     assert after == pytest.approx(torch.cat([h, c], 1).detach().numpy(), abs=1e-6) and after.dtype == np.float32
     s = batch(4, 4, 1, agent.state_size)  # what acting keeps is what learning begins from
@@ -330,7 +387,15 @@ def test_acting_sees_the_values_of_the_online_network_and_keeps_h_and_c_side_by_
 
 
 def test_foreign_sequences_are_learned_from_under_the_drawn_mixture_with_its_reward_and_discount():
-    config = tiny(bonus__kind="episodic", bonus__mixtures=2, env__count=2, learner__foreign=1.0, replay__trace=6, bonus__beta=5.0, learner__gamma_explore=0.3)
+    config = tiny(
+        bonus__kind="episodic",
+        bonus__mixtures=2,
+        env__count=2,
+        learner__foreign=1.0,
+        replay__trace=6,
+        bonus__beta=5.0,
+        learner__gamma_explore=0.3,
+    )
     agent = agent_for(config)
     s = batch(6, 30, 1, agent.state_size)
     under = []
@@ -347,8 +412,16 @@ def test_foreign_sequences_are_learned_from_under_the_drawn_mixture_with_its_rew
 
 @pytest.mark.parametrize("target", ["retrace", "n-step"])
 def test_where_returns_continue_a_mixture_with_a_bonus_bootstraps_from_the_next_episode_and_mixture_0_does_not(target):
-    changes = {"learner__target": target, "learner__n": 1, "learner__lam": 0.9, "learner__transform": "identity", "bonus__beta": 0.7}
-    config = tiny(bonus__kind="episodic", bonus__mixtures=2, env__count=2, replay__trace=8, bonus__continuing=True, **changes)
+    changes = {
+        "learner__target": target,
+        "learner__n": 1,
+        "learner__lam": 0.9,
+        "learner__transform": "identity",
+        "bonus__beta": 0.7,
+    }
+    config = tiny(
+        bonus__kind="episodic", bonus__mixtures=2, env__count=2, replay__trace=8, bonus__continuing=True, **changes
+    )
     episodic = tiny(bonus__kind="episodic", bonus__mixtures=2, env__count=2, replay__trace=8, **changes)
     for mixture in range(2):
         agent = agent_for(config)
@@ -366,7 +439,9 @@ def test_where_returns_continue_a_mixture_with_a_bonus_bootstraps_from_the_next_
             for t, k in np.argwhere(~s.filler[:-1]):
                 best = worth[t + 1, k, says[t + 1, k].argmax()]
                 on = 0.0 if s.terminated[t, k] and mixture == 0 else agent.gamma[mixture]
-                error[t, k] = says[t, k, s.action[t, k]] - (s.reward[t, k] + agent.beta[mixture] * s.bonus[t, k] + on * best)
+                error[t, k] = says[t, k, s.action[t, k]] - (
+                    s.reward[t, k] + agent.beta[mixture] * s.bonus[t, k] + on * best
+                )
             size, counted = np.abs(error), ~s.filler[:-1]
             assert found == pytest.approx(0.9 * size.max(0) + 0.1 * size.sum(0) / counted.sum(0), rel=1e-3)
 
@@ -392,7 +467,11 @@ def test_first_weights_come_from_the_seed_alone():
     torch.manual_seed(99)
     weights.append(R2D2(tiny(), Scripted([["T"]]), SeedTree(3)).tensors())
     for name, value in weights[0]["q"].items():
-        assert torch.equal(value, weights[1]["q"][name]) and torch.equal(value, weights[3]["q"][name]) and torch.equal(value, weights[0]["q-target"][name])
+        assert (
+            torch.equal(value, weights[1]["q"][name])
+            and torch.equal(value, weights[3]["q"][name])
+            and torch.equal(value, weights[0]["q-target"][name])
+        )
     assert not torch.equal(weights[0]["q"]["lstm.hidden_weight"], weights[2]["q"]["lstm.hidden_weight"])
 
 
@@ -413,7 +492,10 @@ def test_an_agent_brought_back_learns_on_as_if_it_had_never_stopped():
 def test_adam_is_pytorchs_with_the_papers_epsilon_and_cuts_the_norm_to_40():
     own, theirs = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     theirs.load_state_dict(own.state_dict())
-    ours, adam = Optimizer(own, 1e-2, decay=0.1), torch.optim.Adam(theirs.parameters(), lr=1e-2, betas=(0.9, 0.999), eps=1e-4, weight_decay=0.1)
+    ours, adam = (
+        Optimizer(own, 1e-2, decay=0.1),
+        torch.optim.Adam(theirs.parameters(), lr=1e-2, betas=(0.9, 0.999), eps=1e-4, weight_decay=0.1),
+    )
     for k in range(5):
         x = torch.randn(4, 3) * 10**k
         value, norm = ours.step(own(x).square().sum(), "a loss")
@@ -427,20 +509,37 @@ def test_adam_is_pytorchs_with_the_papers_epsilon_and_cuts_the_norm_to_40():
         for a, b in zip(own.parameters(), theirs.parameters()):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
     assert float(ours.tensors()["step"]) == 5
-    assert set(ours.tensors()) == {"step", *(f"{name}.{kind}" for name in ("weight", "bias") for kind in ("exp_avg", "exp_avg_sq"))}
+    assert set(ours.tensors()) == {
+        "step",
+        *(f"{name}.{kind}" for name in ("weight", "bias") for kind in ("exp_avg", "exp_avg_sq")),
+    }
 
 
 def test_the_defaults_of_the_learner_are_the_sheets():
     learner = TrainConfig().learner
-    assert (learner.lam, learner.transform_epsilon, learner.target_epsilon, learner.adam_epsilon, learner.clip) == (0.95, 1e-3, 0.01, 1e-4, 40.0)
+    assert (learner.lam, learner.transform_epsilon, learner.target_epsilon, learner.adam_epsilon, learner.clip) == (
+        0.95,
+        1e-3,
+        0.01,
+        1e-4,
+        40.0,
+    )
 
 
 @pytest.mark.parametrize("mixtures", [2, 8])
 def test_the_share_of_foreign_sequences_is_the_share_that_was_collected_under_another_mixture(mixtures):
-    agent = R2D2(tiny(bonus__kind="episodic", bonus__mixtures=mixtures, env__count=mixtures, learner__foreign=0.5), Scripted([["T"]]), SeedTree(0))
+    agent = R2D2(
+        tiny(bonus__kind="episodic", bonus__mixtures=mixtures, env__count=mixtures, learner__foreign=0.5),
+        Scripted([["T"]]),
+        SeedTree(0),
+    )
     collected = torch.arange(20_000, dtype=torch.int16).remainder(mixtures).repeat(2, 1)
     trained = agent._mixtures(collected)
-    assert torch.equal(trained[0], trained[1]) and set(trained.unique().tolist()) == set(range(mixtures)) and trained.dtype == torch.int16
+    assert (
+        torch.equal(trained[0], trained[1])
+        and set(trained.unique().tolist()) == set(range(mixtures))
+        and trained.dtype == torch.int16
+    )
     assert float((trained != collected)[0].float().mean()) == pytest.approx(0.5, abs=0.02)
 
 
@@ -464,7 +563,9 @@ def test_the_learning_rate_falls_in_proportion_to_the_steps_and_stays_as_it_is_b
         late.slow(progress)
         rates.append(late.optimizer.rate)
     assert rates == pytest.approx([1e-2, 1e-2, 5.5e-3, 1e-3, 1e-3])
-    never = R2D2(tiny(learner__rate=1e-2, learner__rate_end=0.1, learner__rate_hold=1.0), Scripted([["T"]]), SeedTree(0))
+    never = R2D2(
+        tiny(learner__rate=1e-2, learner__rate_end=0.1, learner__rate_hold=1.0), Scripted([["T"]]), SeedTree(0)
+    )
     never.slow(1.0)
     assert never.optimizer.rate == 1e-2
     steady = R2D2(tiny(learner__rate=1e-2), Scripted([["T"]]), SeedTree(0))

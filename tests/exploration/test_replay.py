@@ -32,7 +32,11 @@ class Plain:
             self.write(b, row, state[b].copy())
 
     def padding(self, columns):
-        return {name: np.zeros_like(column[0]) for name, column in columns.items()} | {"mu": np.float32(1), "first": np.True_, "filler": np.True_}
+        return {name: np.zeros_like(column[0]) for name, column in columns.items()} | {
+            "mu": np.float32(1),
+            "first": np.True_,
+            "filler": np.True_,
+        }
 
     def write(self, b, row, state):
         now = len(self.written[b])
@@ -88,7 +92,11 @@ class Rows:
         number = self.count * 100 + np.arange(self.streams)
         columns = {name: (number % 30_000).astype(kind) for name, kind in FIELDS.items()}
         for name in ("terminated", "first", "filler"):
-            columns[name] = np.zeros(self.streams, bool) if rng is None else rng.random(self.streams) < {"terminated": 0.1, "first": 0.2, "filler": 0.1}[name]
+            columns[name] = (
+                np.zeros(self.streams, bool)
+                if rng is None
+                else rng.random(self.streams) < {"terminated": 0.1, "first": 0.2, "filler": 0.1}[name]
+            )
         columns["observation"] = np.stack([number, -number], 1).reshape(self.streams, *SHAPE).astype(np.int32)
         columns |= {name: np.asarray(value) for name, value in given.items()}
         return columns, np.stack([number, number + 0.5], 1).astype(np.float32)
@@ -106,18 +114,26 @@ def same(drawn, expected):
     """Every sequence drawn equals the plain rows."""
     for k, rows in enumerate(expected):
         for name in COLUMNS:
-            np.testing.assert_array_equal(getattr(drawn, name)[:, k], np.stack([row[name] for row in rows]), err_msg=name)
+            np.testing.assert_array_equal(
+                getattr(drawn, name)[:, k], np.stack([row[name] for row in rows]), err_msg=name
+            )
 
 
 def equal(a, b):
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in (*COLUMNS, "state", "slots", "probability"))
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name)) for name in (*COLUMNS, "state", "slots", "probability")
+    )
 
 
 forms = st.builds(
     lambda streams, trace, shorter, spare, crossing: (streams, trace, max(1, trace - shorter), spare, crossing),
     st.integers(1, 3), st.integers(1, 7), st.integers(0, 6), st.integers(0, 3), st.booleans(),
 )  # fmt: skip
-deeds = st.lists(st.sampled_from(["append", "append", "append", "sample", "sample", "update", "update", "drop", "save", "clear"]), min_size=5, max_size=40)
+deeds = st.lists(
+    st.sampled_from(["append", "append", "append", "sample", "sample", "update", "update", "drop", "save", "clear"]),
+    min_size=5,
+    max_size=40,
+)
 
 
 @settings(derandomize=True, deadline=None, max_examples=120)
@@ -127,7 +143,11 @@ def test_whatever_happens_the_replay_equals_a_plain_list_of_rows(form, deeds, se
     rows = period * (-(-(trace + 2 * period) // period) + spare)
     replay, plain = replay_of(streams, rows, trace, period, crossing), Plain(streams, rows, trace, period, crossing)
     source, rng = Rows(streams), np.random.default_rng(seed)
-    known, number_of, broke = {}, {}, np.zeros(streams, bool)  # known: by slots' number (stream, start, which life of the replay)
+    known, number_of, broke = (
+        {},
+        {},
+        np.zeros(streams, bool),
+    )  # known: by slots' number (stream, start, which life of the replay)
     life = 0
     for deed in deeds:
         if deed == "append":
@@ -227,7 +247,12 @@ def test_published_sequences_end_with_their_episode_and_the_next_begins_behind_p
     filled(replay, 4, rows)
     drawn = replay.sample(200, np.random.default_rng(0))
     seen = {tuple(drawn.observation[:, k, 0, 0].tolist()): k for k in range(200)}
-    assert set(seen) == {(100, 200, 300, 400, 500), (300, 400, 500, 0, 0), (500, 0, 0, 0, 0), (600, 700, 800, 900, 1000)}
+    assert set(seen) == {
+        (100, 200, 300, 400, 500),
+        (300, 400, 500, 0, 0),
+        (500, 0, 0, 0, 0),
+        (600, 700, 800, 900, 1000),
+    }
     short = seen[300, 400, 500, 0, 0]
     assert drawn.filler[:, short].tolist() == [False, False, False, True, True]
     assert drawn.first[:, short].tolist() == [False, False, False, True, True]
@@ -449,7 +474,9 @@ def test_a_damaged_state_is_refused_and_changes_nothing(damage):
 
 
 def test_frames_are_stored_once_and_the_size_is_known_beforehand():
-    replay = Replay(streams=3, rows=400, trace=80, period=40, shape=(84, 84), dtype=np.uint8, state_size=128, crossing=True)
+    replay = Replay(
+        streams=3, rows=400, trace=80, period=40, shape=(84, 84), dtype=np.uint8, state_size=128, crossing=True
+    )
     held = (replay._observation, replay._records, replay._state, replay._generation, replay._tree._nodes)
     assert replay.bytes == sum(array.nbytes for array in held)
     assert replay._observation.nbytes == 3 * 400 * 84 * 84
@@ -471,8 +498,18 @@ def test_the_sequences_it_says_to_hold_are_those_it_holds(trace, period):
 
 def test_a_replay_larger_than_the_memory_that_is_free_is_refused_with_what_would_fit(monkeypatch):
     monkeypatch.setattr("outrange.core.memory.free", lambda: 1_000_000_000)
-    given = {"streams": 8, "trace": 80, "period": 40, "shape": (84, 84), "dtype": np.uint8, "state_size": 128, "crossing": True}
-    with pytest.raises(BadInput, match=r"800,000 frames\) take 5\.7 GB, and 1\.0 GB of memory are free.*up to 15,840 rows of each fit") as refused:
+    given = {
+        "streams": 8,
+        "trace": 80,
+        "period": 40,
+        "shape": (84, 84),
+        "dtype": np.uint8,
+        "state_size": 128,
+        "crossing": True,
+    }
+    with pytest.raises(
+        BadInput, match=r"800,000 frames\) take 5\.7 GB, and 1\.0 GB of memory are free.*up to 15,840 rows of each fit"
+    ) as refused:
         Replay(rows=100_000, **given)
     assert "\n" not in str(refused.value)
     fits = 15_840
@@ -558,7 +595,9 @@ def test_a_priority_that_is_none_is_refused_and_changes_nothing(priority):
 def test_a_column_may_be_of_a_wider_type_of_its_kind():
     replay = replay_of()
     for _ in range(5):
-        columns, state = Rows(2).next(action=np.array([3, 4]), reward=np.array([0.5, 0.25]), mixture=np.array([1, 2], np.uint8))
+        columns, state = Rows(2).next(
+            action=np.array([3, 4]), reward=np.array([0.5, 0.25]), mixture=np.array([1, 2], np.uint8)
+        )
         replay.append(columns, np.ones(2, bool), state)
     drawn = replay.sample(1, np.random.default_rng(0))
     assert drawn.action.dtype == np.int16 and drawn.action[0, 0] in (3, 4)
@@ -579,7 +618,10 @@ def test_observations_of_any_shape_and_kind_come_back_time_first_and_contiguous(
     assert drawn.state.shape == (7, 0)
     for k, place in enumerate(drawn.slots % 12 // 6):
         assert np.array_equal(drawn.observation[:, k], np.stack(given)[:, place])
-    assert all(getattr(drawn, name).flags.c_contiguous and getattr(drawn, name).flags.writeable for name in (*COLUMNS, "state", "slots", "probability"))
+    assert all(
+        getattr(drawn, name).flags.c_contiguous and getattr(drawn, name).flags.writeable
+        for name in (*COLUMNS, "state", "slots", "probability")
+    )
 
 
 def test_what_was_drawn_is_not_changed_by_what_is_appended_later():

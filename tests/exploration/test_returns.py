@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outrange.core.errors import BadInput
-from outrange.exploration.returns import Transform, greedy, n_step, rescale, retrace, sequence_priority, taken, traces, unrescale
+from outrange.exploration.returns import (
+    Transform,
+    greedy,
+    n_step,
+    rescale,
+    retrace,
+    sequence_priority,
+    taken,
+    traces,
+    unrescale,
+)
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 5))
 
@@ -34,7 +44,9 @@ def forward_sum(value, expected, reward, discount, trace):
     result = np.empty_like(value)
     for b in range(value.shape[1]):
         for t in range(len(value)):
-            result[t, b] = value[t, b] + sum(discount[t:s, b].prod() * trace[t + 1 : s + 1, b].prod() * delta[s, b] for s in range(t, len(value)))
+            result[t, b] = value[t, b] + sum(
+                discount[t:s, b].prod() * trace[t + 1 : s + 1, b].prod() * delta[s, b] for s in range(t, len(value))
+            )
     return result
 
 
@@ -53,7 +65,9 @@ def test_the_inverse_is_the_published_formula_with_the_square():
 
 
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 0.0])
-@pytest.mark.parametrize(("dtype", "tolerance", "powers"), [(torch.float64, 4e-15, (-300, 150)), (torch.float32, 1e-6, (-37, 18))])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance", "powers"), [(torch.float64, 4e-15, (-300, 150)), (torch.float32, 1e-6, (-37, 18))]
+)
 def test_the_inverse_undoes_h_over_all_magnitudes(dtype, tolerance, powers, epsilon):
     x = torch.logspace(*powers, 4001, dtype=torch.float64).to(dtype)
     for sign in (1, -1):
@@ -77,7 +91,12 @@ def test_a_transform_is_chosen_by_name():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [({"name": "rescal"}, "transform.name.*'rescale'"), ({"epsilon": -1.0}, "epsilon: -1.0"), ({"epsilon": math.nan}, "nan")]
+    ("wrong", "message"),
+    [
+        ({"name": "rescal"}, "transform.name.*'rescale'"),
+        ({"epsilon": -1.0}, "epsilon: -1.0"),
+        ({"epsilon": math.nan}, "nan"),
+    ],
 )
 def test_a_wrong_transform_is_refused(wrong, message):
     with pytest.raises(BadInput, match=message):
@@ -95,7 +114,9 @@ def test_epsilon_greedy_gives_a_random_hit_of_the_greedy_action_the_greedy_proba
     at_random = rng.random(200_000) < epsilon
     drawn = np.where(at_random, rng.integers(4, size=200_000), 1)
     assert (at_random & (drawn == 1)).any()
-    assert set(taken(p.expand(200_000, 4), torch.from_numpy(drawn))[torch.from_numpy(at_random & (drawn == 1))].tolist()) == {p[1].item()}
+    assert set(
+        taken(p.expand(200_000, 4), torch.from_numpy(drawn))[torch.from_numpy(at_random & (drawn == 1))].tolist()
+    ) == {p[1].item()}
     assert np.bincount(drawn) / 200_000 == pytest.approx(p.numpy(), abs=0.005)
 
 
@@ -229,7 +250,11 @@ def test_time_is_the_first_axis_even_where_the_axes_are_equally_long():
 def test_no_gradient_passes_and_nothing_given_is_changed():
     rows = [a.requires_grad_() for a in sequence(0, (7, 3))]
     before = [a.detach().clone() for a in rows]
-    assert not retrace(*rows).requires_grad and not n_step(*rows[1:4], n=3).requires_grad and not unrescale(rescale(rows[0])).requires_grad
+    assert (
+        not retrace(*rows).requires_grad
+        and not n_step(*rows[1:4], n=3).requires_grad
+        and not unrescale(rescale(rows[0])).requires_grad
+    )
     assert not Transform(name="identity").of(rows[0]).requires_grad and not greedy(rows[0], 0.1).requires_grad
     assert all(torch.equal(a, b) for a, b in zip(rows, before))
 
@@ -261,9 +286,17 @@ def by_definition(reward, discount, bootstrap, n, continues):
 def test_n_step_returns_equal_their_definition(shape, seed, n):
     value, _, reward, discount, trace = sequence(seed, shape)
     got = n_step(reward, discount, value, n, trace > 0)
-    np.testing.assert_allclose(got.numpy(), by_definition(reward.numpy(), discount.numpy(), value.numpy(), n, (trace > 0).numpy()), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(
-        n_step(reward, discount, value, n), by_definition(reward.numpy(), discount.numpy(), value.numpy(), n, np.ones(shape)), 1e-12, 1e-12
+        got.numpy(),
+        by_definition(reward.numpy(), discount.numpy(), value.numpy(), n, (trace > 0).numpy()),
+        rtol=1e-12,
+        atol=1e-12,
+    )
+    np.testing.assert_allclose(
+        n_step(reward, discount, value, n),
+        by_definition(reward.numpy(), discount.numpy(), value.numpy(), n, np.ones(shape)),
+        1e-12,
+        1e-12,
     )
 
 
@@ -278,7 +311,11 @@ def test_n_step_returns_by_hand():
 
 def test_n_step_refuses_what_has_another_shape_and_no_steps():
     value, _, reward, discount, _ = sequence(0, (7, 3))
-    for wrong in ((reward.T, discount, value, 3), (reward, discount, value, 3, torch.ones(3, 7, dtype=torch.bool)), (reward, discount, value, 0)):
+    for wrong in (
+        (reward.T, discount, value, 3),
+        (reward, discount, value, 3, torch.ones(3, 7, dtype=torch.bool)),
+        (reward, discount, value, 0),
+    ):
         with pytest.raises(BadInput):
             n_step(*wrong)
 

@@ -60,7 +60,10 @@ def test_the_last_of_two_values_for_a_leaf_stays():
 def test_a_prefix_at_or_beyond_either_edge_gives_a_leaf_with_a_value(size):
     for leaf in {0, size // 2, size - 1}:
         tree = tree_of([0.1 if index == leaf else 0.0 for index in range(size)])
-        assert tree.find(np.array([-1.0, 0.0, 0.05, tree.total, np.nextafter(tree.total, 9), math.inf, math.nan])).tolist() == [leaf] * 7
+        assert (
+            tree.find(np.array([-1.0, 0.0, 0.05, tree.total, np.nextafter(tree.total, 9), math.inf, math.nan])).tolist()
+            == [leaf] * 7
+        )
 
 
 def test_no_leaf_of_value_zero_is_found_among_values_that_do_not_add_up():
@@ -70,7 +73,9 @@ def test_no_leaf_of_value_zero_is_found_among_values_that_do_not_add_up():
         values[rng.integers(37)] = 0.1
         tree = tree_of(values)
         edges = np.concatenate([np.cumsum(values), np.cumsum(values[::-1]), [tree.total, np.nextafter(tree.total, 0)]])
-        prefix = np.concatenate([edges, np.nextafter(edges, 0), np.nextafter(edges, math.inf), rng.random(50) * tree.total])
+        prefix = np.concatenate(
+            [edges, np.nextafter(edges, 0), np.nextafter(edges, math.inf), rng.random(50) * tree.total]
+        )
         assert (values[tree.find(prefix)] > 0).all()
 
 
@@ -104,12 +109,17 @@ def test_draws_and_weights_are_those_of_cpprb():
     peer = cpprb.PrioritizedReplayBuffer(64, {"index": {"dtype": np.int64}}, alpha=0.9, eps=0)
     peer.add(index=np.arange(64), priorities=np.ones(64))
     peer.update_priorities(np.arange(64), priorities)
-    drawn = [{name: array.ravel().copy() for name, array in peer.sample(1024, beta=1.0).items()} for _ in range(40)]  # its arrays do not last
+    drawn = [
+        {name: array.ravel().copy() for name, array in peer.sample(1024, beta=1.0).items()} for _ in range(40)
+    ]  # its arrays do not last
     at = np.concatenate([one["index"] for one in drawn])
     tree = tree_of(priorities**0.9)
     ours = tree.find(rng.random(len(at)) * tree.total)
     share = tree.values / tree.total
-    for found in (at, ours):  # cpprb draws one from each of equal strata, with a seed of its own: closer than chance, so only near, not chi-square
+    for found in (
+        at,
+        ours,
+    ):  # cpprb draws one from each of equal strata, with a seed of its own: closer than chance, so only near, not chi-square
         assert np.abs(np.bincount(found, minlength=64) / len(at) - share).sum() < 0.05
     assert fits(np.bincount(ours, minlength=64), share * len(at))
     for one in drawn:  # (1 / N p) / max

@@ -31,8 +31,20 @@ SETTINGS = {
     "network.width": 12, "network.hidden": 12, "network.head": 12, "bonus.refresh": 7, "bonus.capacity": 12, "bonus.k": 4,
 }  # fmt: skip
 AGENTS = {
-    "ngu": {"bonus.kind": "ngu", "bonus.warmup": 4, "bonus.mixtures": 2, "acting.assign": "uniform", "learner.foreign": 0.3},
-    "ngu-episodic": {"bonus.at": "departure", "bonus.wipe_every": 3, "bonus.mean_scope": "episode", "bonus.warmup": 2, "replay.crossing": "false"},
+    "ngu": {
+        "bonus.kind": "ngu",
+        "bonus.warmup": 4,
+        "bonus.mixtures": 2,
+        "acting.assign": "uniform",
+        "learner.foreign": 0.3,
+    },
+    "ngu-episodic": {
+        "bonus.at": "departure",
+        "bonus.wipe_every": 3,
+        "bonus.mean_scope": "episode",
+        "bonus.warmup": 2,
+        "replay.crossing": "false",
+    },
     "r2d2": {"learner.target": "n-step", "learner.burn_in": 3, "learner.rate_end": 0.1},
 }
 STOPS = {"ngu": (40, 48, 228), "ngu-episodic": (264,), "r2d2": (244,)}  # the warm-up of ngu ends with step 48
@@ -41,7 +53,22 @@ STEPS = 360
 
 def command(agent, out, steps=STEPS, **changes):
     settings = SETTINGS | AGENTS[agent] | {name.replace("__", "."): value for name, value in changes.items()}
-    chosen = ["explore", "train", "--agent", agent, "--preset", "smoke", "--envs", "4", "--steps", str(steps), "--log-every", "100", "--out", str(out)]
+    chosen = [
+        "explore",
+        "train",
+        "--agent",
+        agent,
+        "--preset",
+        "smoke",
+        "--envs",
+        "4",
+        "--steps",
+        str(steps),
+        "--log-every",
+        "100",
+        "--out",
+        str(out),
+    ]
     return [*chosen, *(part for name, value in settings.items() for part in ("--set", f"{name}={value}"))]
 
 
@@ -55,8 +82,17 @@ def differences(one, other):
     """Names of what differs between two runs."""
     (tensors, state, log), (theirs, their_state, their_log) = kept(one), kept(other)
     assert tensors.keys() == theirs.keys() and all(tensors[part].keys() == theirs[part].keys() for part in tensors)
-    unequal = [f"{part}.{name}" for part in tensors for name, value in tensors[part].items() if not _same(value, theirs[part][name])]
-    return unequal + [f"state.{name}" for name in state if state[name] != their_state.get(name)] + ["metrics"] * (log != their_log)
+    unequal = [
+        f"{part}.{name}"
+        for part in tensors
+        for name, value in tensors[part].items()
+        if not _same(value, theirs[part][name])
+    ]
+    return (
+        unequal
+        + [f"state.{name}" for name in state if state[name] != their_state.get(name)]
+        + ["metrics"] * (log != their_log)
+    )
 
 
 def _same(a, b):
@@ -102,7 +138,9 @@ def resumed(whole, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("agent", "step"), [(agent, step) for agent, steps in STOPS.items() for step in steps])
-def test_a_run_stopped_and_gone_on_with_in_a_fresh_process_equals_one_that_was_never_stopped(agent, step, whole, resumed):
+def test_a_run_stopped_and_gone_on_with_in_a_fresh_process_equals_one_that_was_never_stopped(
+    agent, step, whole, resumed
+):
     assert differences(whole / agent, resumed / f"{agent}-{step}") == []
 
 
@@ -114,18 +152,35 @@ def test_those_runs_were_stopped_in_the_middle_of_what_matters(whole):
         trainer.advance()
         at[trainer.step] = trainer.warming, trainer.replay.filled, trainer.warm_updates
     assert at[40][0] and at[40][2] == 2 and at[48] == (False, 0, 4) and at[52][1] == 4
-    assert trainer.actor.episodes.length.any() and trainer.agent.memory.held.max() > 1 and trainer.agent.updates > 10 and trainer.debt > 0
+    assert (
+        trainer.actor.episodes.length.any()
+        and trainer.agent.memory.held.max() > 1
+        and trainer.agent.updates > 10
+        and trainer.debt > 0
+    )
 
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_the_command_line_trains_and_leaves_a_run_that_says_what_it_was(agent, whole):
-    about, lines = json.loads((whole / agent / "config.json").read_text()), metrics.read(whole / agent / "metrics.jsonl")
-    assert about["agent"] == agent and about["steps"] == STEPS and about["env"]["options"] == ["size=7", "cap=40"] and about["env"]["count"] == 4
+    about, lines = (
+        json.loads((whole / agent / "config.json").read_text()),
+        metrics.read(whole / agent / "metrics.jsonl"),
+    )
+    assert (
+        about["agent"] == agent
+        and about["steps"] == STEPS
+        and about["env"]["options"] == ["size=7", "cap=40"]
+        and about["env"]["count"] == 4
+    )
     assert about["bonus"]["kind"] == {"ngu": "ngu", "ngu-episodic": "episodic", "r2d2": "none"}[agent]
     assert [line["step"] for line in lines] == [100, 200, 300, 360]
     assert lines[-1]["updates"] > 30 and all(np.isfinite(value) for line in lines for value in line.values())
     assert {"loss", "gradient_norm", "return", "length", "coverage"} <= set(lines[-1])
-    assert ("embedding_loss" in lines[-1], "rnd_loss" in lines[-1]) == {"ngu": (True, True), "ngu-episodic": (True, False), "r2d2": (False, False)}[agent]
+    assert ("embedding_loss" in lines[-1], "rnd_loss" in lines[-1]) == {
+        "ngu": (True, True),
+        "ngu-episodic": (True, False),
+        "r2d2": (False, False),
+    }[agent]
     assert any(line.get("bonus", 0) > 0 for line in lines) == (agent != "r2d2")
 
 
@@ -145,7 +200,10 @@ def test_the_same_command_again_changes_nothing(whole, capsys):
 
 
 def test_going_on_with_a_changed_setting_is_refused_in_a_sentence(whole, capsys):
-    for change, said in ((["--set", "learner.rate=0.5"], "learner.rate 0.0007, now 0.5"), (["--seed", "9"], "seed 0, now 9")):
+    for change, said in (
+        (["--set", "learner.rate=0.5"], "learner.rate 0.0007, now 0.5"),
+        (["--seed", "9"], "seed 0, now 9"),
+    ):
         assert main([*command("r2d2", whole / "r2d2"), *change]) == 2
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith("error: run: ") and "another configuration" in error and said in error
@@ -154,7 +212,10 @@ def test_going_on_with_a_changed_setting_is_refused_in_a_sentence(whole, capsys)
 def test_a_process_asked_to_stop_saves_and_ends_with_exit_code_1(tmp_path):
     place = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "outrange", *command("ngu", place, steps=10**8)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "outrange", *command("ngu", place, steps=10**8)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         for line in process.stderr:
@@ -180,7 +241,9 @@ def test_a_process_asked_to_stop_saves_and_ends_with_exit_code_1(tmp_path):
         (["--device", "cuda"], "device: 'cuda'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_trained_is_one_sentence_and_exit_code_2_and_leaves_no_directory(arguments, said, tmp_path, capsys):
+def test_what_cannot_be_trained_is_one_sentence_and_exit_code_2_and_leaves_no_directory(
+    arguments, said, tmp_path, capsys
+):
     if arguments[1] == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert main([*command("r2d2", tmp_path / "run"), *arguments]) == 2
@@ -194,7 +257,9 @@ def test_a_configuration_is_whole_and_takes_no_agent_or_preset_beside_it(whole, 
         assert main([*given, *beside]) == 2
         assert "leave out --agent and --preset" in capsys.readouterr().err
     assert main([*given, "--steps", "0"]) == 0
-    assert json.loads((tmp_path / "run/config.json").read_text()) == json.loads((whole / "r2d2/config.json").read_text()) | {"steps": 0}
+    assert json.loads((tmp_path / "run/config.json").read_text()) == json.loads(
+        (whole / "r2d2/config.json").read_text()
+    ) | {"steps": 0}
 
 
 def test_an_actor_in_a_process_of_its_own_in_lock_step_gives_the_numbers_of_one_process(whole, tmp_path):
@@ -207,7 +272,11 @@ def test_an_actor_in_a_process_of_its_own_in_lock_step_gives_the_numbers_of_one_
 
 
 def scripted_trainer(monkeypatch, scripts=(("...T", ".....C"),) * 2, exact=True, **settings):
-    monkeypatch.setattr(training, "environments", lambda config, seeds, count=None: Scripted([list(each) for each in scripts], exact=exact))
+    monkeypatch.setattr(
+        training,
+        "environments",
+        lambda config, seeds, count=None: Scripted([list(each) for each in scripts], exact=exact),
+    )
     return Trainer(tiny(env__count=len(scripts), **settings))
 
 
@@ -226,8 +295,14 @@ def test_updates_are_as_many_as_the_ratio_says_and_begin_when_there_are_enough_s
 def test_priorities_of_what_was_learned_from_go_back_to_the_replay(monkeypatch):
     trainer = scripted_trainer(monkeypatch, learner__ratio=4)
     given, learned, update, learn = [], [], trainer.replay.update, trainer.agent.learn
-    monkeypatch.setattr(trainer.replay, "update", lambda slots, priorities: (given.append((slots.tolist(), priorities.tolist())), update(slots, priorities)))
-    monkeypatch.setattr(trainer.agent, "learn", lambda s: (learned.append((s.slots.tolist(), learn(s))), learned[-1][1])[1])
+    monkeypatch.setattr(
+        trainer.replay,
+        "update",
+        lambda slots, priorities: (given.append((slots.tolist(), priorities.tolist())), update(slots, priorities)),
+    )
+    monkeypatch.setattr(
+        trainer.agent, "learn", lambda s: (learned.append((s.slots.tolist(), learn(s))), learned[-1][1])[1]
+    )
     for _ in range(40):
         trainer.advance()
     assert given == [(slots, found[0].tolist()) for slots, found in learned] and len(given) > 5
@@ -237,7 +312,12 @@ def test_the_warm_up_is_uniform_earns_nothing_teaches_the_embedding_alone_and_it
     trainer = scripted_trainer(monkeypatch, bonus__kind="episodic", bonus__warmup=5, bonus__missing="unit")
     before, rows, append = trainer.agent.tensors(), [], trainer.replay.append
     monkeypatch.setattr(
-        trainer.replay, "append", lambda columns, where, state: (rows.append({n: c.copy() for n, c in columns.items()}), append(columns, where, state))
+        trainer.replay,
+        "append",
+        lambda columns, where, state: (
+            rows.append({n: c.copy() for n, c in columns.items()}),
+            append(columns, where, state),
+        ),
     )
     while trainer.warming:
         assert trainer.agent.updates == 0
@@ -246,12 +326,18 @@ def test_the_warm_up_is_uniform_earns_nothing_teaches_the_embedding_alone_and_it
     assert trainer.warm_updates == 5 and trainer.step == trainer.warm_steps > 0
     assert all(torch.equal(value, after["q"][name]) for name, value in before["q"].items())
     assert any(not torch.equal(value, after["embedding"][name]) for name, value in before["embedding"].items())
-    assert not any(row["bonus"].any() or row["last_bonus"].any() for row in rows) and {float(m) for row in rows for m in row["mu"][~row["filler"]]} == {
-        float(np.float32(1 / 3))
-    }
-    assert trainer.replay.filled == trainer.replay.ready == 0 and trainer.agent.memory.held.tolist() == [1, 1] and not trainer.agent.kernel.mean.value.any()
+    assert not any(row["bonus"].any() or row["last_bonus"].any() for row in rows) and {
+        float(m) for row in rows for m in row["mu"][~row["filler"]]
+    } == {float(np.float32(1 / 3))}
+    assert (
+        trainer.replay.filled == trainer.replay.ready == 0
+        and trainer.agent.memory.held.tolist() == [1, 1]
+        and not trainer.agent.kernel.mean.value.any()
+    )
     x = np.arange(12, dtype=np.uint8).reshape(4, 3)
-    assert trainer.agent.embed(x) == pytest.approx(trainer.agent.embedding.encoder(torch.from_numpy(x)).detach().numpy())  # the actors have what was learned
+    assert trainer.agent.embed(x) == pytest.approx(
+        trainer.agent.embedding.encoder(torch.from_numpy(x)).detach().numpy()
+    )  # the actors have what was learned
     rows.clear()
     trainer.advance()
     assert rows[0]["first"].all() and rows[0]["bonus"].all() and (rows[0]["mu"] == 1).all()
@@ -276,7 +362,10 @@ def test_the_numbers_of_a_report_are_means_since_the_last_one(monkeypatch):
         for _ in range(20):
             trainer.advance()
         told = trainer.report()
-        assert told["loss"] == pytest.approx(np.mean([each[1]["loss"] for each in losses])) and told["updates"] == trainer.agent.updates
+        assert (
+            told["loss"] == pytest.approx(np.mean([each[1]["loss"] for each in losses]))
+            and told["updates"] == trainer.agent.updates
+        )
         assert told["replay"] == trainer.replay.filled
 
 
@@ -298,8 +387,12 @@ def begun_anew(monkeypatch, scripts, steps, **settings):
 
 
 @pytest.mark.parametrize("crossing", [True, False])
-def test_after_a_resume_that_begins_new_episodes_no_step_is_bootstrapped_from_another_episodes_beginning(monkeypatch, crossing):
-    trainer, other = begun_anew(monkeypatch, [["......T"], ["...C"], ["..C", ".....T"]], 9, replay__crossing=crossing, replay__start=50)
+def test_after_a_resume_that_begins_new_episodes_no_step_is_bootstrapped_from_another_episodes_beginning(
+    monkeypatch, crossing
+):
+    trainer, other = begun_anew(
+        monkeypatch, [["......T"], ["...C"], ["..C", ".....T"]], 9, replay__crossing=crossing, replay__start=50
+    )
     for _ in range(9):
         other.advance()
     held = other.replay.state()
@@ -313,7 +406,9 @@ def test_after_a_resume_that_begins_new_episodes_no_step_is_bootstrapped_from_an
 def test_after_a_resume_new_episodes_are_others_than_those_of_the_beginning(monkeypatch):
     trainer, other = begun_anew(monkeypatch, [["..T"] * 9], 14)
     seen = int(trainer.actor.row["observation"][0, 1])
-    assert seen == 4 and int(other.actor.row["observation"][0, 1]) > seen  # or every resume trains on the first episodes once more
+    assert (
+        seen == 4 and int(other.actor.row["observation"][0, 1]) > seen
+    )  # or every resume trains on the first episodes once more
 
 
 # whether what is learned is right
@@ -362,7 +457,14 @@ def furthest_from_the_best(monkeypatch, **settings):
         "learner__rate": 1e-2,
         "learner__copy_every": 10,
     }
-    shape = {"replay__trace": 10, "replay__period": 10, "replay__rows": 16 * 400, "network__width": 16, "network__hidden": 16, "network__head": 16}
+    shape = {
+        "replay__trace": 10,
+        "replay__period": 10,
+        "replay__rows": 16 * 400,
+        "network__width": 16,
+        "network__hidden": 16,
+        "network__head": 16,
+    }
     trainer = Trainer(tiny(env__count=16, acting__base=1.0, acting__alpha=0.0, **given | shape | settings))
     for _ in range(200):
         trainer.advance()
@@ -376,7 +478,11 @@ def furthest_from_the_best(monkeypatch, **settings):
     return error, right
 
 
-@pytest.mark.parametrize("settings", [{"learner__transform": "identity"}, {"learner__target": "n-step", "learner__n": 1}], ids=["retrace", "n-step, rescaled"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"learner__transform": "identity"}, {"learner__target": "n-step", "learner__n": 1}],
+    ids=["retrace", "n-step, rescaled"],
+)
 def test_the_values_of_a_chain_are_learned_to_their_closed_form(monkeypatch, settings):
     error, right = furthest_from_the_best(monkeypatch, **settings)
     assert error < 0.12 and right
@@ -384,7 +490,13 @@ def test_the_values_of_a_chain_are_learned_to_their_closed_form(monkeypatch, set
 
 def test_a_target_that_forgets_what_follows_fails_the_same_check(monkeypatch):
     real = returns.retrace
-    monkeypatch.setattr(returns, "retrace", lambda value, expected, reward, discount, trace: real(value, expected, reward, torch.zeros_like(discount), trace))
+    monkeypatch.setattr(
+        returns,
+        "retrace",
+        lambda value, expected, reward, discount, trace: real(
+            value, expected, reward, torch.zeros_like(discount), trace
+        ),
+    )
     error, right = furthest_from_the_best(monkeypatch, learner__transform="identity")
     assert error > 0.5 and not right
 
@@ -396,24 +508,40 @@ def test_an_evaluation_repeats_itself_changes_nothing_and_takes_as_many_episodes
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
     one, again, other = (evaluate(whole / "ngu", episodes=6, seed=seed, mixture=1) for seed in (0, 0, 1))
     assert one == again != other and one["episodes"] == 6 and 0 < one["coverage"] <= 1 and one["mixture"] == 1
-    assert 1 <= one["length"] <= 40 and one["coverage"] * 17 == pytest.approx(one["places"])  # 17 free cells in a maze of 7 x 7
+    assert 1 <= one["length"] <= 40 and one["coverage"] * 17 == pytest.approx(
+        one["places"]
+    )  # 17 free cells in a maze of 7 x 7
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
 
 
 def test_an_evaluation_does_not_prefer_environments_whose_episodes_are_short(monkeypatch, tmp_path):
     for module in (training, evaluation):
-        monkeypatch.setattr(module, "environments", lambda config, seeds, count=None: Scripted([["T"], ["....C"]], rewards=[[[0.0]], [[1.0]]]))
+        monkeypatch.setattr(
+            module,
+            "environments",
+            lambda config, seeds, count=None: Scripted([["T"], ["....C"]], rewards=[[[0.0]], [[1.0]]]),
+        )
     train(tiny(env__count=2, steps=20), tmp_path / "run")
     told = evaluate(tmp_path / "run", episodes=2)
-    assert (told["episodes"], told["length"], told["return"], told["success"]) == (2, 3, 0.5, 0.5)  # 1 and 5 steps, one episode each
-    assert told["length_error"] == pytest.approx(2.0) and told["places"] == 4 and told["coverage"] == 0.5  # 2 and 6 of 8 places
+    assert (told["episodes"], told["length"], told["return"], told["success"]) == (
+        2,
+        3,
+        0.5,
+        0.5,
+    )  # 1 and 5 steps, one episode each
+    assert (
+        told["length_error"] == pytest.approx(2.0) and told["places"] == 4 and told["coverage"] == 0.5
+    )  # 2 and 6 of 8 places
 
 
 def test_an_evaluation_acts_with_the_mixture_and_epsilon_it_was_told(whole):
     for mixture in range(2):
         _, envs, agent, actor = load(whole / "ngu", 3, mixture=mixture)
         shown, values = [], agent.values
-        agent.values = lambda row, state, values=values, shown=shown: (shown.append(row["mixture"].copy()), values(row, state))[1]
+        agent.values = lambda row, state, values=values, shown=shown: (
+            shown.append(row["mixture"].copy()),
+            values(row, state),
+        )[1]
         for _ in range(60):
             actor.advance()
         assert {int(m) for row in shown for m in row} == {mixture}  # though the run draws a mixture for each episode
@@ -436,7 +564,10 @@ def test_eval_prints_every_mixture_and_refuses_what_is_none(whole, capsys):
 def test_a_recording_has_a_picture_before_each_step_and_after_the_last(whole):
     seen = record(whole / "ngu", mixture=1)
     steps = len(seen.action)
-    assert len(seen.pictures) == len(seen.place) == steps + 1 and len(seen.reward) == len(seen.bonus) == len(seen.points) == steps >= 1
+    assert (
+        len(seen.pictures) == len(seen.place) == steps + 1
+        and len(seen.reward) == len(seen.bonus) == len(seen.points) == steps >= 1
+    )
     assert seen.points.shape == (steps, 8) and seen.places == 17 and 0 < seen.coverage <= 1
     if seen.terminated:
         assert seen.bonus[-1] == 0 and seen.place[-1] == -1
@@ -449,7 +580,10 @@ def test_a_run_without_a_checkpoint_cannot_be_evaluated_yet(whole, tmp_path):
 
 def test_no_steps_are_no_run_to_speak_of_and_take_no_time(tmp_path):
     begun = time.monotonic()
-    assert train(tiny(env__name="outrange/TwoDoors-v0", steps=0), Path(tmp_path / "run"))["steps"] == 0 and time.monotonic() - begun < 60
+    assert (
+        train(tiny(env__name="outrange/TwoDoors-v0", steps=0), Path(tmp_path / "run"))["steps"] == 0
+        and time.monotonic() - begun < 60
+    )
 
 
 def test_the_warm_up_is_among_the_steps_of_a_run_as_its_setting_says():
@@ -470,7 +604,15 @@ def test_the_warm_up_is_among_the_steps_of_a_run_as_its_setting_says():
 
 
 def test_after_a_training_small_numbers_are_what_they_were(tmp_path):
-    settings = {"steps": 40, "env.count": 4, "acting.greedy": 1, "replay.trace": 8, "replay.period": 4, "replay.rows": 480, "bonus.warmup": 0}
+    settings = {
+        "steps": 40,
+        "env.count": 4,
+        "acting.greedy": 1,
+        "replay.trace": 8,
+        "replay.period": 4,
+        "replay.rows": 480,
+        "bonus.warmup": 0,
+    }
     train(changed(preset("smoke"), settings), tmp_path / "run")
     assert float(torch.tensor(1e-39) * 0.5) > 0
 

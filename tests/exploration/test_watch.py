@@ -80,8 +80,16 @@ def test_a_gif_shows_each_step_as_long_as_asked_stays_on_the_last_and_begins_aga
 
 
 def test_a_gif_of_many_colours_is_close_to_its_pictures(recording, tmp_path):
-    ramp = np.stack(np.meshgrid(np.arange(0, 256, 6), np.arange(0, 256, 6), [90], indexing="ij"), -1)[:, :, 0].astype(np.uint8)
-    many = replace(recording, pictures=np.stack([ramp] * 3), place=recording.place[:3], bonus=recording.bonus[:2], reward=recording.reward[:2])
+    ramp = np.stack(np.meshgrid(np.arange(0, 256, 6), np.arange(0, 256, 6), [90], indexing="ij"), -1)[:, :, 0].astype(
+        np.uint8
+    )
+    many = replace(
+        recording,
+        pictures=np.stack([ramp] * 3),
+        place=recording.place[:3],
+        bonus=recording.bonus[:2],
+        reward=recording.reward[:2],
+    )
     watch.to_gif(many, tmp_path / "a.gif", scale=1)
     assert np.abs(frames_of(tmp_path / "a.gif")[0][: len(ramp)].astype(int) - ramp).mean() < 12
 
@@ -116,7 +124,11 @@ def test_a_film_that_cannot_be_finished_leaves_the_old_one(recording, tmp_path):
     [
         ("a.avi", {}, "out: 'a.avi' is not allowed; its name must end in .gif or .mp4"),
         ("a", {}, "out: 'a' is not allowed"),
-        ("a.gif", {"scale": -1}, "scale: -1 is not allowed; it must be a whole number, and pictures 4 x 3 times it at most 4,096"),
+        (
+            "a.gif",
+            {"scale": -1},
+            "scale: -1 is not allowed; it must be a whole number, and pictures 4 x 3 times it at most 4,096",
+        ),
         ("a.gif", {"scale": 2000}, "scale: 2000 is not allowed"),
         ("a.mp4", {"scale": 1.5}, "scale: 1.5 is not allowed"),
         ("a.gif", {"seconds_per_step": 0.01}, "seconds_per_step: 0.01 is not allowed; a GIF takes 0.02 to 10"),
@@ -139,13 +151,18 @@ def program(folder: Path, body: str) -> None:
 
 def test_without_ffmpeg_there_is_no_mp4_and_it_is_said(recording, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BadInput, match=r"^out: .*a.mp4' needs the program ffmpeg, which is not on the PATH; install it, or write a .gif$"):
+    with pytest.raises(
+        BadInput,
+        match=r"^out: .*a.mp4' needs the program ffmpeg, which is not on the PATH; install it, or write a .gif$",
+    ):
         watch.save(recording, tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())
 
 
 def test_ffmpeg_is_given_every_frame_with_even_sides(recording, tmp_path, monkeypatch):
-    program(tmp_path / "bin", "open(sys.argv[-1], 'wb').write(repr(sys.argv).encode() + b'|' + sys.stdin.buffer.read())")
+    program(
+        tmp_path / "bin", "open(sys.argv[-1], 'wb').write(repr(sys.argv).encode() + b'|' + sys.stdin.buffer.read())"
+    )
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     watch.save(recording, tmp_path / "a.mp4", scale=5, seconds_per_step=0.04)
     said, _, raw = (tmp_path / "a.mp4").read_bytes().partition(b"|")
@@ -155,7 +172,9 @@ def test_ffmpeg_is_given_every_frame_with_even_sides(recording, tmp_path, monkey
     assert (frames[3, 18, :20] == watch._BONUS).all() and not frames[:, 23].any()
 
 
-@pytest.mark.parametrize("body", ["sys.exit('Unknown encoder')", "sys.stdin.buffer.read(); sys.exit('Unknown encoder')"])
+@pytest.mark.parametrize(
+    "body", ["sys.exit('Unknown encoder')", "sys.stdin.buffer.read(); sys.exit('Unknown encoder')"]
+)
 def test_what_ffmpeg_says_is_passed_on(recording, tmp_path, monkeypatch, body):
     program(tmp_path / "bin", body)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -168,7 +187,17 @@ def test_what_ffmpeg_says_is_passed_on(recording, tmp_path, monkeypatch, body):
 @pytest.mark.skipif(shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None, reason="there is no ffmpeg")
 def test_the_real_ffmpeg_makes_a_film_of_as_many_frames(recording, tmp_path):
     watch.save(recording, tmp_path / "a.mp4", scale=9, seconds_per_step=0.1)
-    asked = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=width,height,nb_read_frames", "-of", "csv=p=0", str(tmp_path / "a.mp4")]
+    asked = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-count_frames",
+        "-show_entries",
+        "stream=width,height,nb_read_frames",
+        "-of",
+        "csv=p=0",
+        str(tmp_path / "a.mp4"),
+    ]
     assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() == "36,36,6"
 
 
@@ -195,7 +224,9 @@ def test_a_terminal_is_shown_every_picture_in_half_blocks_and_gets_its_cursor_ba
     watch.to_terminal(recording, stream, delay=0)
     text = stream.getvalue()
     assert text.startswith("\x1b[?25l") and text.endswith("\x1b[0m\x1b[?25h")
-    assert text.count("\x1b[7A") == STEPS  # six lines of blocks and one of numbers: 3 pixels, 4 times as large, two a line
+    assert (
+        text.count("\x1b[7A") == STEPS
+    )  # six lines of blocks and one of numbers: 3 pixels, 4 times as large, two a line
     first = text.split("\x1b[7A")[0].split("\n")
     assert first[0].count("▀") == 16
     assert first[0].startswith("\x1b[?25l\x1b[38;2;200;30;40m\x1b[48;2;200;30;40m▀")
@@ -218,11 +249,23 @@ def test_the_cursor_comes_back_when_the_film_is_broken_off(recording, monkeypatc
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal("ascii")])
 def test_elsewhere_the_last_picture_is_printed_in_plain_characters(recording, stream):
     watch.to_terminal(recording, stream, delay=0)
-    assert stream.getvalue().split("\n") == ["::::::::", "", "@@", "step 5/5 | bonus 3.00 (mean 2.00) | reward 1 | places 6/8 = 75%", ""]
+    assert stream.getvalue().split("\n") == [
+        "::::::::",
+        "",
+        "@@",
+        "step 5/5 | bonus 3.00 (mean 2.00) | reward 1 | places 6/8 = 75%",
+        "",
+    ]
 
 
 def test_large_pictures_are_made_to_fit(recording):
-    large = replace(recording, pictures=recording.pictures.repeat(60, 1).repeat(60, 2), env="ALE/Pong-v5", place=np.full(STEPS + 1, -1), places=0)
+    large = replace(
+        recording,
+        pictures=recording.pictures.repeat(60, 1).repeat(60, 2),
+        env="ALE/Pong-v5",
+        place=np.full(STEPS + 1, -1),
+        places=0,
+    )
     stream = Terminal()
     watch.to_terminal(large, stream, delay=0)
     lines = stream.getvalue().split("\n")
@@ -268,7 +311,9 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 def test_a_story_of_a_run_makes_a_page(runs):
     story = collect([runs["ngu"]], episodes=4, maps=3, command="outrange explore report RUN")
     assert story["title"] == "ngu in RandomDiscoMaze-v0" and story["subtitle"] == "size=7 cap=12 · seed 0"
-    assert story["runs"][0]["metrics"] == metrics.read(runs["ngu"] / "metrics.jsonl") and story["runs"][0]["group"] == ""
+    assert (
+        story["runs"][0]["metrics"] == metrics.read(runs["ngu"] / "metrics.jsonl") and story["runs"][0]["group"] == ""
+    )
     assert [row["name"] for row in story["references"]] == ["uniform", "to and fro", "legal", "onward", "wall follower"]
     assert story["references"][0]["value"] < story["references"][2]["value"] < story["references"][4]["value"]
     text = page(story)
@@ -316,7 +361,9 @@ def test_every_mixture_has_its_row_and_the_one_that_explores_most_is_watched(run
     assert [row["mixture"] for row in story["evaluation"]] == [0, 1]
     assert story["episode"]["name"] == "ngu, seed 0, mixture 1 of 2"
     assert ("two, mixture 1", 4, 4) in told and ("recording an episode", 0, 1) in told
-    assert collect([runs["two"]], episodes=4, maps=0, mixture=0, references=False)["episode"]["name"].endswith("mixture 0 of 2")
+    assert collect([runs["two"]], episodes=4, maps=0, mixture=0, references=False)["episode"]["name"].endswith(
+        "mixture 0 of 2"
+    )
     assert collect([runs["two"]], episodes=4, maps=0, references=False)["maps"] == []
 
 
@@ -350,9 +397,15 @@ def test_a_torn_line_is_noted(runs, tmp_path):
 
 
 def test_runs_of_different_environments_are_refused(runs, tmp_path):
-    other = trained(tmp_path / "other", env=replace(preset("smoke").env, count=4, options=("size=9", "cap=12")), steps=40, log_every=40)
+    other = trained(
+        tmp_path / "other",
+        env=replace(preset("smoke").env, count=4, options=("size=9", "cap=12")),
+        steps=40,
+        log_every=40,
+    )
     with pytest.raises(
-        BadInput, match=r"is of outrange/RandomDiscoMaze-v0 size=9 cap=12, and .* of outrange/RandomDiscoMaze-v0 size=7 cap=12; give runs in one env"
+        BadInput,
+        match=r"is of outrange/RandomDiscoMaze-v0 size=9 cap=12, and .* of outrange/RandomDiscoMaze-v0 size=7 cap=12; give runs in one env",
     ):
         collect([runs["ngu"], other])
 
@@ -399,7 +452,9 @@ class Closed:
 
 def test_the_map_of_a_minigrid_level_is_cut_to_what_was_visited_and_broken_episodes_have_none(monkeypatch, tmp_path):
     config = preset("minigrid")
-    walk = Walk([[169, 0], [170, 1], [202, 2], [170, 3], [1, 4]], ["..", ".B", "T.", ".."])  # x 9 and 10 of row 5, x 10 of row 6
+    walk = Walk(
+        [[169, 0], [170, 1], [202, 2], [170, 3], [1, 4]], ["..", ".B", "T.", ".."]
+    )  # x 9 and 10 of row 5, x 10 of row 6
     monkeypatch.setattr(story_of_runs, "load", lambda *_: (config, Closed(), None, walk))
     maps, shape = story_of_runs._visited(tmp_path, 2, 0, 0, 0.0, 100)
     assert shape is None and [one["name"] for one in maps] == ["episode 1: 3 steps"]

@@ -24,7 +24,9 @@ def no_flush(monkeypatch):
 
 def save(folder: Path, step: int) -> None:
     model = {"weight": torch.full((8, 8), float(step)), "bias": torch.full((3,), float(-step))}
-    checkpoint.save(folder, step, {"model": model, "optimizer": {"step": torch.tensor(step)}}, {"step": step}, digest="d")
+    checkpoint.save(
+        folder, step, {"model": model, "optimizer": {"step": torch.tensor(step)}}, {"step": step}, digest="d"
+    )
 
 
 def check(folder: Path, allowed: set[int]) -> int:

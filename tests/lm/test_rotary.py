@@ -13,7 +13,14 @@ def llama(rotary=None, length=64):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         given = parameters(rotary or Rotary())
-        sizes = dict(vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+        sizes = dict(
+            vocab_size=64,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+        )
         return LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=length, rope_parameters=given)).eval()
 
 
@@ -44,7 +51,9 @@ def test_p_rope_equals_transformers_proportional_to_the_bit_up_to_32k(p, head_di
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     rotary = Rotary(kind="p-rope", p=p, theta=500_000.0)
-    theirs, _ = ROPE_INIT_FUNCTIONS["proportional"](LlamaConfig(hidden_size=head_dim, num_attention_heads=1, rope_parameters=parameters(rotary)))
+    theirs, _ = ROPE_INIT_FUNCTIONS["proportional"](
+        LlamaConfig(hidden_size=head_dim, num_attention_heads=1, rope_parameters=parameters(rotary))
+    )
     ours = frequencies(rotary, head_dim)
     assert torch.equal(ours, theirs)
     positions = torch.tensor([0, 1, 1023, 32_767]).float()[:, None]
@@ -75,7 +84,9 @@ def test_p_of_one_is_rope_and_p_of_nothing_is_nope_to_the_bit_at_position_32k():
             assert torch.equal(rope(IDS, position_ids=at).logits, before)
         with changed(rope, 0.0):
             assert torch.equal(rope(IDS, position_ids=at).logits, nope(IDS, position_ids=at).logits)
-            assert torch.equal(rope(IDS, position_ids=at).logits, rope(IDS).logits)  # where a token stands makes no difference
+            assert torch.equal(
+                rope(IDS, position_ids=at).logits, rope(IDS).logits
+            )  # where a token stands makes no difference
 
 
 def test_conversion_can_be_undone():
@@ -87,7 +98,13 @@ def test_conversion_can_be_undone():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [({"kind": "rop"}, "did you mean 'rope'"), ({"p": 1.5}, "rotary.p"), ({"theta": 1.0}, "rotary.theta"), ({"p": float("nan")}, "rotary.p")]
+    ("given", "said"),
+    [
+        ({"kind": "rop"}, "did you mean 'rope'"),
+        ({"p": 1.5}, "rotary.p"),
+        ({"theta": 1.0}, "rotary.theta"),
+        ({"p": float("nan")}, "rotary.p"),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(given, said):
     with pytest.raises(BadInput, match=said):
@@ -102,7 +119,14 @@ def test_an_odd_head_is_refused():
 def test_scaled_and_partial_models_are_not_converted():
     from transformers import GPT2Config, GPT2LMHeadModel, StableLmConfig, StableLmForCausalLM
 
-    sizes = dict(vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1)
+    sizes = dict(
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+    )
     scaled = {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 2.0}
     with torch.random.fork_rng(devices=[]):
         with pytest.raises(BadInput, match="rope_type 'linear'"):
@@ -110,4 +134,10 @@ def test_scaled_and_partial_models_are_not_converted():
         with pytest.raises(BadInput, match="partial rotary of 0.25"):
             convert(StableLmForCausalLM(StableLmConfig(**sizes)))
         with pytest.raises(BadInput, match="no rotary embedding"):
-            convert(GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=64, n_embd=64, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2)))
+            convert(
+                GPT2LMHeadModel(
+                    GPT2Config(
+                        vocab_size=64, n_positions=64, n_embd=64, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2
+                    )
+                )
+            )

@@ -22,7 +22,9 @@ def safetensors(header, data, length=None):
     return struct.pack("<Q", len(raw) if length is None else length) + raw + data
 
 
-WEIGHTS = safetensors({"__metadata__": {"format": "pt"}, "a": entry(0, 24, [2, 3]), "b": entry(24, 28, [2], "BF16")}, bytes(28))
+WEIGHTS = safetensors(
+    {"__metadata__": {"format": "pt"}, "a": entry(0, 24, [2, 3]), "b": entry(24, 28, [2], "BF16")}, bytes(28)
+)
 
 
 def folder(path, files=None, config=CONFIG):
@@ -42,19 +44,34 @@ def refusal(path):
 
 
 def test_a_folder_says_what_it_holds(tmp_path):
-    path = folder(tmp_path, {"model.safetensors": WEIGHTS, "tokenizer.json": {}, "generation_config.json": {}, "README.md": b"#", "old.bin": b"\x80"})
+    path = folder(
+        tmp_path,
+        {
+            "model.safetensors": WEIGHTS,
+            "tokenizer.json": {},
+            "generation_config.json": {},
+            "README.md": b"#",
+            "old.bin": b"\x80",
+        },
+    )
     (tmp_path / "onnx").mkdir()
-    expected = Folder(config=CONFIG, parameters=8, bytes=28, dtypes=("BF16", "F32"), has_weights=True, has_tokenizer=True)
+    expected = Folder(
+        config=CONFIG, parameters=8, bytes=28, dtypes=("BF16", "F32"), has_weights=True, has_tokenizer=True
+    )
     assert check_folder(path) == expected
 
 
 def test_a_configuration_alone_is_fine(tmp_path):
-    assert check_folder(folder(tmp_path)) == Folder(config=CONFIG, parameters=0, bytes=0, dtypes=(), has_weights=False, has_tokenizer=False)
+    assert check_folder(folder(tmp_path)) == Folder(
+        config=CONFIG, parameters=0, bytes=0, dtypes=(), has_weights=False, has_tokenizer=False
+    )
 
 
 def test_what_transformers_saves_is_sound_whole_and_in_parts(tmp_path):
     transformers = pytest.importorskip("transformers")
-    config = transformers.LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2)
+    config = transformers.LlamaConfig(
+        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2
+    )
     model = transformers.LlamaForCausalLM(config)
     count = sum(parameter.numel() for parameter in model.parameters())
     model.save_pretrained(tmp_path / "whole")
@@ -62,24 +79,53 @@ def test_what_transformers_saves_is_sound_whole_and_in_parts(tmp_path):
     assert (tmp_path / "parts/model.safetensors.index.json").is_file()
     for name in ("whole", "parts"):
         found = check_folder(tmp_path / name)
-        assert (found.parameters, found.bytes, found.dtypes, found.config["model_type"]) == (count, 4 * count, ("F32",), "llama")
+        assert (found.parameters, found.bytes, found.dtypes, found.config["model_type"]) == (
+            count,
+            4 * count,
+            ("F32",),
+            "llama",
+        )
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json", "generation_config.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "tokenizer_config.json",
+        "processor_config.json",
+        "preprocessor_config.json",
+        "generation_config.json",
+    ],
+)
 def test_a_folder_that_brings_code_is_refused(tmp_path, name):
     path = folder(tmp_path, {"model.safetensors": WEIGHTS, name: {"auto_map": {"AutoModel": "modeling.Model"}}})
-    assert refusal(path) == f"folder 'X' brings its own code (auto_map in {name}); it is not run; use a model whose architecture transformers ships"
+    assert (
+        refusal(path)
+        == f"folder 'X' brings its own code (auto_map in {name}); it is not run; use a model whose architecture transformers ships"
+    )
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ({"text_config": {"layers": [{"auto_map": {}}]}}, "folder 'X' brings its own code (auto_map in config.json)"),
-        ({"configuration_files": ["config.4.0.0.json"]}, "folder 'X' has other files read in place of config.json (configuration_files)"),
-        ({"attn_implementation": "some/kernel"}, "folder 'X' asks for code from elsewhere (attn_implementation 'some/kernel' in config.json)"),
+        (
+            {"configuration_files": ["config.4.0.0.json"]},
+            "folder 'X' has other files read in place of config.json (configuration_files)",
+        ),
+        (
+            {"attn_implementation": "some/kernel"},
+            "folder 'X' asks for code from elsewhere (attn_implementation 'some/kernel' in config.json)",
+        ),
         ({"_attn_implementation": {"text_config": "a/b"}}, "folder 'X' asks for code from elsewhere"),
-        ({"transformers_weights": "../other/model.safetensors"}, "'config.json' names the file '../other/model.safetensors', which is not allowed"),
-        ({"transformers_weights": "adapter_model.bin"}, "'config.json' names the file 'adapter_model.bin', which is not allowed"),
+        (
+            {"transformers_weights": "../other/model.safetensors"},
+            "'config.json' names the file '../other/model.safetensors', which is not allowed",
+        ),
+        (
+            {"transformers_weights": "adapter_model.bin"},
+            "'config.json' names the file 'adapter_model.bin', which is not allowed",
+        ),
         ({"transformers_weights": 3}, "'config.json' names the file 3, which is not allowed"),
         ({"transformers_weights": "other.safetensors"}, "'other.safetensors' is missing, though config.json names it"),
     ],
@@ -89,7 +135,12 @@ def test_a_configuration_that_leads_elsewhere_is_refused(tmp_path, config, messa
 
 
 def test_a_plain_attention_implementation_is_fine(tmp_path):
-    assert check_folder(folder(tmp_path, config={"attn_implementation": "eager", "_attn_implementation": {"": "sdpa"}})).has_weights is False
+    assert (
+        check_folder(
+            folder(tmp_path, config={"attn_implementation": "eager", "_attn_implementation": {"": "sdpa"}})
+        ).has_weights
+        is False
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,18 +164,34 @@ def test_a_folder_without_configuration_or_that_is_none_is_refused(tmp_path):
 
 
 def test_an_adapter_is_refused_since_it_names_another_model(tmp_path):
-    assert refusal(folder(tmp_path, {"adapter_config.json": {"base_model_name_or_path": "a/b"}})).startswith("folder 'X' is or holds an adapter")
+    assert refusal(folder(tmp_path, {"adapter_config.json": {"base_model_name_or_path": "a/b"}})).startswith(
+        "folder 'X' is or holds an adapter"
+    )
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "consolidated.00.pth", "model.PT", "model.pkl", "model.ckpt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch_model.bin",
+        "pytorch_model-00001-of-00002.bin",
+        "consolidated.00.pth",
+        "model.PT",
+        "model.pkl",
+        "model.ckpt",
+    ],
+)
 def test_weights_that_are_only_a_pickle_are_refused_with_advice(tmp_path, name):
     message = refusal(folder(tmp_path, {name: b"\x80"}))
-    assert message.startswith(f"folder 'X' has its weights only as a pickle ({name!r}), which can run code when it is read; save it as safetensors")
+    assert message.startswith(
+        f"folder 'X' has its weights only as a pickle ({name!r}), which can run code when it is read; save it as safetensors"
+    )
 
 
 def test_parts_without_an_index_are_refused(tmp_path):
     message = refusal(folder(tmp_path, {"model-00001-of-00002.safetensors": WEIGHTS, "pytorch_model.bin": b"\x80"}))
-    assert message.startswith("folder 'X' has 'model-00001-of-00002.safetensors', but neither model.safetensors nor model.safetensors.index.json")
+    assert message.startswith(
+        "folder 'X' has 'model-00001-of-00002.safetensors', but neither model.safetensors nor model.safetensors.index.json"
+    )
 
 
 PARTS = {"1.safetensors": WEIGHTS, "2.safetensors": safetensors({"c": entry(0, 4, [])}, bytes(4))}
@@ -136,7 +203,9 @@ def index(**places):
 
 def test_an_index_and_its_files_are_read(tmp_path):
     path = folder(tmp_path, PARTS | index(a="1.safetensors", b="1.safetensors", c="2.safetensors"))
-    assert check_folder(path) == Folder(config=CONFIG, parameters=9, bytes=32, dtypes=("BF16", "F32"), has_weights=True, has_tokenizer=False)
+    assert check_folder(path) == Folder(
+        config=CONFIG, parameters=9, bytes=32, dtypes=("BF16", "F32"), has_weights=True, has_tokenizer=False
+    )
 
 
 NAMES = ["../x.safetensors", "/etc/passwd", "/x.safetensors", "sub/x.safetensors", "..", ".safetensors", "", "pytorch_model.bin", "a\\x.safetensors",
@@ -147,24 +216,43 @@ NAMES = ["../x.safetensors", "/etc/passwd", "/x.safetensors", "sub/x.safetensors
 @pytest.mark.parametrize("name", NAMES, ids=str)
 def test_an_index_that_names_anything_but_plain_safetensors_files_is_refused(tmp_path, name, whole):
     (tmp_path / "x.safetensors").write_bytes(WEIGHTS)
-    message = refusal(folder(tmp_path / "m", PARTS | index(a="1.safetensors", z=name) | ({"model.safetensors": WEIGHTS} if whole else {})))
-    assert message.startswith("'model.safetensors.index.json' names the file ") and "only safetensors files in its own folder are" in message
+    message = refusal(
+        folder(
+            tmp_path / "m", PARTS | index(a="1.safetensors", z=name) | ({"model.safetensors": WEIGHTS} if whole else {})
+        )
+    )
+    assert (
+        message.startswith("'model.safetensors.index.json' names the file ")
+        and "only safetensors files in its own folder are" in message
+    )
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         (index(a="3.safetensors"), "'3.safetensors' is missing, though model.safetensors.index.json names it"),
-        (index(a="2.safetensors"), "'2.safetensors' lacks the tensor 'a', which model.safetensors.index.json says it has"),
+        (
+            index(a="2.safetensors"),
+            "'2.safetensors' lacks the tensor 'a', which model.safetensors.index.json says it has",
+        ),
         (
             index(a="1.safetensors", c="3.safetensors") | {"3.safetensors": WEIGHTS},
             "'3.safetensors' has the tensor 'a', which another file of the model has too",
         ),
         (index(), "'model.safetensors.index.json' has no weight_map"),
-        ({"model.safetensors.index.json": {"weight_map": ["1.safetensors"]}}, "'model.safetensors.index.json' has no weight_map"),
-        ({"model.safetensors.index.json": {"weight_map": {"a": "1.safetensors"}}}, "'model.safetensors.index.json' has no metadata"),
+        (
+            {"model.safetensors.index.json": {"weight_map": ["1.safetensors"]}},
+            "'model.safetensors.index.json' has no weight_map",
+        ),
+        (
+            {"model.safetensors.index.json": {"weight_map": {"a": "1.safetensors"}}},
+            "'model.safetensors.index.json' has no metadata",
+        ),
         ({"model.safetensors.index.json": b"{"}, "'model.safetensors.index.json' is not JSON"),
-        (index(a="1.safetensors") | {"1.safetensors": WEIGHTS[:-1]}, "'1.safetensors' is not a usable safetensors file"),
+        (
+            index(a="1.safetensors") | {"1.safetensors": WEIGHTS[:-1]},
+            "'1.safetensors' is not a usable safetensors file",
+        ),
     ],
 )
 def test_an_index_that_does_not_fit_its_files_is_refused(tmp_path, files, message):
@@ -180,7 +268,10 @@ def test_a_whole_file_is_taken_before_an_index_left_beside_it(tmp_path):
     [
         (b"", "its header would have 0 bytes, and 0 are left"),
         (WEIGHTS[:7], "its header would have "),
-        (struct.pack("<Q", 1 << 63) + bytes(99), "its header would have 9,223,372,036,854,775,808 bytes, and 99 are left; at most 33,554,432 are allowed"),
+        (
+            struct.pack("<Q", 1 << 63) + bytes(99),
+            "its header would have 9,223,372,036,854,775,808 bytes, and 99 are left; at most 33,554,432 are allowed",
+        ),
         (WEIGHTS[:-5], "its tensors have 28 bytes, and 23 are there; it is cut"),
         (WEIGHTS + b"1", "its tensors have 28 bytes, and 29 are there"),
         (safetensors(b"{}", b""), "it has no tensors"),
@@ -191,23 +282,44 @@ def test_a_whole_file_is_taken_before_an_index_left_beside_it(tmp_path):
         (safetensors(b'{"a":' + b"9" * 5000 + b"}", b""), "its header is not JSON"),
         (safetensors(b'{"a":1,"a":2}', b""), "its header has a name twice"),
         (safetensors({"a": 1}, b""), "its tensor 'a' has no type"),
-        (safetensors({"a": entry(0, 4, [1], "F31")}, bytes(4)), "its tensor 'a' has the type 'F31', which is not known"),
+        (
+            safetensors({"a": entry(0, 4, [1], "F31")}, bytes(4)),
+            "its tensor 'a' has the type 'F31', which is not known",
+        ),
         (safetensors({"a": entry(0, 4, [1], ["F32"])}, bytes(4)), "its tensor 'a' has no type"),
         (safetensors({"a": entry(0, 4, 1)}, bytes(4)), "its tensor 'a' has no shape"),
         (safetensors({"a": entry(0, 4, [True])}, bytes(4)), "its tensor 'a' has no shape"),
         (safetensors({"a": entry(0, 4, [-1])}, bytes(4)), "its tensor 'a' has no shape"),
         (safetensors({"a": entry(0, 4, [1.0])}, bytes(4)), "its tensor 'a' has no shape"),
         (safetensors({"a": entry(0, 4, [1] * 17)}, bytes(4)), "its tensor 'a' has no shape"),
-        (safetensors({"a": entry(0, 4, [1 << 62] * 16)}, bytes(4)), "its tensor 'a' has the shape [4611686018427387904, "),
-        (safetensors({"a": entry(0, 8, [1])}, bytes(8)), "its tensor 'a' has the shape [1] of type F32, but the offsets [0, 8]"),
-        (safetensors({"a": entry(4, 0, [1])}, bytes(4)), "its tensor 'a' has the shape [1] of type F32, but the offsets [4, 0]"),
+        (
+            safetensors({"a": entry(0, 4, [1 << 62] * 16)}, bytes(4)),
+            "its tensor 'a' has the shape [4611686018427387904, ",
+        ),
+        (
+            safetensors({"a": entry(0, 8, [1])}, bytes(8)),
+            "its tensor 'a' has the shape [1] of type F32, but the offsets [0, 8]",
+        ),
+        (
+            safetensors({"a": entry(4, 0, [1])}, bytes(4)),
+            "its tensor 'a' has the shape [1] of type F32, but the offsets [4, 0]",
+        ),
         (safetensors({"a": entry(-4, 0, [1])}, bytes(4)), "its tensor 'a' has no two offsets"),
         (safetensors({"a": {"dtype": "F32", "shape": [1]}}, bytes(4)), "its tensor 'a' has no two offsets"),
         (safetensors({"a": entry(0, 1, [1], "F4")}, bytes(1)), "its tensor 'a' has the shape [1] of type F4"),
-        (safetensors({"a": entry(0, 4, [1]), "b": entry(0, 4, [1])}, bytes(4)), "its tensor 'b' overlaps another: it begins at byte 0 of the data, not at 4"),
-        (safetensors({"a": entry(0, 4, [1]), "b": entry(8, 12, [1])}, bytes(12)), "its tensor 'b' does not follow the one before it"),
+        (
+            safetensors({"a": entry(0, 4, [1]), "b": entry(0, 4, [1])}, bytes(4)),
+            "its tensor 'b' overlaps another: it begins at byte 0 of the data, not at 4",
+        ),
+        (
+            safetensors({"a": entry(0, 4, [1]), "b": entry(8, 12, [1])}, bytes(12)),
+            "its tensor 'b' does not follow the one before it",
+        ),
         (safetensors({"a": entry(4, 8, [1])}, bytes(8)), "its tensor 'a' does not follow the one before it"),
-        (safetensors({"a": entry(0, 4 << 40, [1 << 40])}, bytes(4)), "its tensors have 4,398,046,511,104 bytes, and 4 are there; it is cut"),
+        (
+            safetensors({"a": entry(0, 4 << 40, [1 << 40])}, bytes(4)),
+            "its tensors have 4,398,046,511,104 bytes, and 4 are there; it is cut",
+        ),
     ],
 )
 def test_a_broken_safetensors_file_is_refused(tmp_path, content, message):
@@ -216,7 +328,21 @@ def test_a_broken_safetensors_file_is_refused(tmp_path, content, message):
 
 
 def test_every_type_of_the_published_package_is_known_and_empty_tensors_are_fine(tmp_path):
-    kinds = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "F32": 4, "I64": 8, "C64": 8}
+    kinds = {
+        "BOOL": 1,
+        "U8": 1,
+        "I8": 1,
+        "F8_E5M2": 1,
+        "F8_E4M3": 1,
+        "F8_E8M0": 1,
+        "I16": 2,
+        "U16": 2,
+        "F16": 2,
+        "BF16": 2,
+        "F32": 4,
+        "I64": 8,
+        "C64": 8,
+    }
     header, end = {"empty": entry(0, 0, [0, 3])}, 0
     for kind, width in kinds.items():
         header[kind] = entry(end, end + 2 * width, [2], kind)
@@ -257,7 +383,10 @@ def test_a_link_out_of_the_folder_or_to_nothing_is_refused(tmp_path):
     ):
         path = folder(tmp_path / "m")
         (path / name).symlink_to(target)
-        assert refusal(path) == f"{name!r} is a link that leads out of its folder, or to nothing; put the file itself there"
+        assert (
+            refusal(path)
+            == f"{name!r} is a link that leads out of its folder, or to nothing; put the file itself there"
+        )
         (path / name).unlink()
 
 
@@ -290,7 +419,11 @@ def test_blobs_that_models_share_in_the_cache_are_fine_but_nothing_else_outside(
     (blobs / "f0").rename(shared)
     (blobs / "f0").symlink_to(f"../../blobs/ab/{'ab' * 32}")
     assert check_folder(snapshot).parameters == 8
-    for other in (shared.with_name("abc"), tmp_path / "blobs" / ("ab" * 32), tmp_path / "models--c--d" / "blobs" / ("ab" * 32)):
+    for other in (
+        shared.with_name("abc"),
+        tmp_path / "blobs" / ("ab" * 32),
+        tmp_path / "models--c--d" / "blobs" / ("ab" * 32),
+    ):
         other.parent.mkdir(parents=True, exist_ok=True)
         other.write_bytes(WEIGHTS)
         (blobs / "f0").unlink()

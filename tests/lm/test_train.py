@@ -45,7 +45,18 @@ def stories(tmp_path_factory):
 
 
 def tiny(stories, **changes):
-    given = dict(model=sized(1), vocab=300, length=16, batch=4, steps=8, warmup=2, evaluate_every=3, evaluate_tokens=128, checkpoint_every=4, log_every=1)
+    given = dict(
+        model=sized(1),
+        vocab=300,
+        length=16,
+        batch=4,
+        steps=8,
+        warmup=2,
+        evaluate_every=3,
+        evaluate_tokens=128,
+        checkpoint_every=4,
+        log_every=1,
+    )
     return TrainConfig(text=(str(stories),), **given | changes)
 
 
@@ -96,8 +107,13 @@ def test_the_windows_of_a_step_are_stretches_of_the_text_that_depend_on_seed_and
     assert bool((windows.diff(dim=1) == 1).all())
     draw(tokens, 5, 16, seeds, 8)
     assert torch.equal(draw(tokens, 5, 16, SeedTree(3), 7), windows)
-    assert not torch.equal(draw(tokens, 5, 16, seeds, 8), windows) and not torch.equal(draw(tokens, 5, 16, SeedTree(4), 7), windows)
-    assert {int(w[0]) for w in draw(tokens[:18], 200, 16, seeds, 0)} == {0, 1}  # the first and the last place are drawn, none beyond
+    assert not torch.equal(draw(tokens, 5, 16, seeds, 8), windows) and not torch.equal(
+        draw(tokens, 5, 16, SeedTree(4), 7), windows
+    )
+    assert {int(w[0]) for w in draw(tokens[:18], 200, 16, seeds, 0)} == {
+        0,
+        1,
+    }  # the first and the last place are drawn, none beyond
 
 
 def test_the_learning_rate_rises_then_falls_on_a_cosine_to_a_tenth():
@@ -109,7 +125,10 @@ def test_the_learning_rate_rises_then_falls_on_a_cosine_to_a_tenth():
 
 @pytest.mark.parametrize(("share", "kind"), [(1.0, "rope"), (0.0, "nope")])
 def test_p_rope_at_its_ends_trains_as_rope_and_as_nope_to_the_bit(stories, corpus, share, kind):
-    a, b = (Trainer(with_scheme(tiny(stories), **scheme), corpus) for scheme in (dict(kind="p-rope", p=share), dict(kind=kind)))
+    a, b = (
+        Trainer(with_scheme(tiny(stories), **scheme), corpus)
+        for scheme in (dict(kind="p-rope", p=share), dict(kind=kind))
+    )
     assert [a.advance() for _ in range(3)] == [b.advance() for _ in range(3)]
     assert all(torch.equal(value, weights(b.model)[name]) for name, value in weights(a.model).items())
 
@@ -130,10 +149,14 @@ def test_a_fresh_model_s_loss_is_about_the_logarithm_of_the_vocabulary(stories, 
 def test_windows_computed_a_few_at_a_time_make_the_same_step(stories, corpus):
     at_once, in_parts = Trainer(tiny(stories), corpus), Trainer(tiny(stories, micro=3), corpus)
     a, b = at_once.advance(), in_parts.advance()
-    assert a["loss"] == pytest.approx(b["loss"], rel=1e-6) and a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-5)
+    assert a["loss"] == pytest.approx(b["loss"], rel=1e-6) and a["gradient_norm"] == pytest.approx(
+        b["gradient_norm"], rel=1e-5
+    )
 
 
-def test_stopped_and_gone_on_in_a_fresh_process_is_the_same_tensor_for_tensor_and_byte_for_byte(stories, whole, tmp_path):
+def test_stopped_and_gone_on_in_a_fresh_process_is_the_same_tensor_for_tensor_and_byte_for_byte(
+    stories, whole, tmp_path
+):
     parts = tmp_path / "parts"
 
     def stop_at_five(told):
@@ -143,8 +166,12 @@ def test_stopped_and_gone_on_in_a_fresh_process_is_the_same_tensor_for_tensor_an
     first = train(tiny(stories), parts, stop_at_five)
     assert first["stopped"] and first["steps"] == 5 and newest(parts).step == 5
     code = "import sys, json; from pathlib import Path; from outrange.lm.train import resume; print(json.dumps(resume(Path(sys.argv[1]))))"
-    environment = os.environ | {"OUTRANGE_CACHE": str(tmp_path / "cache")}  # so that the tokenizer is trained anew there too, and is the same
-    done = subprocess.run([sys.executable, "-c", code, str(parts)], capture_output=True, text=True, timeout=240, env=environment)
+    environment = os.environ | {
+        "OUTRANGE_CACHE": str(tmp_path / "cache")
+    }  # so that the tokenizer is trained anew there too, and is the same
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(parts)], capture_output=True, text=True, timeout=240, env=environment
+    )
     assert done.returncode == 0, done.stderr
     second = json.loads(done.stdout.splitlines()[-1])
     assert second["steps"] == 8 and second["new_steps"] == 3 and not second["stopped"]
@@ -181,7 +208,9 @@ def test_a_loss_that_is_not_finite_is_stopped_before_the_update(stories, corpus)
     before = weights(trainer.model)
     with pytest.raises(NonFinite, match=r"^loss is nan at step 0; nothing was updated"):
         trainer.advance()
-    assert all(torch.equal(value.nan_to_num(), before[name].nan_to_num()) for name, value in weights(trainer.model).items())
+    assert all(
+        torch.equal(value.nan_to_num(), before[name].nan_to_num()) for name, value in weights(trainer.model).items()
+    )
     assert all(not held["exp_avg"].any() for held in trainer.optimizer.state.values())
 
 
@@ -200,7 +229,9 @@ def test_another_configuration_is_refused_naming_what_differs(stories, whole):
 
 
 def test_too_little_text_for_a_window_is_refused_and_leaves_no_run(stories, tmp_path):
-    with pytest.raises(BadInput, match=r"its held-out part has [\d,]+ tokens, and one window of train.length needs 4,097"):
+    with pytest.raises(
+        BadInput, match=r"its held-out part has [\d,]+ tokens, and one window of train.length needs 4,097"
+    ):
         train(tiny(stories, length=4096), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -239,13 +270,20 @@ def test_perplexity_is_over_windows_side_by_side_and_its_last_quarter_over_their
     tokens = (np.arange(101) % 7).astype(np.uint16)
     whole, last = perplexity(Fake(7, lambda i, n: i >= 3 * n // 4), tokens, 20)  # pyright: ignore[reportArgumentType]
     assert whole == pytest.approx(7**0.75) and last == pytest.approx(1.0)
-    assert perplexity(Fake(7, lambda i, n: i % 2), tokens, 20, 40) == pytest.approx((7**0.5, 7**0.4))  # of the last five positions two are even
+    assert perplexity(Fake(7, lambda i, n: i % 2), tokens, 20, 40) == pytest.approx(
+        (7**0.5, 7**0.4)
+    )  # of the last five positions two are even
 
 
 def test_beyond_the_length_the_same_tokens_are_predicted_at_each_length():
     tokens = (np.arange(200) % 7).astype(np.uint16)
     found = beyond(Fake(7, lambda i, n: i < 8), tokens, 8, limit=100)  # pyright: ignore[reportArgumentType]
-    assert [(m, v["length"], v["tokens"]) for m, v in found.items()] == [(1, 8, 64), (2, 16, 64), (4, 32, 64), (8, 64, 64)]
+    assert [(m, v["length"], v["tokens"]) for m, v in found.items()] == [
+        (1, 8, 64),
+        (2, 16, 64),
+        (4, 32, 64),
+        (8, 64, 64),
+    ]
     assert [v["perplexity"] for v in found.values()] == pytest.approx([1, 7**0.5, 7**0.75, 7**0.875])
     with pytest.raises(BadInput, match=r"a window needs 513; give more text, or smaller multiples"):
         beyond(Fake(7, lambda i, n: True), tokens, 64)  # pyright: ignore[reportArgumentType]
@@ -260,12 +298,17 @@ def test_a_trained_model_is_evaluated_at_eight_times_its_length(whole, corpus):
     assert perplexity(model, corpus.validation, 16, 128)[0] == pytest.approx(last["val"])
 
 
-@pytest.mark.parametrize("scheme", [dict(kind="rope"), dict(kind="p-rope", p=0.25), dict(kind="reversed"), dict(kind="partial")])
+@pytest.mark.parametrize(
+    "scheme", [dict(kind="rope"), dict(kind="p-rope", p=0.25), dict(kind="reversed"), dict(kind="partial")]
+)
 def test_an_exported_model_loads_with_from_pretrained_and_says_the_same(stories, corpus, tmp_path, scheme):
     train(with_scheme(tiny(stories, steps=1), **scheme), tmp_path / "run", corpus=corpus)
     export(tmp_path / "run", tmp_path / "model")
     ours = load(tmp_path / "run")[0]
-    theirs, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path / "model"), AutoTokenizer.from_pretrained(tmp_path / "model")
+    theirs, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / "model"),
+        AutoTokenizer.from_pretrained(tmp_path / "model"),
+    )
     tokens = torch.tensor([tokenizer("the cat sat on a mat")["input_ids"]])
     with torch.no_grad():
         assert torch.allclose(ours(tokens).logits, theirs(tokens).logits, atol=1e-5)
@@ -290,10 +333,18 @@ def test_one_dial_gives_a_shape():
     small = ModelConfig(family="gemma", layers=2, width=32, heads=2, kv_heads=1, head_dim=16, ffn=64)
     model = build(hf_config(small, 300, 16), 0)
     assert type(model).__name__ == "GemmaForCausalLM" and model(torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, 300)
-    for wrong, said in ((dict(heads=4, kv_heads=3), "must divide the 4 heads"), (dict(head_dim=7), "must be even"), (dict(width=0), "model.width")):
+    for wrong, said in (
+        (dict(heads=4, kv_heads=3), "must divide the 4 heads"),
+        (dict(head_dim=7), "must be even"),
+        (dict(width=0), "model.width"),
+    ):
         with pytest.raises(BadInput, match=said):
             ModelConfig(**wrong)
-    for wrong, said in ((dict(p=1.5), "rotary.p"), (dict(theta=1.0), "rotary.theta"), (dict(kind="rpoe"), "did you mean 'rope'")):
+    for wrong, said in (
+        (dict(p=1.5), "rotary.p"),
+        (dict(theta=1.0), "rotary.theta"),
+        (dict(kind="rpoe"), "did you mean 'rope'"),
+    ):
         with pytest.raises(BadInput, match=said):
             Rotary(**wrong)
 
@@ -301,7 +352,11 @@ def test_one_dial_gives_a_shape():
 def test_a_summary_by_hand():
     def seen(*values):
         return {
-            seed: {"1": dict(length=8, perplexity=v, last_quarter=v), "2": dict(length=16, perplexity=2 * v, last_quarter=v)} for seed, v in enumerate(values)
+            seed: {
+                "1": dict(length=8, perplexity=v, last_quarter=v),
+                "2": dict(length=16, perplexity=2 * v, last_quarter=v),
+            }
+            for seed, v in enumerate(values)
         }
 
     found = summary(seen(10.0, 12.0), seen(11.0, 11.0, 11.0))
@@ -324,7 +379,9 @@ def test_a_comparison_that_is_stopped_goes_on_and_ends_as_one_that_was_not(stori
     assert second == compare(config, 2, tmp_path / "other", names, (2,))
     assert not second["stopped"] and second["trainings"] == 4
     assert second["rows"][BASE]["difference"]["values"] == [0.0, 0.0] and second["rows"]["nope"]["wiki"] == 4.8594
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == sorted(f"{name}-seed{seed}" for name in names for seed in (0, 1))
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == sorted(
+        f"{name}-seed{seed}" for name in names for seed in (0, 1)
+    )
     with pytest.raises(BadInput, match="a window of 4096 x 16"):
         compare(config, 1, tmp_path / "runs", names, (4096,))
     with pytest.raises(BadInput, match="did you mean 'rope-10k'"):
@@ -340,7 +397,9 @@ def test_a_window_is_trained_with_exported_and_refused_in_gemma(stories, corpus,
     other = ids.clone()
     other[0, 7] += 1  # one layer, four tokens: the last position reads 8 to 11
     with torch.no_grad():
-        assert torch.equal(model(ids).logits[0, -1], model(other).logits[0, -1]) and not torch.equal(model(ids).logits[0, 10], model(other).logits[0, 10])
+        assert torch.equal(model(ids).logits[0, -1], model(other).logits[0, -1]) and not torch.equal(
+            model(ids).logits[0, 10], model(other).logits[0, 10]
+        )
     export(tmp_path / "run", tmp_path / "out")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.sliding_window == 4
     for wrong, family in ((-1, "llama"), (4, "gemma")):

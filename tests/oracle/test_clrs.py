@@ -33,7 +33,11 @@ def differences(trace, arrays):
         theirs = {part.split("/")[1] for part in arrays if part.startswith(stage + "/")}
         if set(ours) != theirs:
             found.append(f"{stage}s {sorted(set(ours) ^ theirs)} are on one side only")
-        found += [f"{stage} {name}" for name in set(ours) & theirs if not np.array_equal(ours[name], arrays[f"{stage}/{name}"])]
+        found += [
+            f"{stage} {name}"
+            for name in set(ours) & theirs
+            if not np.array_equal(ours[name], arrays[f"{stage}/{name}"])
+        ]
     return found
 
 

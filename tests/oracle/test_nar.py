@@ -52,13 +52,16 @@ class Case:
         stages = {"input": "in", "hint": "hint", "output": "out"}
         arrays = {name: self.file[f"{stages[stage]}/{name}"] for name, stage, _, _ in self.meta["spec"]}
         self.spec = {
-            name: Probe(stage, location, kind, arrays[name].shape[-1] if kind == "categorical" else 0) for name, stage, location, kind in self.meta["spec"]
+            name: Probe(stage, location, kind, arrays[name].shape[-1] if kind == "categorical" else 0)
+            for name, stage, location, kind in self.meta["spec"]
         }
         typed = {n: a.astype(np.int64 if self.spec[n].type == "pointer" else np.float32) for n, a in arrays.items()}
         by_stage = {s: {n: typed[n] for n, p in self.spec.items() if p.stage == s} for s in stages}
         self.lengths = self.file["lengths"].astype(np.int64)
         size = next(iter(by_stage["input"].values())).shape[1]
-        self.samples = Samples(self.algorithm, size, self.spec, by_stage["input"], by_stage["hint"], by_stage["output"], self.lengths)
+        self.samples = Samples(
+            self.algorithm, size, self.spec, by_stage["input"], by_stage["hint"], by_stage["output"], self.lengths
+        )
 
     def group(self, prefix):
         return {name[len(prefix) + 1 :]: self.file[name] for name in self.file if name.startswith(prefix + "/")}
@@ -77,7 +80,11 @@ class Case:
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in result.items()}
 
     def model(self, dtype, layer, **config):
-        reasoner = Reasoner({self.algorithm: self.spec}, ModelConfig(hidden=self.hidden, **config), layer="torch" if layer == "gpu" else layer).to(dtype)
+        reasoner = Reasoner(
+            {self.algorithm: self.spec},
+            ModelConfig(hidden=self.hidden, **config),
+            layer="torch" if layer == "gpu" else layer,
+        ).to(dtype)
         reasoner.to(place(layer))
         given, own = self.named(self.group("param")), reasoner.state_dict()
         if not config:
@@ -98,7 +105,9 @@ def close(ours, reference, dtype, permutation, name):
     if permutation and masked.any():
         np.testing.assert_allclose(ours[masked], reference[masked], rtol=1e-9 if exact else 1e-5, err_msg=name)
         ours, reference = ours[~masked], reference[~masked]
-    np.testing.assert_allclose(ours, reference, rtol=0, atol=1e-10 if exact else 1e-4 if permutation else 1e-5, err_msg=name)
+    np.testing.assert_allclose(
+        ours, reference, rtol=0, atol=1e-10 if exact else 1e-4 if permutation else 1e-5, err_msg=name
+    )
 
 
 @holding("train")
@@ -113,7 +122,9 @@ def test_predictions_and_losses_are_the_reference_s(path, layer, dtype):
     wanted = case.group("loss")
     assert found.keys() | {"total"} == wanted.keys()
     for name, value in (found | {"total": sum(found.values())}).items():
-        np.testing.assert_allclose(value.item(), wanted[name], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            value.item(), wanted[name], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5, err_msg=name
+        )
 
 
 @holding("grad")
@@ -160,12 +171,16 @@ def test_other_policies_are_the_reference_s(path, layer, dtype):
         forced = case.model(dtype, layer).train()(case.samples, forced=always)
         case.same(forced, "forced", dtype)
         for name, value in losses(case.samples, *forced).items():
-            np.testing.assert_allclose(value.item(), case.file[f"forced/loss/{name}"], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5)
+            np.testing.assert_allclose(
+                value.item(), case.file[f"forced/loss/{name}"], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5
+            )
         case.same(case.model(dtype, layer, feedback="hard").eval()(case.samples), "hardhint", dtype)
         case.same(case.model(dtype, layer, processor="triplet_mpnn").eval()(case.samples), "ungated", dtype)
         alone = case.model(dtype, layer, hints="decoded_only").eval()(case.samples)
         for name, value in alone.outputs.items():
-            close(value, case.file[f"decodedonly/out/{name}"], dtype, case.spec[name].type == "permutation_pointer", name)
+            close(
+                value, case.file[f"decodedonly/out/{name}"], dtype, case.spec[name].type == "permutation_pointer", name
+            )
 
 
 @holding("eval")

@@ -24,7 +24,9 @@ def part(case, which):
 
 
 def test_the_file_holds_scores_of_outputs_and_of_hints():
-    assert any("score" in case for case in CASES.values()) and any("algorithm" in case for case in CASES.values()), f"no reference scores in {FILE}"
+    assert any("score" in case for case in CASES.values()) and any("algorithm" in case for case in CASES.values()), (
+        f"no reference scores in {FILE}"
+    )
 
 
 @pytest.mark.parametrize("case", [case for case, known in CASES.items() if "score" in known])
@@ -36,6 +38,9 @@ def test_scores_of_outputs_equal_the_reference(case):
 @pytest.mark.parametrize("case", [case for case, known in CASES.items() if "score" not in known])
 def test_scores_of_hints_equal_the_reference(case):
     spec = {name: Probe("hint", *types) for name, types in CASES[case]["types"].items()}
-    ours, theirs = hint_scores(spec, part(case, "truth"), part(case, "pred"), ARRAYS[f"{case}/lengths"]), part(case, "score")
+    ours, theirs = (
+        hint_scores(spec, part(case, "truth"), part(case, "pred"), ARRAYS[f"{case}/lengths"]),
+        part(case, "score"),
+    )
     assert set(ours) == set(theirs)
     assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []

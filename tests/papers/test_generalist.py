@@ -33,7 +33,9 @@ def test_importing_the_claims_loads_no_torch():
 
 
 def test_the_command_line_lists_the_paper_with_every_claim():
-    done = subprocess.run([sys.executable, "-m", "outrange", "papers", "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "outrange", "papers", "--json"], capture_output=True, text=True, check=True
+    )
     listed = {p["name"]: [c["name"] for c in p["claims"]] for p in json.loads(done.stdout)}
     assert list(listed) == list(PAPERS)
     assert listed["generalist"] == [c.name for c in PAPER.claims]
@@ -106,7 +108,9 @@ def test_three_pairs_that_are_all_better_show_an_improvement_partly():
 
 def test_one_or_two_pairs_of_trainings_say_nothing():
     verdict, why = g.judge_difference(pairs(50))
-    assert verdict == "not at this scale" and why.endswith("in 1 pair of trainings of 300 updates; fewer than three pairs tell nothing")
+    assert verdict == "not at this scale" and why.endswith(
+        "in 1 pair of trainings of 300 updates; fewer than three pairs tell nothing"
+    )
     assert g.judge_difference(pairs(50, 50))[0] == "not at this scale"
 
 
@@ -119,7 +123,11 @@ def test_a_loss_contradicts_an_improvement_only_in_five_full_pairs():
 
 def test_one_model_for_all_must_be_near_most_of_the_thirty_specialists():
     def found(names, shift, updates):
-        return {n: [PUBLISHED[n].triplet_gmpnn + shift] for n in names} | {"mean": [70.0], "near a specialist": [0.0], "updates": [updates]}
+        return {n: [PUBLISHED[n].triplet_gmpnn + shift] for n in names} | {
+            "mean": [70.0],
+            "near a specialist": [0.0],
+            "updates": [updates],
+        }
 
     known = list(PUBLISHED)
     verdict, why = g.judge_one_for_all(found(known, -4, 500.0))
@@ -153,11 +161,17 @@ def test_shipped_weights_are_scored_on_what_they_know(tmp_path, monkeypatch):
 @pytest.mark.parametrize("claim", g.IMPROVEMENTS, ids=lambda c: c.name)
 def test_the_two_trainings_of_an_improvement_differ_in_it_alone(claim, monkeypatch):
     configs = []
-    monkeypatch.setattr(g, "fit_and_score", lambda config, folder, size, count: configs.append(config) or dict.fromkeys(config.algorithms, 50.0))
+    monkeypatch.setattr(
+        g,
+        "fit_and_score",
+        lambda config, folder, size, count: configs.append(config) or dict.fromkeys(config.algorithms, 50.0),
+    )
     for scale in claim.scales:
         configs.clear()
         found = claim.run(3, **claim.scales[scale])
-        full, reduced = ({**asdict(c), **{f"model.{k}": v for k, v in asdict(c.model).items()}, "model": None} for c in configs)
+        full, reduced = (
+            {**asdict(c), **{f"model.{k}": v for k, v in asdict(c.model).items()}, "model": None} for c in configs
+        )
         without = claim.run.keywords["without"]
         assert {name for name in full if full[name] != reduced[name]} == set(without)
         assert {name: reduced[name] for name in without} == without
@@ -195,7 +209,13 @@ def test_full_trainings_are_those_of_the_paper_preset_but_for_validation(claim, 
     from outrange.reasoning.nar.config import preset
 
     configs = []
-    monkeypatch.setattr(g, "fit_and_score", lambda config, folder, size, count: configs.append((config, folder, size, count)) or {config.algorithms[0]: 50.0})
+    monkeypatch.setattr(
+        g,
+        "fit_and_score",
+        lambda config, folder, size, count: (
+            configs.append((config, folder, size, count)) or {config.algorithms[0]: 50.0}
+        ),
+    )
     found = PAPER.claim(claim)
     assert found.run(2, **found.scales["paper"])["updates"] == 10_000
     assert len(configs) == {"single-task": 10, "headline": 30}[claim]

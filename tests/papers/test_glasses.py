@@ -39,12 +39,17 @@ def test_figures_of_the_toy_run_and_fall_only_if_they_do_in_every_seed():
     found = reproduce(PAPER, PAPER.claim("attention"), "laptop", 2)
     assert found.verdict == "shown" and list(found.values) == [f"n = {n}" for n in (8, 32, 128, 512, 2048)]
     assert len(set(found.values["n = 8"])) == 2
-    assert g._falls({"n = 1": [1.0, 1.0], "n = 9": [0.05, 0.11]}) == ("contradicted", "11.0% of the distance at n = 1 is left at n = 9")
+    assert g._falls({"n = 1": [1.0, 1.0], "n = 9": [0.05, 0.11]}) == (
+        "contradicted",
+        "11.0% of the distance at n = 1 is left at n = 9",
+    )
 
 
 def test_what_draws_nothing_runs_once_and_has_no_spread():
     calls = []
-    claim = replace(PAPER.claim("commas"), run=lambda seed, **given: calls.append(seed) or {"n and n + 1": 5.0, "n and n + 3": 0.6})
+    claim = replace(
+        PAPER.claim("commas"), run=lambda seed, **given: calls.append(seed) or {"n and n + 1": 5.0, "n and n + 3": 0.6}
+    )
     found = reproduce(PAPER, claim, "laptop", 3)
     assert calls == [0] and found.seeds == 1 and "±" not in found.ours() and found.command.endswith("--seeds 1")
 
@@ -55,9 +60,15 @@ def test_collapse_needs_ones_to_fall_below_the_resolution_and_digits_not_to_fall
         f"{name}, signal/blur": [2.0] for name in ends
     }
     assert g._figure5(values)[0] == "shown"
-    assert g._figure5(values | {"copy ones, n = 256": [0.005]})[0] == g._figure5(values | {"count ones, n = 256": [0.005]})[0] == "partly"
+    assert (
+        g._figure5(values | {"copy ones, n = 256": [0.005]})[0]
+        == g._figure5(values | {"count ones, n = 256": [0.005]})[0]
+        == "partly"
+    )
     assert g._figure5(values | {"digits, n = 256": [0.005]})[0] == "contradicted"
-    assert g._figure5(values | {"digits, n = 8": [0.01], "digits, n = 256": [0.0035]})[0] == "partly"  # digits come as near
+    assert (
+        g._figure5(values | {"digits, n = 8": [0.01], "digits, n = 256": [0.0035]})[0] == "partly"
+    )  # digits come as near
     risen = {f"{name}, n = 256": [v] for name, v in (("count ones", 0.055), ("copy ones", 0.055), ("digits", 0.12))}
     assert g._figure5(values | risen)[0] == "contradicted"
 
@@ -68,10 +79,14 @@ def test_coarser_types_must_leave_less_of_the_difference():
     assert g._precision(values | {"bfloat16": [30.0]})[0] == g._precision(values | {"int8": [1e5]})[0] == "partly"
     assert g._precision({name: [1.0] for name in values})[0] == "contradicted"
     assert g._precision({"float32": [10.0], "float16": [9.0], "bfloat16": [8.9], "int8": [9.9]})[0] == "contradicted"
-    assert g._precision({name: v for name, v in values.items() if name != "float32"})[0] == "shown"  # held against float32 itself
+    assert (
+        g._precision({name: v for name, v in values.items() if name != "float32"})[0] == "shown"
+    )  # held against float32 itself
 
 
-@pytest.mark.parametrize(("one", "three", "verdict"), [(5.0, 0.6, "partly"), (5.0, 2.0, "shown"), (1.1, 2.0, "contradicted")])
+@pytest.mark.parametrize(
+    ("one", "three", "verdict"), [(5.0, 0.6, "partly"), (5.0, 2.0, "shown"), (1.1, 2.0, "contradicted")]
+)
 def test_commas_are_shown_to_help_only_under_the_control(one, three, verdict):
     found, why = g._commas({"n and n + 1": [one], "n and n + 3": [three]})
     assert found == verdict and ("the place" in why) == (one >= 1.5) and ("the count" in why) == (three >= 1.5)
@@ -79,7 +94,11 @@ def test_commas_are_shown_to_help_only_under_the_control(one, three, verdict):
 
 
 def shifts(**tasks):
-    return {f"{task.replace('_', ' ')}, n = {n}": [v] for task, values in tasks.items() for n, v in zip((5, 20, 100), values, strict=True)}
+    return {
+        f"{task.replace('_', ' ')}, n = {n}": [v]
+        for task, values in tasks.items()
+        for n, v in zip((5, 20, 100), values, strict=True)
+    }
 
 
 def test_copying_hints_and_the_shape_of_a_u():
@@ -90,17 +109,25 @@ def test_copying_hints_and_the_shape_of_a_u():
     hints = dict(zip(g.HINTS, ((0.2,) * 3, (0.4,) * 3, (2.0,) * 3), strict=True))
     assert g._remedies(shifts(**hints))[0] == "shown"
     assert g._remedies(shifts(**hints | {g.HINTS[1]: (0.28,) * 3}))[0] == "partly"
-    assert g._remedies(shifts(**dict(zip(g.HINTS, ((-0.01,) * 3, (-0.05,) * 3, (0.1,) * 3), strict=True))))[0] == "contradicted"
+    assert (
+        g._remedies(shifts(**dict(zip(g.HINTS, ((-0.01,) * 3, (-0.05,) * 3, (0.1,) * 3), strict=True))))[0]
+        == "contradicted"
+    )
     shape = {"first tenth": [1.4], "last tenth": [9.0], "bound, first tenth": [3.0], "bound, last tenth": [0.5]}
     assert g._shape(shape)[0] == "shown" and g._shape(shape | {"first tenth": [0.9]})[0] == "partly"
 
 
 def test_counting_must_begin_to_be_lost():
     values = shifts(count_ones=(1.0, 0.5, 0.1), sum_ones=(0.1, 0.1, 0.0))
-    assert g._counting(values)[0] == "shown" and g._counting(values | shifts(sum_ones=(0.1, 0.1, 0.9)))[0] == "contradicted"
+    assert (
+        g._counting(values)[0] == "shown"
+        and g._counting(values | shifts(sum_ones=(0.1, 0.1, 0.9)))[0] == "contradicted"
+    )
     found, why = g._counting(values | shifts(count_ones=(-0.1, 0.5, 0.1)))
     assert found == "not at this scale" and "does not count" in why
-    assert g._counting(shifts(count_ones=(-3.0, -1.0, 0.1), sum_ones=(-2.0, -0.1, 0.0)))[0] == "not at this scale"  # moved the wrong way
+    assert (
+        g._counting(shifts(count_ones=(-3.0, -1.0, 0.1), sum_ones=(-2.0, -0.1, 0.0)))[0] == "not at this scale"
+    )  # moved the wrong way
 
 
 def test_schemes_must_fall_and_do_so_alike():
@@ -109,11 +136,19 @@ def test_schemes_must_fall_and_do_so_alike():
 
     assert g._encodings(kept(0.1, 0.2, 0.9, 0.2, 0.3))[0] == "shown"
     assert g._encodings(kept(1e-4, 0.4, 0.4, 0.4, 0.4))[0] == "partly"  # not alike
-    assert g._encodings(kept(0.1, 0.2, 0.2, 0.2, 0.9))[0] == "partly" and g._encodings(kept(0.6, 0.7, 0.1, 0.8, 0.9))[0] == "contradicted"
+    assert (
+        g._encodings(kept(0.1, 0.2, 0.2, 0.2, 0.9))[0] == "partly"
+        and g._encodings(kept(0.6, 0.7, 0.1, 0.8, 0.9))[0] == "contradicted"
+    )
 
 
 def test_variants_help_only_if_they_do_in_every_seed():
-    values = {"RoPE, kept": [0.1, 0.2], "NoPE, kept": [0.01, 0.02], "NoPE, times RoPE's": [0.5, 0.6], "RoPE, window 16, kept": [0.0, 0.0]}
+    values = {
+        "RoPE, kept": [0.1, 0.2],
+        "NoPE, kept": [0.01, 0.02],
+        "NoPE, times RoPE's": [0.5, 0.6],
+        "RoPE, window 16, kept": [0.0, 0.0],
+    }
     assert g._variants(values)[0] == "shown" and "none" in g._variants(values)[1]
     assert g._variants(values | {"NoPE, times RoPE's": [1.6, 1.4]})[0] == "shown"
     found, why = g._variants(values | {"NoPE, times RoPE's": [1.6, 2.0]})
@@ -135,7 +170,11 @@ def tiny(monkeypatch):
     from outrange.lm import opening as models
 
     tokenizer = letters()
-    monkeypatch.setattr(models, "open_model", lambda name: models.Opened("tiny", model("llama", max_position_embeddings=1024), tokenizer))
+    monkeypatch.setattr(
+        models,
+        "open_model",
+        lambda name: models.Opened("tiny", model("llama", max_position_embeddings=1024), tokenizer),
+    )
     return models.open_model("tiny")
 
 
@@ -147,13 +186,22 @@ def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
 
     found = g.figure5(0, "tiny", (4, 9))
     exact, rounded = curves("copy ones", ("float32", "bfloat16"))
-    assert found["copy ones, n = 4"] == pytest.approx(exact.relative[0], rel=1e-2) and found["copy ones, n = 9"] == pytest.approx(exact.relative[1], rel=1e-2)
+    assert found["copy ones, n = 4"] == pytest.approx(exact.relative[0], rel=1e-2) and found[
+        "copy ones, n = 9"
+    ] == pytest.approx(exact.relative[1], rel=1e-2)
     assert found["copy ones, signal/blur"] == pytest.approx(rounded.signal_over_blur[1], rel=0.5) and len(found) == 9
     parted = g.commas(0, "tiny", (4, 9))
-    for measure, (without, given) in zip(parted, (("copy ones", "copy with commas"), ("same phase", "same phase with commas")), strict=True):
-        assert parted[measure] == pytest.approx(np.median(times(curves(given)[0].relative, curves(without)[0].relative)), rel=1e-2)
+    for measure, (without, given) in zip(
+        parted, (("copy ones", "copy with commas"), ("same phase", "same phase with commas")), strict=True
+    ):
+        assert parted[measure] == pytest.approx(
+            np.median(times(curves(given)[0].relative, curves(without)[0].relative)), rel=1e-2
+        )
     types = g.precision(0, "tiny", (4, 9), ("float64", "float32", "float16", "bfloat16"))
-    assert list(types) == ["float32", "float16", "bfloat16"] and types["float32"] > 100 * types["float16"] > 100 * types["bfloat16"]
+    assert (
+        list(types) == ["float32", "float16", "bfloat16"]
+        and types["float32"] > 100 * types["float16"] > 100 * types["bfloat16"]
+    )
 
 
 def test_shifts_of_claims_take_another_order_of_the_prompt_with_every_seed(tiny):

@@ -30,12 +30,23 @@ def test_the_constants_are_the_papers_and_its_cut_off_cannot_fire():
     held = {name: list(values) for name, values in result.values.items()}
     assert n._exact(held | {"error of h and back": [1e-3]})[0] == "contradicted"
     assert n._exact(held | {"cut-off": [2.0]})[0] == "contradicted"
-    for name, wrong in {"least bonus": 0.0, "largest bonus": float("inf"), "beta 0": 0.01, "beta 31": 0.29, "gamma 0": 0.99, "least step of beta": 0.0}.items():
+    for name, wrong in {
+        "least bonus": 0.0,
+        "largest bonus": float("inf"),
+        "beta 0": 0.01,
+        "beta 31": 0.29,
+        "gamma 0": 0.99,
+        "least step of beta": 0.0,
+    }.items():
         assert n._exact(held | {name: [wrong]})[0] == "contradicted", name
 
 
 def test_coverage_is_shown_by_eight_times_the_others_and_no_overlap():
-    rows = {"ngu coverage": [0.77, 0.76, 0.78], "ngu-projection coverage": [0.05, 0.06, 0.05], "rnd coverage": [0.04, 0.05, 0.04]}
+    rows = {
+        "ngu coverage": [0.77, 0.76, 0.78],
+        "ngu-projection coverage": [0.05, 0.06, 0.05],
+        "rnd coverage": [0.04, 0.05, 0.04],
+    }
     assert n._coverage(rows)[0] == "shown"
     assert n._coverage(rows | {"rnd coverage": [0.3, 0.3, 0.3]})[0] == "partly"
     assert n._coverage(rows | {"rnd coverage": [0.04, 0.8, 0.04]})[0] == "partly"  # one seed overlaps
@@ -51,19 +62,31 @@ def test_success_needs_two_seeds_and_none_without_a_bonus():
 
 def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tmp_path, monkeypatch):
     monkeypatch.setattr(n, "RUNS", str(tmp_path))
-    small = {"env.options": ["size=7", "cap=20"], "env.count": 4, "acting.greedy": 1, "bonus.warmup": 3, "bonus.capacity": 50}
+    small = {
+        "env.options": ["size=7", "cap=20"],
+        "env.count": 4,
+        "acting.greedy": 1,
+        "bonus.warmup": 3,
+        "bonus.capacity": 50,
+    }
     network = {"network.width": 8, "network.hidden": 8, "network.head": 8}
     replay = {"replay.rows": 480, "replay.trace": 8, "replay.period": 8, "replay.start": 4, "log_every": 200}
     found = n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay)
     assert set(found) == {"ngu coverage", "ngu length", "rnd coverage", "rnd length"} and 0 < found["ngu coverage"] <= 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ngu-RandomDiscoMaze-v0-400-steps-0", "rnd-RandomDiscoMaze-v0-400-steps-0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ngu-RandomDiscoMaze-v0-400-steps-0",
+        "rnd-RandomDiscoMaze-v0-400-steps-0",
+    ]
     before = (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes()
     assert n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay) == found
     assert (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes() == before
 
 
 def test_one_seed_never_shows_nor_refutes_a_comparison():
-    assert n._cells({"ngu cells": [22.0], "r2d2 cells": [2.0]}) == ("partly", "median 22, 11.0 times the next; one seed")
+    assert n._cells({"ngu cells": [22.0], "r2d2 cells": [2.0]}) == (
+        "partly",
+        "median 22, 11.0 times the next; one seed",
+    )
     assert n._cells({"ngu cells": [1.0], "r2d2 cells": [2.0]})[0] == "not at this scale"
     assert n._life_long({"ngu steps to half": [3.0], "ngu-episodic steps to half": [5.0]})[0] == "partly"
     assert n._rooms({"ngu rooms": [1.0], "r2d2 rooms": [2.0]})[0] == "not at this scale"
@@ -88,7 +111,11 @@ def test_the_life_long_factor_is_judged_by_when_learning_succeeds():
 
 
 def test_the_whole_frame_is_judged_by_its_median():
-    assert [n._whole({"ngu coverage": values})[0] for values in ([0.5, 0.3, 0.45], [0.5, 0.2, 0.3], [0.05, 0.02])] == ["shown", "partly", "not at this scale"]
+    assert [n._whole({"ngu coverage": values})[0] for values in ([0.5, 0.3, 0.45], [0.5, 0.2, 0.3], [0.05, 0.02])] == [
+        "shown",
+        "partly",
+        "not at this scale",
+    ]
 
 
 def test_other_settings_under_a_taken_name_get_a_run_of_their_own(tmp_path, monkeypatch):
@@ -100,4 +127,8 @@ def test_other_settings_under_a_taken_name_get_a_run_of_their_own(tmp_path, monk
     first = n.trained(config)
     assert n.trained(config) == first
     other = n.trained(changed(config, {"learner.gamma": 0.96}))
-    assert other != first and other.name.startswith(first.name + "-") and n.trained(changed(config, {"learner.gamma": 0.96})) == other
+    assert (
+        other != first
+        and other.name.startswith(first.name + "-")
+        and n.trained(changed(config, {"learner.gamma": 0.96})) == other
+    )

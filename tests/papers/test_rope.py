@@ -16,7 +16,10 @@ STATEMENTS = ("any-distance", "no-decay", "nope-cannot", "rope-can", "slow-not-r
 
 def test_importing_the_claims_loads_no_torch():
     code = "import sys; from outrange.papers import paper; paper('rope'); print('torch' in sys.modules, 'transformers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "False False\n"
+    )
 
 
 def test_claims_have_names_that_fit_the_list_and_run_at_every_scale():
@@ -49,7 +52,11 @@ def test_unequal_weights_on_equal_tokens_contradict():
 
 
 def test_a_weight_that_does_not_grow_to_one_contradicts():
-    rows = {f"{name} at |psi|^2 = {norm}": [value] for name in ("diagonal", "previous") for norm, value in ((10, 0.2), (100, 0.9), (1000, 0.9999))}
+    rows = {
+        f"{name} at |psi|^2 = {norm}": [value]
+        for name in ("diagonal", "previous")
+        for norm, value in ((10, 0.2), (100, 0.9), (1000, 0.9999))
+    }
     assert r.judge_positional(rows)[0] == "shown"
     assert r.judge_positional(rows | {"previous at |psi|^2 = 1000": [0.95]})[0] == "contradicted"
     assert r.judge_positional(rows | {"diagonal at |psi|^2 = 100": [0.1]})[0] == "contradicted"
@@ -63,7 +70,9 @@ def test_a_channel_that_outlives_its_prediction_contradicts():
 
 def test_table_one_needs_all_three_rows():
     rows = {
-        f"{n} {what}": [v] for n, p, f in (("NoPE", 0.1, 0), ("RoPE", 1.0, 1), ("0.75-p-RoPE", 1.0, 0)) for what, v in (("previous", p), ("fails", float(f)))
+        f"{n} {what}": [v]
+        for n, p, f in (("NoPE", 0.1, 0), ("RoPE", 1.0, 1), ("0.75-p-RoPE", 1.0, 0))
+        for what, v in (("previous", p), ("fails", float(f)))
     }
     assert r.judge_table(rows)[0] == "shown"
     for name in rows:
@@ -71,7 +80,11 @@ def test_table_one_needs_all_three_rows():
 
 
 def preferred(q, k, v, layers=1.0):
-    quarters = {f"{name} quarter {m + 1}": [share] for name, shares in (("q", q), ("k", k), ("v", v)) for m, share in enumerate(shares)}
+    quarters = {
+        f"{name} quarter {m + 1}": [share]
+        for name, shares in (("q", q), ("k", k), ("v", v))
+        for m, share in enumerate(shares)
+    }
     return quarters | {f"{name} layers": [layers] for name in "qkv"}
 
 
@@ -84,15 +97,26 @@ def test_low_frequencies_are_preferred_only_if_values_have_none_and_layers_agree
 
 
 def test_positional_heads_elsewhere_are_partly_what_the_paper_says():
-    rows = {"positional heads": [10.0], "in the first or last two layers": [0.8], "top quarter, positional": [0.2], "top quarter, others": [0.1]}
+    rows = {
+        "positional heads": [10.0],
+        "in the first or last two layers": [0.8],
+        "top quarter, positional": [0.2],
+        "top quarter, others": [0.1],
+    }
     assert r.judge_where(rows)[0] == "shown"
     assert r.judge_where(rows | {"in the first or last two layers": [0.2]})[0] == "partly"
     assert r.judge_where(rows | {"top quarter, positional": [0.1]})[0] == "not at this scale"
 
 
 def test_heads_that_keep_their_score_without_fast_frequencies_are_not_what_the_paper_says():
-    assert r.judge_carries({"without the fastest quarter": [0.1], "without the slowest quarter": [1.0], "heads": [6.0]})[0] == "shown"
-    assert r.judge_carries({"without the fastest quarter": [0.9], "without the slowest quarter": [1.0], "heads": [6.0]})[0] == "partly"
+    assert (
+        r.judge_carries({"without the fastest quarter": [0.1], "without the slowest quarter": [1.0], "heads": [6.0]})[0]
+        == "shown"
+    )
+    assert (
+        r.judge_carries({"without the fastest quarter": [0.9], "without the slowest quarter": [1.0], "heads": [6.0]})[0]
+        == "partly"
+    )
 
 
 def test_conversion_is_shown_if_slow_rotation_costs_little_and_fast_much():
@@ -118,7 +142,16 @@ def made_head(layer, previous, top):
 
 
 def test_where_positional_heads_stand_is_counted_from_both_ends(monkeypatch):
-    looked(monkeypatch, heads=[made_head(0, 0.9, 0.4), made_head(5, 0.8, 0.3), made_head(9, 0.7, 0.2), made_head(4, 0.1, 0.1), made_head(10, 0.0, 0.1)])
+    looked(
+        monkeypatch,
+        heads=[
+            made_head(0, 0.9, 0.4),
+            made_head(5, 0.8, 0.3),
+            made_head(9, 0.7, 0.2),
+            made_head(4, 0.1, 0.1),
+            made_head(10, 0.0, 0.1),
+        ],
+    )
     found = r.where_positional(0, "", 0)
     assert found["positional heads"] == 3
     assert found["in the first or last two layers"] == pytest.approx(2 / 3)
@@ -138,6 +171,12 @@ def test_quarters_are_averaged_over_layers_and_the_strongest_is_looked_for_in_th
 def test_what_is_left_of_scores_is_relative_and_a_model_without_such_heads_says_nothing(monkeypatch):
     looked(monkeypatch, head_ablations=[{"untouched": 0.5, "quarters": [0.1, 0.4, 0.5, 0.6]}])
     found = r.what_carries(0, "", 0)
-    assert found == {"without the fastest quarter": pytest.approx(0.2), "without the slowest quarter": pytest.approx(1.2), "heads": 1.0}
+    assert found == {
+        "without the fastest quarter": pytest.approx(0.2),
+        "without the slowest quarter": pytest.approx(1.2),
+        "heads": 1.0,
+    }
     looked(monkeypatch, head_ablations=[])
-    assert r.judge_carries({name: [value] for name, value in r.what_carries(0, "", 0).items()})[0] == "not at this scale"
+    assert (
+        r.judge_carries({name: [value] for name, value in r.what_carries(0, "", 0).items()})[0] == "not at this scale"
+    )

@@ -14,7 +14,11 @@ from outrange.reasoning.text.export import export_text
 
 
 def same(a, b):
-    return a.length == b.length and all(np.array_equal(getattr(a, s)[k], getattr(b, s)[k]) for s in ("inputs", "hints", "outputs") for k in getattr(a, s))
+    return a.length == b.length and all(
+        np.array_equal(getattr(a, s)[k], getattr(b, s)[k])
+        for s in ("inputs", "hints", "outputs")
+        for k in getattr(a, s)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -48,20 +52,35 @@ def test_load_dataset_opens_traces_by_algorithm(tmp_path, format):
 
 @pytest.mark.parametrize("format", ["parquet", "jsonl"])
 def test_load_dataset_opens_text_as_one_set_and_by_algorithm(tmp_path, format):
-    export_text(tmp_path / "x", Selection(algorithms=("bfs", "minimum"), lengths=(4, 5), count=3, seed=2, truncate_decimals=3), hints=True, format=format)
+    export_text(
+        tmp_path / "x",
+        Selection(algorithms=("bfs", "minimum"), lengths=(4, 5), count=3, seed=2, truncate_decimals=3),
+        hints=True,
+        format=format,
+    )
     whole = load(tmp_path / "x")["train"]
     assert len(whole) == 12
     assert set(whole["algo_name"]) == {"bfs", "minimum"}
     part = load(tmp_path / "x", "minimum")["train"]
     item = text.dataset("minimum", [4, 5], seed=2, hints=True)[2]
-    assert (part[1]["question"], part[1]["answer"], part[1]["use_hints"], part[1]["index"]) == (item.question, item.answer, True, 1)
+    assert (part[1]["question"], part[1]["answer"], part[1]["use_hints"], part[1]["index"]) == (
+        item.question,
+        item.answer,
+        True,
+        1,
+    )
 
 
 def test_presets_hold_the_published_samplers_draws(tmp_path):
     manifest = export_text(tmp_path / "x", Selection(preset="clrs-text-eval", algorithms=("bridges",), count=6))
     assert manifest["rows"] == 4 * 5 * 6
     rows = load(tmp_path / "x")["test"]
-    expected = [text.render(t).text for n in (4, 5, 6, 7) for s in (3, 14, 35, 81, 94) for t in clrs.sample("bridges", n, 6, s, truncate_decimals=3)]
+    expected = [
+        text.render(t).text
+        for n in (4, 5, 6, 7)
+        for s in (3, 14, 35, 81, 94)
+        for t in clrs.sample("bridges", n, 6, s, truncate_decimals=3)
+    ]
     assert [q + a for q, a in zip(rows["question"], rows["answer"], strict=True)] == expected
 
 
@@ -69,7 +88,9 @@ def test_exporting_twice_gives_the_same_bytes_and_the_card_says_how(tmp_path):
     selection = Selection(algorithms=("dijkstra",), lengths=(5,), count=7, options={"dijkstra": {"p": [0.3, 0.7]}})
     first, second = (export_traces(tmp_path / k, selection, command="outrange clrs export …") for k in "ab")
     assert first == second
-    assert (tmp_path / "a/data/dijkstra/00000-of-00001.parquet").read_bytes() == (tmp_path / "b/data/dijkstra/00000-of-00001.parquet").read_bytes()
+    assert (tmp_path / "a/data/dijkstra/00000-of-00001.parquet").read_bytes() == (
+        tmp_path / "b/data/dijkstra/00000-of-00001.parquet"
+    ).read_bytes()
     card = (tmp_path / "a/README.md").read_text()
     assert first["sha256"] in card
     assert "outrange clrs export …" in card
@@ -79,7 +100,11 @@ def test_exporting_twice_gives_the_same_bytes_and_the_card_says_how(tmp_path):
 
 def test_an_export_whose_algorithm_was_edited_is_not_resumed_into_two_versions(tmp_path):
     file = tmp_path / "edited_components.py"
-    file.write_text((Path(__file__).parents[2] / "examples/connected_components.py").read_text().replace('register("connected', 'register("edited'))
+    file.write_text(
+        (Path(__file__).parents[2] / "examples/connected_components.py")
+        .read_text()
+        .replace('register("connected', 'register("edited')
+    )
     selection = Selection(algorithms=("edited_components",), lengths=(4,), count=2, modules=(str(file),))
     export_traces(tmp_path / "x", selection)
     file.write_text(file.read_text() + "# another version\n")

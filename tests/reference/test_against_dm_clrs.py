@@ -45,7 +45,9 @@ def reference(tmp_path_factory):
     if not PYTHON or not Path(PYTHON).exists():
         pytest.skip("OUTRANGE_REFERENCE_PYTHON does not name a Python with dm-clrs 2.0.3; `make reference` builds one")
     folder = tmp_path_factory.mktemp("reference")
-    plan = {name: [(n, seed, d, options, count) for n, seed, d, options, count in grid(name)] for name in clrs.ALGORITHMS}
+    plan = {
+        name: [(n, seed, d, options, count) for n, seed, d, options, count in grid(name)] for name in clrs.ALGORITHMS
+    }
     (folder / "plan.json").write_text(json.dumps(plan))
     script = Path(__file__).with_name("dump_dm_clrs.py")
     subprocess.run([Path(PYTHON).absolute(), script.absolute(), folder], check=True, cwd=folder, capture_output=True)

@@ -15,7 +15,16 @@ from PIL import Image
 from outrange.core.errors import BadInput
 from outrange.report import explore
 
-HOSTILE = ["<script>alert(1)</script>", "</script><b>", '"><img src=x onerror=alert(1)>', "a & b", "\u2028\u2029", "__proto__", "'; //", "\ud800"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><b>",
+    '"><img src=x onerror=alert(1)>',
+    "a & b",
+    "\u2028\u2029",
+    "__proto__",
+    "'; //",
+    "\ud800",
+]
 
 
 def line(step: int, **values) -> dict:
@@ -41,7 +50,10 @@ def rising(seed: int = 0, group: str = "", top: float = 0.8, points: int = 4, **
         )
         for k in range(1, points + 1)
     ]
-    timing = [line(100 * k, seconds=2.0 * k, cpu_seconds=1.5 * k, steps_per_second=50.0, steps_per_cpu_second=66.0) for k in range(1, points + 1)]
+    timing = [
+        line(100 * k, seconds=2.0 * k, cpu_seconds=1.5 * k, steps_per_second=50.0, steps_per_cpu_second=66.0)
+        for k in range(1, points + 1)
+    ]
     return run(*lines, name=f"seed {seed}", group=group, timing=timing)
 
 
@@ -94,19 +106,37 @@ def chart(story: dict, key: str) -> dict:
         ({"titel": ""}, "story.titel: 'titel' is not a part of story; did you mean 'title'?"),
         ({"runs": []}, "story.runs: is missing or empty; a page needs at least one run"),
         ({"runs": [{"name": "a"}]}, "story.runs[0].metrics: is missing or empty; a run needs at least one line"),
-        ({"runs": [run({"loss": 1.0})]}, "story.runs[0].metrics[0].step: None is not allowed; it must be a whole number"),
+        (
+            {"runs": [run({"loss": 1.0})]},
+            "story.runs[0].metrics[0].step: None is not allowed; it must be a whole number",
+        ),
         ({"runs": [run(line(True))]}, "story.runs[0].metrics[0].step: True is not allowed"),
         ({"runs": [run(line(1)) | {"seed": 3}]}, "story.runs[0].seed: 'seed' is not a part of story.runs[0]; allowed:"),
         ({"notes": "one"}, "story.notes: 'one' is not allowed; it must be a list"),
-        ({"references": [{"name": "a", "metric": "b", "value": math.nan}]}, "story.references[0].value: nan is not allowed; it must be a finite number"),
+        (
+            {"references": [{"name": "a", "metric": "b", "value": math.nan}]},
+            "story.references[0].value: nan is not allowed; it must be a finite number",
+        ),
         ({"config": []}, None),
-        ({"maps": [{"visits": [1, 2]}]}, "story.maps[0].visits: an array of shape (2,) is not allowed; it must have 2 axes"),
+        (
+            {"maps": [{"visits": [1, 2]}]},
+            "story.maps[0].visits: an array of shape (2,) is not allowed; it must have 2 axes",
+        ),
         ({"maps": [{"visits": "x"}]}, "story.maps[0].visits: 'x' is not allowed; it must be an array of numbers"),
-        ({"maps": [maze_map() | {"first": np.zeros((3, 2))}]}, "story.maps[0].first: an array of shape (3, 2) is not allowed; it must have 2 axes, 2 x 3"),
+        (
+            {"maps": [maze_map() | {"first": np.zeros((3, 2))}]},
+            "story.maps[0].first: an array of shape (3, 2) is not allowed; it must have 2 axes, 2 x 3",
+        ),
         ({"episode": {"bonus": [1.0]}}, "story.episode.reward: is missing; an episode needs bonus and reward"),
-        ({"episode": {"bonus": [1.0], "reward": [1.0, 2.0]}}, "story.episode.reward: an array of shape (2,) is not allowed"),
+        (
+            {"episode": {"bonus": [1.0], "reward": [1.0, 2.0]}},
+            "story.episode.reward: an array of shape (2,) is not allowed",
+        ),
         ({"episode": {"bonus": [math.inf], "reward": [1.0]}}, "story.episode.bonus: it must hold finite numbers only"),
-        ({"episode": episode(place=np.zeros(3))}, "story.episode.place: an array of shape (3,) is not allowed; it must have 1 axes, 31"),
+        (
+            {"episode": episode(place=np.zeros(3))},
+            "story.episode.place: an array of shape (3,) is not allowed; it must have 1 axes, 31",
+        ),
         (
             {"episode": episode(pictures=np.zeros((31, 4, 5, 3)))},
             "story.episode.pictures: is not allowed; it must be an array of 31 pictures (H, W, 3) of bytes",
@@ -147,11 +177,31 @@ def test_everything_but_the_runs_may_be_left_out():
     assert sections == ["reading", "run", "numbers"]
     assert held(page)["charts"] == [] and held(page)["reading"] == []
     whole = re.findall(r'<section class="panel" id="(\w+)">', explore.page(full()))
-    assert whole == ["reading", "run", "reaches", "episode", "maps", "drives", "learns", "evaluation", "numbers", "settings", "notes"]
+    assert whole == [
+        "reading",
+        "run",
+        "reaches",
+        "episode",
+        "maps",
+        "drives",
+        "learns",
+        "evaluation",
+        "numbers",
+        "settings",
+        "notes",
+    ]
     rewarded = re.findall(
-        r'<section class="panel" id="(\w+)">', explore.page({"runs": [run(line(5, coverage=0.5))], "episode": episode(), "maps": [maze_map()]})
+        r'<section class="panel" id="(\w+)">',
+        explore.page({"runs": [run(line(5, coverage=0.5))], "episode": episode(), "maps": [maze_map()]}),
     )
-    assert rewarded == ["reading", "run", "reaches", "episode", "maps", "numbers"]  # where nothing is known of the bonus
+    assert rewarded == [
+        "reading",
+        "run",
+        "reaches",
+        "episode",
+        "maps",
+        "numbers",
+    ]  # where nothing is known of the bonus
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -168,7 +218,12 @@ def test_nothing_a_user_writes_becomes_markup(text):
     assert not set("\u2028\u2029") & set(page.split('id="story">')[1])
     found, kept = held(page), text.replace("\ud800", "\ufffd")
     assert (
-        found["title"] == found["notes"][0] == found["charts"][0]["lines"][0]["name"] == found["episode"]["action_names"][1] == found["maps"][0]["name"] == kept
+        found["title"]
+        == found["notes"][0]
+        == found["charts"][0]["lines"][0]["name"]
+        == found["episode"]["action_names"][1]
+        == found["maps"][0]["name"]
+        == kept
     )
     assert any(row["name"] == kept for row in found["numbers"])
     page.encode()
@@ -203,7 +258,10 @@ def test_a_few_seeds_are_their_median_and_their_range():
     assert told["y"] == [0.1, 0.2, 0.3, 0.4]
     assert told["low"] == [0.05, 0.1, 0.15, 0.2] and told["high"] == [0.2, 0.4, 0.6, 0.8]
     assert told["count"] == [3, 3, 3, 3]
-    assert held(explore.page(bare(rising(0), rising(1))))["bands"] == "Lines are medians of 2 runs that differ in their seed, bands their range."
+    assert (
+        held(explore.page(bare(rising(0), rising(1))))["bands"]
+        == "Lines are medians of 2 runs that differ in their seed, bands their range."
+    )
 
 
 def test_many_seeds_have_a_bootstrap_interval_of_the_median():
@@ -217,20 +275,39 @@ def test_many_seeds_have_a_bootstrap_interval_of_the_median():
     assert told["low"][0] == pytest.approx(low, abs=0.11) and told["high"][0] == pytest.approx(high, abs=0.11)
     assert told["low"][0] > 0.1 and told["high"][0] < 0.7
     bands = held(explore.page(bare(*(rising(seed) for seed in range(5)))))["bands"]
-    assert bands == "Lines are medians of 5 runs that differ in their seed, bands a 95\u00a0% bootstrap interval of the median."
+    assert (
+        bands
+        == "Lines are medians of 5 runs that differ in their seed, bands a 95\u00a0% bootstrap interval of the median."
+    )
 
 
 def test_runs_that_log_at_other_steps_meet_between_them_and_a_short_one_ends_where_it_ends():
-    long, short = run(line(100, loss=1.0), line(200, loss=2.0), line(300, loss=3.0), line(400, loss=4.0)), run(line(50, loss=2.0), line(250, loss=4.0))
+    long, short = (
+        run(line(100, loss=1.0), line(200, loss=2.0), line(300, loss=3.0), line(400, loss=4.0)),
+        run(line(50, loss=2.0), line(250, loss=4.0)),
+    )
     told = chart(bare(long, short), "loss")["lines"][0]
     assert told["x"] == [100, 200, 300, 400]
-    assert told["y"] == [(1 + 2.5) / 2, (2 + 3.5) / 2, (3 + 4) / 2, 4]  # at 300 the short one is still held, half its stride beyond its end
+    assert told["y"] == [
+        (1 + 2.5) / 2,
+        (2 + 3.5) / 2,
+        (3 + 4) / 2,
+        4,
+    ]  # at 300 the short one is still held, half its stride beyond its end
     assert told["count"] == [2, 2, 2, 1]
     assert "Beyond the last step of a run they are of the others." in held(explore.page(bare(long, short)))["bands"]
 
 
 def test_what_is_no_finite_number_leaves_a_gap():
-    lines = [line(1, loss=1.0), line(2, loss=math.nan), line(3, loss="x"), line(4, loss=True), line(5), line(6, loss=2.0), line(7, loss=math.inf)]
+    lines = [
+        line(1, loss=1.0),
+        line(2, loss=math.nan),
+        line(3, loss="x"),
+        line(4, loss=True),
+        line(5),
+        line(6, loss=2.0),
+        line(7, loss=math.inf),
+    ]
     assert chart(bare(run(*lines)), "loss")["lines"][0]["x"] == [1, 6]
 
 
@@ -243,13 +320,17 @@ def test_a_long_log_is_averaged_and_the_page_says_so():
     told = next(one for one in held(page)["charts"] if one["key"] == "loss")["lines"][0]
     assert len(told["x"]) == explore.POINTS
     assert told["y"][0] == 4.5 and told["y"][-1] == pytest.approx(2994.5, rel=1e-3)
-    assert held(page)["limits"] == [f"Logs have more than {explore.POINTS} lines: neighbours are averaged in the curves."]
+    assert held(page)["limits"] == [
+        f"Logs have more than {explore.POINTS} lines: neighbours are averaged in the curves."
+    ]
 
 
 def test_the_bonus_a_step_is_the_quotient_of_two_means():
     told = chart(bare(rising()), "bonus")["lines"]
     assert [(one["name"], one["y"]) for one in told] == [("all actors", [1.5] * 4)]  # 12 k / 8 k
-    assert chart(bare(run(line(1, bonus=3.0, length=0.0), line(2, bonus=3.0, length=2.0))), "bonus")["lines"][0]["y"] == [1.5]
+    assert chart(bare(run(line(1, bonus=3.0, length=0.0), line(2, bonus=3.0, length=2.0))), "bonus")["lines"][0][
+        "y"
+    ] == [1.5]
 
 
 def test_groups_are_compared_in_one_line_each():
@@ -274,7 +355,12 @@ def test_an_axis_is_logarithmic_only_where_numbers_spread_and_are_above_zero():
 def test_mixtures_stand_side_by_side_a_few_of_many():
     lines = [line(k, **{f"mixture{j}_return": float(j * k) for j in range(32)}) for k in (1, 2)]
     told = chart(bare(run(*lines)), "mixture_return")
-    assert [one["name"] for one in told["lines"]] == ["mixture 0, exploits", "mixture 10", "mixture 21", "mixture 31, explores most"]
+    assert [one["name"] for one in told["lines"]] == [
+        "mixture 0, exploits",
+        "mixture 10",
+        "mixture 21",
+        "mixture 31, explores most",
+    ]
     assert told["lines"][3]["y"] == [31, 62]
 
 
@@ -316,9 +402,12 @@ def test_the_reading_tells_reward_where_there_was_some():
     reward = np.zeros(30)
     reward[3] = 2.0
     assert (
-        explore.reading({"runs": [run(line(1))], "episode": episode(reward=reward)})[0] == "The episode shown has 30 steps, sees 13 of 20 places and earns 2."
+        explore.reading({"runs": [run(line(1))], "episode": episode(reward=reward)})[0]
+        == "The episode shown has 30 steps, sees 13 of 20 places and earns 2."
     )
-    assert explore.reading({"runs": [run(line(1))], "episode": {"bonus": [1.0], "reward": [0.0]}}) == ["The episode shown has 1 steps."]
+    assert explore.reading({"runs": [run(line(1))], "episode": {"bonus": [1.0], "reward": [0.0]}}) == [
+        "The episode shown has 1 steps."
+    ]
 
 
 def test_the_facts_tell_what_ran():
@@ -344,11 +433,15 @@ def test_every_number_is_listed_with_its_unit_meaning_and_last_value():
 def test_mixtures_are_listed_one_by_one_or_as_a_family():
     def rows(mixtures):
         lines = [line(k, **{f"mixture{j}_return": float(j) for j in range(mixtures)}) for k in (1, 2)]
-        return {row["name"]: row for row in held(explore.page(bare(run(*lines))))["numbers"] if row["name"].startswith("mixture")}
+        return {
+            row["name"]: row
+            for row in held(explore.page(bare(run(*lines))))["numbers"]
+            if row["name"].startswith("mixture")
+        }
 
-    assert {name: row["last"] for name, row in rows(3).items() if name.endswith("_return") and "greedy" not in name} == {
-        f"mixture{j}_return": j for j in range(3)
-    }
+    assert {
+        name: row["last"] for name, row in rows(3).items() if name.endswith("_return") and "greedy" not in name
+    } == {f"mixture{j}_return": j for j in range(3)}
     family = rows(9)
     assert set(family) == {f"mixture*_{greedy}{name}" for greedy in ("", "greedy_") for name in explore._EPISODES}
     assert (family["mixture*_return"]["last"], family["mixture*_return"]["to"]) == (0, 8)
@@ -360,11 +453,18 @@ def test_the_evaluation_keeps_the_columns_that_tell_something():
         "columns": ["mixture", "episodes", "coverage"],
         "rows": [{"mixture": 0, "episodes": 4, "coverage": 0.5, "coverage_error": 0.1}],
     }
-    assert held(explore.page(full(evaluation=[row, row | {"run": "b"}])))["evaluation"]["columns"] == ["run", "mixture", "episodes", "coverage"]
+    assert held(explore.page(full(evaluation=[row, row | {"run": "b"}])))["evaluation"]["columns"] == [
+        "run",
+        "mixture",
+        "episodes",
+        "coverage",
+    ]
 
 
 def test_settings_are_flat():
-    assert held(explore.page(full(config={"a": {"b": 1, "c": True}, "d": ["x", "y"], "e": [], "f": None})))["settings"] == [
+    assert held(explore.page(full(config={"a": {"b": 1, "c": True}, "d": ["x", "y"], "e": [], "f": None})))[
+        "settings"
+    ] == [
         ["a.b", "1"],
         ["a.c", "true"],
         ["d", "x, y"],
@@ -395,7 +495,11 @@ def test_few_colours_are_kept_exactly_and_many_become_the_nearest():
     indices, palette = explore.indexed(few)
     assert len(palette) <= 8
     np.testing.assert_array_equal(palette[indices], few)
-    smooth = np.stack(np.meshgrid(np.arange(64) * 4, np.arange(64) * 4, [0, 128], indexing="ij"), -1).reshape(2, 64, 64, 3).astype(np.uint8)
+    smooth = (
+        np.stack(np.meshgrid(np.arange(64) * 4, np.arange(64) * 4, [0, 128], indexing="ij"), -1)
+        .reshape(2, 64, 64, 3)
+        .astype(np.uint8)
+    )
     indices, palette = explore.indexed(smooth, 200)
     assert indices.shape == smooth.shape[:3] and len(palette) <= 200 and indices.max() < len(palette)
     assert np.abs(palette[indices].astype(int) - smooth).mean() < 12
@@ -403,7 +507,9 @@ def test_few_colours_are_kept_exactly_and_many_become_the_nearest():
 
 def test_a_new_place_is_counted_once():
     place = np.array([4, 4, 5, -1, 4, 6, 5])
-    told = held(explore.page(bare() | {"episode": {"bonus": [1.0] * 6, "reward": [0.0] * 6, "place": place}}))["episode"]
+    told = held(explore.page(bare() | {"episode": {"bonus": [1.0] * 6, "reward": [0.0] * 6, "place": place}}))[
+        "episode"
+    ]
     assert told["new"] == [0, 2, 5] and told["place"] == place.tolist()
     assert told["sheet"] is None and told["points"] is None and told["reward"] is None
 
@@ -412,7 +518,9 @@ def test_points_lie_on_their_two_main_axes():
     t = np.linspace(-1, 1, 50)
     axes = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))[0]
     points = np.outer(3 * t, axes[0]) + np.outer(t**2, axes[1]) + 5
-    told = held(explore.page(bare() | {"episode": {"bonus": np.ones(50), "reward": np.zeros(50), "points": points}}))["episode"]["points"]
+    told = held(explore.page(bare() | {"episode": {"bonus": np.ones(50), "reward": np.zeros(50), "points": points}}))[
+        "episode"
+    ]["points"]
     x, y = np.array(told["x"]), np.array(told["y"])
     assert np.abs(np.corrcoef(x, t)[0, 1]) == pytest.approx(1, abs=1e-6)
     assert np.abs(np.corrcoef(y, t**2)[0, 1]) == pytest.approx(1, abs=1e-6)
@@ -421,14 +529,22 @@ def test_points_lie_on_their_two_main_axes():
         pytest.approx((t**2).var() / (9 * t.var() + (t**2).var()), rel=1e-3),
     ]
     spread = np.hypot(x[:, None] - x, y[:, None] - y)
-    np.testing.assert_allclose(spread, np.linalg.norm(points[:, None] - points, axis=-1), atol=5e-3)  # the plane holds all there is
+    np.testing.assert_allclose(
+        spread, np.linalg.norm(points[:, None] - points, axis=-1), atol=5e-3
+    )  # the plane holds all there is
     assert told["steps"] == list(range(1, 51)) and told["dimension"] == 8
 
 
 def test_points_of_one_number_and_points_that_are_all_the_same_are_drawn():
-    told = held(explore.page(bare() | {"episode": {"bonus": np.ones(4), "reward": np.zeros(4), "points": np.arange(4.0)[:, None]}}))["episode"]["points"]
+    told = held(
+        explore.page(
+            bare() | {"episode": {"bonus": np.ones(4), "reward": np.zeros(4), "points": np.arange(4.0)[:, None]}}
+        )
+    )["episode"]["points"]
     assert told["y"] == [0, 0, 0, 0] and told["shares"] == [1, 0]
-    told = held(explore.page(bare() | {"episode": {"bonus": np.ones(4), "reward": np.zeros(4), "points": np.ones((4, 3))}}))["episode"]["points"]
+    told = held(
+        explore.page(bare() | {"episode": {"bonus": np.ones(4), "reward": np.zeros(4), "points": np.ones((4, 3))}})
+    )["episode"]["points"]
     assert told["x"] == [0, 0, 0, 0] and told["shares"] == [0, 0]
 
 
@@ -453,6 +569,8 @@ def test_a_long_episode_of_large_pictures_stays_below_the_limit():
     t = np.arange(801)
     pictures = np.zeros((801, 105, 80, 3), np.uint8)
     pictures[t, t % 105, t % 80] = 255
-    page = explore.page(full(episode={"bonus": np.random.default_rng(0).random(800), "reward": np.zeros(800), "pictures": pictures}))
+    page = explore.page(
+        full(episode={"bonus": np.random.default_rng(0).random(800), "reward": np.zeros(800), "pictures": pictures})
+    )
     assert len(page.encode()) < explore.LIMIT
     assert len(held(page)["episode"]["sheet"]["steps"]) == explore.FRAMES

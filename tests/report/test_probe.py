@@ -46,20 +46,29 @@ def test_every_part_has_its_section_and_its_curves():
     assert [c["section"] for c in charts] == ["collapse"] * 5 + ["commas"] * 2 + ["margins", "squashing"]
     for key in ("verdict", "collapse", "commas", "margins", "squashing", "remedies", "notes"):
         assert f'id="{key}"' in text
-    assert [mark["name"] for mark in charts[0]["marks"]] == ["resolution of bfloat16"]  # int8 rounds weights: it has none
+    assert [mark["name"] for mark in charts[0]["marks"]] == [
+        "resolution of bfloat16"
+    ]  # int8 rounds weights: it has none
     (ratio,) = [c for c in charts if c["title"] == "Signal over blur in int8"]
     assert ratio["lines"][0]["y"] == [3.0, None]
 
 
 def test_a_part_that_was_not_measured_leaves_no_section():
     text = page(story(margins=[], remedies=[], squashing=None, curves=[curve("ones")]))
-    assert not any(f'id="{key}"' in text for key in ("margins", "squashing", "remedies", "commas")) and 'id="collapse"' in text
+    assert (
+        not any(f'id="{key}"' in text for key in ("margins", "squashing", "remedies", "commas"))
+        and 'id="collapse"' in text
+    )
 
 
 def test_paths_too_few_to_see_are_left_out_and_errors_are_two_on_each_side():
     (chart,) = [c for c in data(page(story()))["charts"] if c["section"] == "squashing"]
     measured, _, paths = chart["lines"]
-    assert paths["y"][-1] is None and measured["high"] == pytest.approx([1.2, 0.7, 2.2]) and chart["names"]["1"] == "</script><b>"
+    assert (
+        paths["y"][-1] is None
+        and measured["high"] == pytest.approx([1.2, 0.7, 2.2])
+        and chart["names"]["1"] == "</script><b>"
+    )
 
 
 def test_words_of_a_model_become_text_and_never_markup():
@@ -80,4 +89,7 @@ def test_copying_and_counting_are_charts_of_their_own():
         for task in ("first digit", "last digit", "count ones", "sum ones")
     ]
     charts = [chart for chart in data(page(story(margins=given)))["charts"] if chart["section"] == "margins"]
-    assert [[line["name"] for line in chart["lines"]] for chart in charts] == [["first digit", "last digit"], ["count ones", "sum ones"]]
+    assert [[line["name"] for line in chart["lines"]] for chart in charts] == [
+        ["first digit", "last digit"],
+        ["count ones", "sum ones"],
+    ]

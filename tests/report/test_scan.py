@@ -12,8 +12,21 @@ import pytest
 from outrange.core.errors import BadInput
 from outrange.report import scan
 
-HOSTILE = ["<script>alert(1)</script>", "</script><b>", '"><img src=x onerror=alert(1)>', "a & b", "\u2028\u2029", "__proto__", "'; //", "\ud800"]
-WORDS = "To| be|,| or| not| to| be|,| that| is| the| question|:|\n|Whether| '|tis| nobler| in| the| mind| to| suffer".split("|")
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><b>",
+    '"><img src=x onerror=alert(1)>',
+    "a & b",
+    "\u2028\u2029",
+    "__proto__",
+    "'; //",
+    "\ud800",
+]
+WORDS = (
+    "To| be|,| or| not| to| be|,| that| is| the| question|:|\n|Whether| '|tis| nobler| in| the| mind| to| suffer".split(
+        "|"
+    )
+)
 
 
 def spectrum(pairs: int, theta: float = 1e5, kept: float = 1.0) -> list[float]:
@@ -33,7 +46,9 @@ def layout(layers: list[int], frequencies: list[float], **more) -> dict:
     } | more
 
 
-KINDS = dict.fromkeys([(1, 2), (2, 1), (11, 1), (16, 0)], "previous token") | dict.fromkeys([(11, 6), (12, 5), (29, 1)], "diagonal")
+KINDS = dict.fromkeys([(1, 2), (2, 1), (11, 1), (16, 0)], "previous token") | dict.fromkeys(
+    [(11, 6), (12, 5), (29, 1)], "diagonal"
+)
 SCORES = {"diagonal": "diagonal", "previous token": "previous"}
 
 
@@ -41,7 +56,17 @@ def bump(x: float, centre: float, width: float) -> float:
     return math.exp(-(((x - centre) / width) ** 2))
 
 
-def side(layers=30, heads=9, kv=3, pairs=32, tokens=64, seed=1, model="SmolLM2-135M", text="Shakespeare, 460 tokens", layouts=None) -> dict:
+def side(
+    layers=30,
+    heads=9,
+    kv=3,
+    pairs=32,
+    tokens=64,
+    seed=1,
+    model="SmolLM2-135M",
+    text="Shakespeare, 460 tokens",
+    layouts=None,
+) -> dict:
     """A side that looks like a small model's: a band of slow frequencies, a few positional heads that use the fast ones, flat values."""
     draw = random.Random(seed)
     layouts = layouts or [layout(list(range(layers)), spectrum(pairs))]
@@ -50,23 +75,37 @@ def side(layers=30, heads=9, kv=3, pairs=32, tokens=64, seed=1, model="SmolLM2-1
     first = {place for place in every if place[0] > 2 and place not in KINDS and draw.random() < 0.35}
 
     def norms(place: tuple[int, int], x: list[float], sharp: float = 1.0) -> list[float]:
-        band, high = 0.74 + draw.gauss(0, 0.02), 1.5 if place in KINDS else 0.7 if place[0] < 2 or place[0] > layers - 3 else 0.2
+        band, high = (
+            0.74 + draw.gauss(0, 0.02),
+            1.5 if place in KINDS else 0.7 if place[0] < 2 or place[0] > layers - 3 else 0.2,
+        )
         size = 2 + 3 * place[0] / layers
-        return [size * (0.35 + 0.5 * y + sharp * (1.6 * bump(y, band, 0.05) + high * bump(y, 0.12, 0.1))) * draw.uniform(0.75, 1.25) for y in x]
+        return [
+            size
+            * (0.35 + 0.5 * y + sharp * (1.6 * bump(y, band, 0.05) + high * bump(y, 0.12, 0.1)))
+            * draw.uniform(0.75, 1.25)
+            for y in x
+        ]
 
     def contrast(place: tuple[int, int], x: list[float], kind: str = "diagonal") -> list[float]:
         strong = 6.0 if KINDS.get(place) == kind else 0.4
         return [strong * math.exp(-5 * y) * draw.uniform(0.4, 1.2) + draw.gauss(0, 0.15) for y in x]
 
     def sink(place: tuple[int, int], x: list[float]) -> list[float]:
-        return [(9.0 if place in first else 0.6) * bump(y, 0.76, 0.06) * draw.uniform(0.4, 1.2) + draw.gauss(0, 0.2) for y in x]
+        return [
+            (9.0 if place in first else 0.6) * bump(y, 0.76, 0.06) * draw.uniform(0.4, 1.2) + draw.gauss(0, 0.2)
+            for y in x
+        ]
 
     def array(count: int, of, *more) -> list:
         places = {layer: [(m + 0.5) / len(f) for m in range(len(f))] for layer, f in by_layer.items()}
         return [[of((layer, head), places[layer], *more) for head in range(count)] for layer in sorted(by_layer)]
 
     def head(place: tuple[int, int]) -> dict:
-        kind, score = KINDS.get(place, "first token" if place in first else ""), {name: draw.uniform(0.01, 0.12) for name in ("diagonal", "previous")}
+        kind, score = (
+            KINDS.get(place, "first token" if place in first else ""),
+            {name: draw.uniform(0.01, 0.12) for name in ("diagonal", "previous")},
+        )
         score |= {SCORES[kind]: draw.uniform(0.45, 0.82)} if kind in SCORES else {}
         high = draw.uniform(0.2, 0.28) if kind in SCORES else draw.uniform(0.05, 0.14)
         return {
@@ -96,12 +135,24 @@ def side(layers=30, heads=9, kv=3, pairs=32, tokens=64, seed=1, model="SmolLM2-1
 
     def curve(name: str, start: int, rise: float) -> dict:
         x = [0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32]
-        return {"name": name, "x": x, "perplexity": [52.09 + 288 * min(1, max(0, (v - start) / (32 - start))) ** rise for v in x]}
+        return {
+            "name": name,
+            "x": x,
+            "perplexity": [52.09 + 288 * min(1, max(0, (v - start) / (32 - start))) ** rise for v in x],
+        }
 
-    curves = [("lowest frequencies stop rotating", 12, 1.6), ("highest frequencies stop rotating", 0, 0.35), ("lowest frequencies removed", 2, 0.8)]
+    curves = [
+        ("lowest frequencies stop rotating", 12, 1.6),
+        ("highest frequencies stop rotating", 0, 0.35),
+        ("lowest frequencies removed", 2, 0.8),
+    ]
     return {
         **{"model": model, "text": text, "tokens": 460, "layouts": layouts, "heads_per_layer": heads, "kv_heads": kv},
-        "usage": {"q": array(heads, norms), "k": array(kv, norms, 0.8), "v": array(kv, lambda _, x: [0.5 * draw.uniform(0.93, 1.07) for _ in x])},
+        "usage": {
+            "q": array(heads, norms),
+            "k": array(kv, norms, 0.8),
+            "v": array(kv, lambda _, x: [0.5 * draw.uniform(0.93, 1.07) for _ in x]),
+        },
         "logits": {
             "spread": array(heads, lambda *place: [abs(x) for x in contrast(*place)]),
             **{name: array(heads, contrast, kind) for kind, name in SCORES.items()},
@@ -130,15 +181,27 @@ def pattern(every: list[tuple[int, int]], tokens: int, first: set, draw: random.
                 row[max(0, i - back)] += i + 1
             data += bytes(round(255 * w / sum(row)) for w in row)
     layers = len({layer for layer, _ in every})
-    return {"tokens": [WORDS[k % len(WORDS)] for k in range(tokens)], "layers": layers, "heads": len(every) // layers, "data": base64.b64encode(data).decode()}
+    return {
+        "tokens": [WORDS[k % len(WORDS)] for k in range(tokens)],
+        "layers": layers,
+        "heads": len(every) // layers,
+        "data": base64.b64encode(data).decode(),
+    }
 
 
 def tall(one: dict, layers: int) -> dict:
     """A side of one layer as one of many: quick to make, and as large as if it were real."""
     more = {part: {name: rows * layers for name, rows in one[part].items()} for part in ("usage", "logits")}
-    patterns = one["patterns"] | {"layers": layers, "data": base64.b64encode(base64.b64decode(one["patterns"]["data"]) * layers).decode()}
+    patterns = one["patterns"] | {
+        "layers": layers,
+        "data": base64.b64encode(base64.b64decode(one["patterns"]["data"]) * layers).decode(),
+    }
     heads = [h | {"layer": layer} for layer in range(layers) for h in one["heads"]]
-    return one | more | {"layouts": [one["layouts"][0] | {"layers": list(range(layers))}], "patterns": patterns, "heads": heads}
+    return (
+        one
+        | more
+        | {"layouts": [one["layouts"][0] | {"layers": list(range(layers))}], "patterns": patterns, "heads": heads}
+    )
 
 
 def story(*sides: dict, **more) -> dict:
@@ -211,7 +274,11 @@ def test_a_page_leaves_its_scan_as_it_was():
         (("sides",), [], "scan.sides: [] is not allowed; it must be a list of 1 to 2"),
         (("notes",), "one", "scan.notes: 'one' is not allowed; it must be a list"),
         (("note",), [], "scan.note: 'note' is not a part of scan; did you mean 'notes'?"),
-        ((*SIDE, "ablation"), [], "scan.sides[0].ablation: 'ablation' is not a part of scan.sides[0]; did you mean 'ablations'?"),
+        (
+            (*SIDE, "ablation"),
+            [],
+            "scan.sides[0].ablation: 'ablation' is not a part of scan.sides[0]; did you mean 'ablations'?",
+        ),
         ((*SIDE, "tokens"), 0, "scan.sides[0].tokens: 0 is not allowed; it must be a whole number of at least 1"),
         ((*SIDE, "tokens"), True, "scan.sides[0].tokens: True is not allowed"),
         ((*SIDE, "kv_heads"), 3, "scan.sides[0].kv_heads: 3 is not allowed; it must divide the 2 heads_per_layer"),
@@ -225,14 +292,42 @@ def test_a_page_leaves_its_scan_as_it_was():
         ((*SIDE, "layouts", 0, "layers"), [0], "scan.sides[0].usage.q: 2 layers are not allowed; there must be 1"),
         ((*SIDE, "usage"), {"q": [], "k": []}, "scan.sides[0].usage.v: is missing; scan.sides[0].usage needs q, k, v"),
         ((*SIDE, "usage", "q", 1), [[1.0] * 8], "scan.sides[0].usage.q[1]: 1 heads are not allowed; there must be 2"),
-        ((*SIDE, "usage", "k", 1, 0), [1.0] * 7, "scan.sides[0].usage.k[1][0]: 7 pairs are not allowed; there must be 8"),
-        ((*SIDE, "usage", "v", 1, 0, 2), math.nan, "scan.sides[0].usage.v[1][0][2]: nan is not allowed; it must be a finite number of at least 0"),
+        (
+            (*SIDE, "usage", "k", 1, 0),
+            [1.0] * 7,
+            "scan.sides[0].usage.k[1][0]: 7 pairs are not allowed; there must be 8",
+        ),
+        (
+            (*SIDE, "usage", "v", 1, 0, 2),
+            math.nan,
+            "scan.sides[0].usage.v[1][0][2]: nan is not allowed; it must be a finite number of at least 0",
+        ),
         ((*SIDE, "usage", "q", 0, 1, 3), None, "scan.sides[0].usage.q[0][1][3]: None is not allowed"),
-        ((*SIDE, "logits", "first", 0, 1, 3), math.inf, "scan.sides[0].logits.first[0][1][3]: inf is not allowed; it must be a finite number"),
-        ((*SIDE, "logits", "spread", 0, 1), [1.0], "scan.sides[0].logits.spread[0][1]: 1 pairs are not allowed; there must be 8"),
-        ((*SIDE, "logits", "spread", 0, 1), [], "scan.sides[0].logits.spread[0][1]: [] is not allowed; it must be a list of at least 1"),
-        ((*SIDE, "heads", 1, "kind"), "diagnoal", "scan.sides[0].heads[1].kind: 'diagnoal' is not a kind of head; did you mean 'diagonal'?"),
-        ((*SIDE, "heads", 1, "layer"), 2, "scan.sides[0].heads[1].layer: 2 is not allowed; it must be a layer that layouts name"),
+        (
+            (*SIDE, "logits", "first", 0, 1, 3),
+            math.inf,
+            "scan.sides[0].logits.first[0][1][3]: inf is not allowed; it must be a finite number",
+        ),
+        (
+            (*SIDE, "logits", "spread", 0, 1),
+            [1.0],
+            "scan.sides[0].logits.spread[0][1]: 1 pairs are not allowed; there must be 8",
+        ),
+        (
+            (*SIDE, "logits", "spread", 0, 1),
+            [],
+            "scan.sides[0].logits.spread[0][1]: [] is not allowed; it must be a list of at least 1",
+        ),
+        (
+            (*SIDE, "heads", 1, "kind"),
+            "diagnoal",
+            "scan.sides[0].heads[1].kind: 'diagnoal' is not a kind of head; did you mean 'diagonal'?",
+        ),
+        (
+            (*SIDE, "heads", 1, "layer"),
+            2,
+            "scan.sides[0].heads[1].layer: 2 is not allowed; it must be a layer that layouts name",
+        ),
         ((*SIDE, "heads", 1, "head"), 2, "scan.sides[0].heads[1].head: 2 is not allowed; it must be below 2"),
         (
             (*SIDE, "channels"),
@@ -240,7 +335,11 @@ def test_a_page_leaves_its_scan_as_it_was():
             "scan.sides[0].channels[0].pair: 8 is not allowed; it must be below 8",
         ),
         ((*SIDE, "ablations", 0, "perplexity", 1), 0.0, "scan.sides[0].ablations[0].perplexity[1]: 0.0 is not allowed"),
-        ((*SIDE, "ablations", 0, "x"), [0], "scan.sides[0].ablations[0].perplexity: 11 numbers are not allowed; there must be 1"),
+        (
+            (*SIDE, "ablations", 0, "x"),
+            [0],
+            "scan.sides[0].ablations[0].perplexity: 11 numbers are not allowed; there must be 1",
+        ),
         (
             (*SIDE, "head_ablations"),
             [{"layer": 0, "head": 0, "score": "previous", "untouched": 1.0, "quarters": [1.0]}],
@@ -250,7 +349,11 @@ def test_a_page_leaves_its_scan_as_it_was():
         ((*SIDE, "patterns", "heads"), 1, "scan.sides[0].patterns.heads: 1 heads are not allowed; there must be 2"),
         ((*SIDE, "patterns", "data"), "AAAA", "scan.sides[0].patterns.data: 3 bytes are not allowed; there must be 60"),
         ((*SIDE, "patterns", "data"), "é*", "scan.sides[0].patterns.data: 'é*' is not allowed; it must be base64"),
-        ((*SIDE, "patterns", "tokens"), ["a"], "scan.sides[0].patterns.data: 60 bytes are not allowed; there must be 4"),
+        (
+            (*SIDE, "patterns", "tokens"),
+            ["a"],
+            "scan.sides[0].patterns.data: 60 bytes are not allowed; there must be 4",
+        ),
     ],
 )
 def test_a_part_that_is_not_allowed_is_named(path, to, message):
@@ -286,7 +389,13 @@ def test_nothing_a_user_writes_becomes_markup(text):
     assert not set("\u2028\u2029") & set(page.split('id="scan">')[1])
     held = embedded(page)
     kept = text.replace("\ud800", "\ufffd")
-    assert held["title"] == held["notes"][0] == held["sides"][0]["model"] == held["sides"][0]["patterns"]["tokens"][4] == kept
+    assert (
+        held["title"]
+        == held["notes"][0]
+        == held["sides"][0]["model"]
+        == held["sides"][0]["patterns"]["tokens"][4]
+        == kept
+    )
     page.encode()
 
 
@@ -307,10 +416,19 @@ def test_what_was_not_measured_leaves_no_heading():
 @pytest.mark.parametrize("part", scan.SECTIONS)
 def test_what_one_side_measured_has_its_heading(part):
     one = side(layers=2, heads=3, kv=1, pairs=8, tokens=2)
-    one["channels"] = [{"layer": 0, "head": 0, "pair": 1, "frequency": 0.1, "period": 62.8, "first": 1.0, "spread": 1.0}]
+    one["channels"] = [
+        {"layer": 0, "head": 0, "pair": 1, "frequency": 0.1, "period": 62.8, "first": 1.0, "spread": 1.0}
+    ]
     without = one | dict.fromkeys(scan.SECTIONS) | {"heads": []}
     both = scan.page(story(without, without | {part: one[part]}))
-    assert set(re.findall(r'<section class="panel" id="(\w+)">', both)) == {"reading", "layouts", "maps", "layer", "notes", part}
+    assert set(re.findall(r'<section class="panel" id="(\w+)">', both)) == {
+        "reading",
+        "layouts",
+        "maps",
+        "layer",
+        "notes",
+        part,
+    }
 
 
 def test_layers_may_differ_in_their_pairs():
@@ -320,13 +438,17 @@ def test_layers_may_differ_in_their_pairs():
     assert [len(row[0]) for row in held["usage"]["q"]] == [8, 8, 16, 8]
     assert [part["layers"] for part in held["layouts"]] == [[0, 1, 3], [2]]
     one["usage"]["k"][2] = [[1.0] * 8]
-    with pytest.raises(BadInput, match=r"^scan.sides\[0\].usage.k\[2\]\[0\]: 8 pairs are not allowed; there must be 16$"):
+    with pytest.raises(
+        BadInput, match=r"^scan.sides\[0\].usage.k\[2\]\[0\]: 8 pairs are not allowed; there must be 16$"
+    ):
         scan.page(story(one))
 
 
 def test_layers_are_known_by_the_names_that_layouts_give():
     one = bare(layouts=[layout([7], spectrum(8)), layout([3], spectrum(8))])
-    one["heads"] = [{"layer": 7, "head": 1, "diagonal": 0.9, "previous": 0.0, "first": 0.0, "top_quarter": 0.5, "kind": "diagonal"}]
+    one["heads"] = [
+        {"layer": 7, "head": 1, "diagonal": 0.9, "previous": 0.0, "first": 0.0, "top_quarter": 0.5, "kind": "diagonal"}
+    ]
     assert "L7 H1" in scan.reading(one)
     scan.page(story(one))
 
@@ -355,7 +477,9 @@ def test_a_page_that_would_be_too_large_loses_its_last_tokens_and_says_so(monkey
     n = len(kept["tokens"])
     assert 12 < n < 60
     assert len(held["sides"][1]["patterns"]["tokens"]) == 12
-    assert held["limits"] == [f"Attention patterns show the first {n} of 60 tokens: with all of them this page would pass {scan.LIMIT / 1e6:g} MB."]
+    assert held["limits"] == [
+        f"Attention patterns show the first {n} of 60 tokens: with all of them this page would pass {scan.LIMIT / 1e6:g} MB."
+    ]
     data, full = (base64.b64decode(text) for text in (kept["data"], one["patterns"]["data"]))
     for block in range(16):
         assert data[block * n * (n + 1) // 2 :][: n * (n + 1) // 2] == full[block * 1830 :][: n * (n + 1) // 2]
@@ -389,7 +513,10 @@ def test_the_reading_says_where_the_strongest_frequency_lies():
     low, high = flat({6: 3.0}, heads=2), flat({0: 3.0}, heads=2)
     usage = {"q": low, "k": flat({1: 3.0}), "v": flat({})}
     said = scan.reading(bare(usage=usage))
-    assert "In 2 of 2 layers the strongest query frequency lies in the lower half, in 0 the strongest key frequency." in said
+    assert (
+        "In 2 of 2 layers the strongest query frequency lies in the lower half, in 0 the strongest key frequency."
+        in said
+    )
     assert "queries have 20, 20, 20 and 40\u00a0% of their norm, keys 40, 20, 20 and 20\u00a0%." in said
     assert "In 1 of 2 layers the strongest query" in scan.reading(bare(usage=usage | {"q": [low[0], high[1]]}))
 
@@ -398,20 +525,42 @@ def test_the_reading_judges_values_by_their_largest_share():
     for largest, verdict in ((1.0, "show no structure"), (1.4, "show little structure"), (3.0, "show structure too")):
         said = scan.reading(bare(usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({2: largest})}))
         assert (
-            f"Values, the control, {verdict}: averaged over layers, the largest share of one pair is {largest / (7 + largest):.3g}, against 1/8 = 0.125" in said
+            f"Values, the control, {verdict}: averaged over layers, the largest share of one pair is {largest / (7 + largest):.3g}, against 1/8 = 0.125"
+            in said
         )
         assert "for queries it is 0.3, for keys 0.125." in said
 
 
 def test_the_reading_counts_the_heads_by_kind():
     def head(number: int, kind: str, **more) -> dict:
-        return {"layer": number // 2, "head": number % 2, "diagonal": 0.1, "previous": 0.1, "first": 0.1, "top_quarter": 0.1, "kind": kind} | more
+        return {
+            "layer": number // 2,
+            "head": number % 2,
+            "diagonal": 0.1,
+            "previous": 0.1,
+            "first": 0.1,
+            "top_quarter": 0.1,
+            "kind": kind,
+        } | more
 
-    four = [head(0, "diagonal", diagonal=0.6, top_quarter=0.3), head(1, ""), head(2, "previous token", previous=0.7), head(3, "first token")]
+    four = [
+        head(0, "diagonal", diagonal=0.6, top_quarter=0.3),
+        head(1, ""),
+        head(2, "previous token", previous=0.7),
+        head(3, "first token"),
+    ]
     said = scan.reading(bare(heads=four))
-    assert "2 of 4 heads are positional (1 diagonal and 1 previous token); the clearest, L1 H0, gives the previous token 0.70 of its attention." in said
-    assert "positional heads have 20\u00a0% in the highest quarter of the frequencies, other heads 10\u00a0%. 1 head mostly attends to the first token." in said
-    assert "1 of 3 heads is positional (1 diagonal); the clearest, L0 H0, gives the token itself 0.60" in scan.reading(bare(heads=four[:2] + four[3:]))
+    assert (
+        "2 of 4 heads are positional (1 diagonal and 1 previous token); the clearest, L1 H0, gives the previous token 0.70 of its attention."
+        in said
+    )
+    assert (
+        "positional heads have 20\u00a0% in the highest quarter of the frequencies, other heads 10\u00a0%. 1 head mostly attends to the first token."
+        in said
+    )
+    assert "1 of 3 heads is positional (1 diagonal); the clearest, L0 H0, gives the token itself 0.60" in scan.reading(
+        bare(heads=four[:2] + four[3:])
+    )
     assert "None of 1 head is positional." in scan.reading(bare(heads=four[1:2]))
     assert "positional" not in scan.reading(bare())
 
@@ -420,27 +569,47 @@ def test_the_reading_follows_the_ablations():
     curve = {"name": "lowest stop", "x": [0, 1, 2, 4], "perplexity": [50.0, 51.0, 52.4, 90.0]}
     assert "Perplexity stays within 5\u00a0% up to 2 of 4 (lowest stop)." in scan.reading(bare(ablations=[curve]))
     assert "up to 4 of 4 (lowest stop), 0 of 4 (highest)." in scan.reading(
-        bare(ablations=[curve | {"perplexity": [50.0] * 4}, curve | {"name": "highest", "perplexity": [50.0, 60.0, 50.0, 50.0]}])
+        bare(
+            ablations=[
+                curve | {"perplexity": [50.0] * 4},
+                curve | {"name": "highest", "perplexity": [50.0, 60.0, 50.0, 50.0]},
+            ]
+        )
     )
     weak = {"layer": 0, "head": 1, "score": "previous", "untouched": 0.5, "quarters": [0.1, 0.2, 0.3, 0.4]}
     said = scan.reading(bare(head_ablations=[weak, weak | {"layer": 1, "score": "diagonal", "untouched": 0.7}]))
-    assert "Without the highest quarter of its frequencies, L1 H1 goes from a diagonal score of 0.70 to 0.10; without the lowest, to 0.40." in said
+    assert (
+        "Without the highest quarter of its frequencies, L1 H1 goes from a diagonal score of 0.70 to 0.10; without the lowest, to 0.40."
+        in said
+    )
 
 
 def test_the_reading_tells_what_is_not_rotated():
     assert scan.reading(bare(layouts=[layout([0, 1], [0.0] * 8)])).startswith("No layer rotates its queries and keys")
-    mixed = bare(layouts=[layout([0], [0.0] * 8), layout([1], spectrum(8, kept=0.5))], usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({})})
+    mixed = bare(
+        layouts=[layout([0], [0.0] * 8), layout([1], spectrum(8, kept=0.5))],
+        usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({})},
+    )
     said = scan.reading(mixed)
     assert said.startswith("In 0 of 1 rotated layer the strongest query frequency lies in the lower half")
-    assert "1 layer is not rotated at all. In 1 layer a pair that is not rotated holds more of the queries than any frequency does." in said
+    assert (
+        "1 layer is not rotated at all. In 1 layer a pair that is not rotated holds more of the queries than any frequency does."
+        in said
+    )
 
 
 def test_two_sides_are_compared_where_they_have_one_shape():
     one, other = bare(), bare(usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({})})
-    assert embedded(scan.page(story(one, copy.deepcopy(one))))["reading"][2] == "The two query maps, as shares of their layers, correlate at 1.00."
+    assert (
+        embedded(scan.page(story(one, copy.deepcopy(one))))["reading"][2]
+        == "The two query maps, as shares of their layers, correlate at 1.00."
+    )
     assert "correlate at 1.00" not in embedded(scan.page(story(one, other)))["reading"][2]
     wide = side(layers=2, heads=2, kv=1, pairs=16, tokens=0)
-    assert embedded(scan.page(story(one, wide)))["reading"][2] == "The two sides differ in shape, so no difference is drawn."
+    assert (
+        embedded(scan.page(story(one, wide)))["reading"][2]
+        == "The two sides differ in shape, so no difference is drawn."
+    )
     assert len(embedded(scan.page(story(one)))["reading"]) == 1
 
 

@@ -83,7 +83,9 @@ class Local:
     def answer(self, prompt: Prompt, most: int) -> str:
         import torch
 
-        asked = prompt if self.forced and not prompt.thinks else replace(prompt, prefix="")  # a forced answer leaves no room to think before it
+        asked = (
+            prompt if self.forced and not prompt.thinks else replace(prompt, prefix="")
+        )  # a forced answer leaves no room to think before it
         ids, _ = encoded(Symbols.of(self.tokenizer), asked)
         limit = context(self.model)
         if len(ids) + most > limit:
@@ -93,13 +95,17 @@ class Local:
         given = torch.tensor([ids], device=self.model.device)
         end = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
         with torch.inference_mode():
-            out = self.model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=most, do_sample=False, pad_token_id=end)
+            out = self.model.generate(
+                given, attention_mask=torch.ones_like(given), max_new_tokens=most, do_sample=False, pad_token_id=end
+            )
         return asked.prefix + self.tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True)
 
     def odds(self, prompt: Prompt) -> float:
         symbols = Symbols.of(self.tokenizer)
         try:
-            return answer_odds(self.model, encoded(symbols, prompt)[0], [symbols.number(answer) for answer in ("0", "1")], prompt.n)
+            return answer_odds(
+                self.model, encoded(symbols, prompt)[0], [symbols.number(answer) for answer in ("0", "1")], prompt.n
+            )
         except BadInput as error:  # too long a prompt: what came before is kept
             raise Unanswered(str(error)) from None
 
@@ -130,19 +136,29 @@ class Server:
         try:
             parts = urllib.parse.urlsplit(self.url)
             user = parts.username
-            sound = bool(parts.hostname) and (parts.port is None or parts.port > 0) and not re.search(r"[\s\x00-\x20\x7f-\uffff]", self.url)
+            sound = (
+                bool(parts.hostname)
+                and (parts.port is None or parts.port > 0)
+                and not re.search(r"[\s\x00-\x20\x7f-\uffff]", self.url)
+            )
             (parts.hostname or "").encode("idna")  # an empty or an endless part of a name
         except ValueError:
             sound = False
         if sound and user is not None:
-            raise BadInput("server: a URL with a name or a password before its host is not allowed; a key belongs in OPENAI_API_KEY")
+            raise BadInput(
+                "server: a URL with a name or a password before its host is not allowed; a key belongs in OPENAI_API_KEY"
+            )
         if not sound:
             raise BadInput(f"server: {brief(self.url)} is not allowed; give a URL such as http://localhost:8000/v1")
         key = self.key or os.environ.get("OPENAI_API_KEY") or ""
         if not re.fullmatch(r"[\x21-\x7e]*", key):
-            raise BadInput("server: the key holds a space, a line's end or a character beyond ASCII; give it as the server's owner did")
+            raise BadInput(
+                "server: the key holds a space, a line's end or a character beyond ASCII; give it as the server's owner did"
+            )
         if self.tries < 1 or self.timeout <= 0:
-            raise BadInput(f"server: {self.tries} tries of {self.timeout:g} s are not allowed; at least one, of some time")
+            raise BadInput(
+                f"server: {self.tries} tries of {self.timeout:g} s are not allowed; at least one, of some time"
+            )
 
     def answer(self, prompt: Prompt, most: int) -> str:
         said = self._choice(prompt, most)["message"]["content"]
@@ -160,13 +176,22 @@ class Server:
             if len(top) < 2 or not all(map(math.isfinite, found)):  # of one token alone no odds follow
                 raise ValueError
         except IndexError:
-            raise Unanswered(f"server: {self.url} answered {brief(str(choice['message']['content']))}, in which no token is a 0 or a 1") from None
+            raise Unanswered(
+                f"server: {self.url} answered {brief(str(choice['message']['content']))}, in which no token is a 0 or a 1"
+            ) from None
         except (KeyError, TypeError, ValueError, OverflowError):
-            raise Unanswered(f"server: {self.url} gave no log-probabilities; it must know logprobs and top_logprobs") from None
+            raise Unanswered(
+                f"server: {self.url} gave no log-probabilities; it must know logprobs and top_logprobs"
+            ) from None
         return found[0] - found[1]
 
     def _choice(self, prompt: Prompt, most: int, **more: Any) -> dict[str, Any]:
-        body = {"model": self.model, "messages": [{"role": "user", "content": prompt.text}], "max_tokens": most, "temperature": 0} | more
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt.text}],
+            "max_tokens": most,
+            "temperature": 0,
+        } | more
         why = ""
         for attempt in range(self.tries):
             if attempt:
@@ -179,7 +204,9 @@ class Server:
                     break
             except (OSError, TimeoutError) as error:  # refused, reset, timed out, a name that is not known
                 why = str(getattr(error, "reason", error)) or type(error).__name__
-            except http.client.HTTPException as error:  # something answered that does not speak HTTP, or stopped in the middle
+            except (
+                http.client.HTTPException
+            ) as error:  # something answered that does not speak HTTP, or stopped in the middle
                 why = f"its answer is no HTTP: {type(error).__name__}"
                 break
         raise Unanswered(f"server: {self.url} did not answer: {why if why.startswith('status') else brief(why)}")
@@ -216,7 +243,9 @@ class Server:
             choice = json.loads(raw)["choices"][0]
             choice["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-            raise Unanswered(f"server: {self.url} answered {brief(raw[:80].decode('utf-8', 'replace'))}, which is no chat completion") from None
+            raise Unanswered(
+                f"server: {self.url} answered {brief(raw[:80].decode('utf-8', 'replace'))}, which is no chat completion"
+            ) from None
         return choice
 
 
@@ -320,7 +349,12 @@ class Moved:
 
 
 def moved(
-    backend: Weighs, tasks: Iterable[str], lengths: Sequence[int], *, order: int = 1, tell: Callable[[Moved], None] = lambda one: None
+    backend: Weighs,
+    tasks: Iterable[str],
+    lengths: Sequence[int],
+    *,
+    order: int = 1,
+    tell: Callable[[Moved], None] = lambda one: None,
 ) -> tuple[list[Moved], str]:
     """The margins of copying by any backend, and why they end early, if they do.
 

@@ -12,7 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from outrange.attention.glasses.theorems import SCHEMES, Toy, alternating, bound, gap, last_weight, limit, merged, ratio, spectrum, uniform, variation
+from outrange.attention.glasses.theorems import (
+    SCHEMES,
+    Toy,
+    alternating,
+    bound,
+    gap,
+    last_weight,
+    limit,
+    merged,
+    ratio,
+    spectrum,
+    uniform,
+    variation,
+)
 from outrange.attention.rope.theorems import Check
 
 

@@ -93,11 +93,23 @@ FAMILIES = {
     for family in (
         repeated("ones", "n against n + 1 ones, without a prompt"),
         repeated("count ones", "a question how many ones there are, then n against n + 1 ones (figure 5a)", COUNT),
-        Family(name="digits", meaning="control: the same question, n - 1 random digits, then one against two ones (figure 5b)", pair=_digits),
+        Family(
+            name="digits",
+            meaning="control: the same question, n - 1 random digits, then one against two ones (figure 5b)",
+            pair=_digits,
+        ),
         repeated("copy ones", "a request to copy, then n against n + 1 ones (figure 5c)", COPY),
         repeated("copy with commas", "the same with a comma at every third digit (figure 5d)", COPY, group=GROUP),
-        repeated("same phase", "control: a request to copy, then n against n + 3 ones, without commas", COPY, step=GROUP),
-        repeated("same phase with commas", "control: n against n + 3 ones with commas, so that both end at the same place of a group", COPY, GROUP, GROUP),
+        repeated(
+            "same phase", "control: a request to copy, then n against n + 3 ones, without commas", COPY, step=GROUP
+        ),
+        repeated(
+            "same phase with commas",
+            "control: n against n + 3 ones with commas, so that both end at the same place of a group",
+            COPY,
+            GROUP,
+            GROUP,
+        ),
     )
 }
 
@@ -179,14 +191,18 @@ def collapse(
         if dtype not in DTYPES:
             raise unknown("dtypes", dtype, DTYPES, "a type")
     if (found := next(model.parameters()).dtype) != torch.float32:
-        raise BadInput(f"model: {str(found).removeprefix('torch.')} is not allowed; open it in float32, the others are made from that")
+        raise BadInput(
+            f"model: {str(found).removeprefix('torch.')} is not allowed; open it in float32, the others are made from that"
+        )
     if not lengths or min(lengths) < 1 or list(lengths) != sorted(set(lengths)):
         raise BadInput(f"lengths: {list(lengths)} is not allowed; they must be at least 1 and ascending")
     if around < 1:
         raise BadInput(f"around: {around} is not allowed; it must be at least 1")
     chosen = list(FAMILIES.values()) if families is None else list(families)
     symbols = Symbols.of(tokenizer)
-    pairs = {family.name: [[family.pair(symbols, n + k, seed) for k in range(around)] for n in lengths] for family in chosen}
+    pairs = {
+        family.name: [[family.pair(symbols, n + k, seed) for k in range(around)] for n in lengths] for family in chosen
+    }
     sequences = [tuple(one) for found in pairs.values() for near in found for pair in near for one in pair]
 
     def states(dtype: Dtype) -> States:
@@ -197,24 +213,35 @@ def collapse(
     exact, curves = states(reference), []
     for dtype in dtypes:
         found = exact if dtype == reference else states(dtype)
-        curves += [_curve(family, dtype, tuple(lengths), pairs[family.name], exact, found, _heads(model)) for family in chosen]
+        curves += [
+            _curve(family, dtype, tuple(lengths), pairs[family.name], exact, found, _heads(model)) for family in chosen
+        ]
     return curves
 
 
-def read(model: Any, sequences: Sequence[tuple[int, ...]], tell: Callable[[int, int], None] = lambda done, total: None) -> States:
+def read(
+    model: Any, sequences: Sequence[tuple[int, ...]], tell: Callable[[int, int], None] = lambda done, total: None
+) -> States:
     """The last token's state of every sequence. A sequence that begins another one is read on the way, so n = 1 … N of a repetition is one pass of N tokens."""
     wanted = sorted(set(sequences))
     longest = [one for one, after in zip(wanted, [*wanted[1:], ()], strict=True) if after[: len(one)] != one]
     limit = context(model)
     if (most := max(map(len, longest), default=0)) > limit:
-        raise BadInput(f"lengths: a sequence of {most:,} tokens is not allowed; the model's context holds {limit:,}; take shorter ones")
+        raise BadInput(
+            f"lengths: a sequence of {most:,} tokens is not allowed; the model's context holds {limit:,}; take shorter ones"
+        )
     found: States = {}
     total, done = sum(map(len, longest)), 0
     for whole in longest:
         at = [len(one) - 1 for one in wanted if whole[: len(one)] == one]
         place = torch.tensor(at, device=model.device)
         with torch.inference_mode():
-            out = model(torch.tensor([whole], device=model.device), use_cache=False, output_hidden_states=True, logits_to_keep=place)
+            out = model(
+                torch.tensor([whole], device=model.device),
+                use_cache=False,
+                output_hidden_states=True,
+                logits_to_keep=place,
+            )
             layers = torch.stack([hidden[0, place] for hidden in out.hidden_states[1:]], 1).cpu().double().numpy()
             following = torch.log_softmax(out.logits[0].float(), -1).cpu().numpy()
         for k, last in enumerate(at):
@@ -271,9 +298,20 @@ def _heads(model: Any) -> int:
     return int(model.config.get_text_config(decoder=True).num_attention_heads)
 
 
-def _curve(family: Family, dtype: str, lengths: tuple[int, ...], pairs: list[list[Pair]], exact: States, states: States, heads: int) -> Curve:
+def _curve(
+    family: Family,
+    dtype: str,
+    lengths: tuple[int, ...],
+    pairs: list[list[Pair]],
+    exact: States,
+    states: States,
+    heads: int,
+) -> Curve:
     """The numbers of a family in a type from what was read, each length's a mean over its neighbours'."""
-    rows = [[_numbers(states[tuple(a)], states[tuple(b)], exact[tuple(a)], exact[tuple(b)], heads) for a, b in near] for near in pairs]
+    rows = [
+        [_numbers(states[tuple(a)], states[tuple(b)], exact[tuple(a)], exact[tuple(b)], heads) for a, b in near]
+        for near in pairs
+    ]
     mean = {name: np.array([np.mean([one[name] for one in near], 0) for near in rows]) for name in rows[0][0]}
     signal, noise, blur = mean.pop("signal"), mean["noise"], mean["blur"]
     over = [np.divide(signal, under, out=np.full_like(signal, np.inf), where=under > 0) for under in (noise, blur)]

@@ -51,7 +51,9 @@ class Budget:
 
 
 BUDGETS = {
-    "quick": Budget(lengths=(8, 32, 128, 256), dtypes=("float32", "bfloat16"), margins=(5, 20, 100), tokens=128, directions=16),
+    "quick": Budget(
+        lengths=(8, 32, 128, 256), dtypes=("float32", "bfloat16"), margins=(5, 20, 100), tokens=128, directions=16
+    ),
     "full": Budget(
         lengths=(8, 16, 32, 64, 128, 256, 512, 1024),
         dtypes=("float32", "bfloat16", "float16", "int8"),
@@ -62,7 +64,9 @@ BUDGETS = {
 }
 
 
-def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, tell: Told = lambda what, done, total: None) -> dict[str, Any]:
+def probe(
+    opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, tell: Told = lambda what, done, total: None
+) -> dict[str, Any]:
     """What the page of a probe shows (report/probe.py lists its keys), but title, subtitle and command.
 
     Args:
@@ -79,10 +83,18 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
     symbols = Symbols.of(opened.tokenizer)
     lengths = tuple(n for n in budget.lengths if (n + 2 * GROUP) * 4 // 3 + 64 <= limit)
     if not lengths:
-        raise BadInput(f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model")
-    curves = collapse(opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, around=GROUP, tell=tell)
+        raise BadInput(
+            f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model"
+        )
+    curves = collapse(
+        opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, around=GROUP, tell=tell
+    )
     fitting = [n for n in budget.margins if _longest(symbols, n) <= limit]
-    found = margins(opened.model, opened.tokenizer, fitting, ASKED, lambda done, total: tell("margins", done, total), TYPES) if fitting else []
+    found = (
+        margins(opened.model, opened.tokenizer, fitting, ASKED, lambda done, total: tell("margins", done, total), TYPES)
+        if fitting
+        else []
+    )
     ids = models.tokens(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
     reach = _reach(opened, ids, budget.directions, seed, tell)
     notes = [symbols.note] if symbols.note else []
@@ -92,7 +104,16 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
         "model": opened.name,
         "verdict": verdict(curves, found, reach),
         "curves": [_told(curve) for curve in curves],
-        "margins": [{"task": one.task, "lengths": list(one.lengths), "shift": list(one.shift), "low": list(one.low), "high": list(one.high)} for one in found],
+        "margins": [
+            {
+                "task": one.task,
+                "lengths": list(one.lengths),
+                "shift": list(one.shift),
+                "low": list(one.low),
+                "high": list(one.high),
+            }
+            for one in found
+        ],
         "squashing": reach,
         "remedies": remedies(curves, found),
         "notes": list(dict.fromkeys(notes + [note for one in found for note in one.notes])),
@@ -101,7 +122,9 @@ def probe(opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, 
 
 def _longest(symbols: Symbols, n: int) -> int:
     """Tokens of the longest prompt with n ones, the answer with it."""
-    return max(len(encoded(symbols, other(build(name, n, order=order)))[0]) + len(str(n)) for name in ASKED for order in TYPES)
+    return max(
+        len(encoded(symbols, other(build(name, n, order=order)))[0]) + len(str(n)) for name in ASKED for order in TYPES
+    )
 
 
 def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, tell: Told) -> dict[str, Any]:
@@ -112,7 +135,9 @@ def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, te
 
     model = opened.model
     measured = (
-        squashing.estimate(model, ids, directions=directions, seed=seed, progress=progress) if directions else squashing.exact(model, ids, progress=progress)
+        squashing.estimate(model, ids, directions=directions, seed=seed, progress=progress)
+        if directions
+        else squashing.exact(model, ids, progress=progress)
     )
     bound, layers = squashing.bound(model, ids), int(model.config.get_text_config(decoder=True).num_hidden_layers)
     first, most = measured.scale, bound[0] or bound.max()  # a sliding window may keep the first token out
@@ -131,7 +156,17 @@ def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, te
 
 def _told(curve: Curve) -> dict[str, Any]:
     named = ("family", "dtype", "step", "lengths", "tokens")
-    arrays = ("relative", "heads", "noise", "blur", "signal_over_noise", "signal_over_blur", "variation", "same", "same_answer")
+    arrays = (
+        "relative",
+        "heads",
+        "noise",
+        "blur",
+        "signal_over_noise",
+        "signal_over_blur",
+        "variation",
+        "same",
+        "same_answer",
+    )
     return (
         {name: getattr(curve, name) for name in named}
         | {"meaning": FAMILIES[curve.family].meaning if curve.family in FAMILIES else ""}
@@ -154,10 +189,20 @@ def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[st
         rows += _apart(family, of[family, "float32"], [of[family, dtype] for dtype in types])
     digits = of["digits", "float32"]
     fell = digits.relative[-1] < digits.relative[0] / 4
-    rows.append(_row("do random digits, the control, come together as well?", "yes" if fell else "no", _ends(digits, "relative distance", digits.relative)))
+    rows.append(
+        _row(
+            "do random digits, the control, come together as well?",
+            "yes" if fell else "no",
+            _ends(digits, "relative distance", digits.relative),
+        )
+    )
     for one in found:
         gone, what = np.abs(one.shift) < LEAST_SHIFT, _decides(one.task)
-        answer = f"it never does, n = {one.lengths[0]} to {one.lengths[-1]}" if gone.all() else _from(first_from(one.lengths, gone), one.lengths)
+        answer = (
+            f"it never does, n = {one.lengths[0]} to {one.lengths[-1]}"
+            if gone.all()
+            else _from(first_from(one.lengths, gone), one.lengths)
+        )
         ends = [f"{one.shift[k]:.2f} ({one.low[k]:.2f} … {one.high[k]:.2f}) at n = {one.lengths[k]}" for k in (0, -1)]
         detail = f"{what} moves the log-odds by {', '.join(ends)}; mean and range over three orders of the prompt"
         rows.append(_row(f"{one.task}: from which n on does {what} not move the answer?", answer, detail))
@@ -178,7 +223,10 @@ def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[st
 
 def _apart(family: str, exact: Curve, rounded: Sequence[Curve]) -> list[dict[str, str]]:
     """What becomes of one more repetition in every type: under the type's resolution, under what rounding does, gone, and without effect on the answer."""
-    every, changed = (exact, *rounded), "; ".join(_ends(c, f"{c.dtype}: signal over blur", c.signal_over_blur, _over_noise(c)) for c in rounded)
+    every, changed = (
+        (exact, *rounded),
+        "; ".join(_ends(c, f"{c.dtype}: signal over blur", c.signal_over_blur, _over_noise(c)) for c in rounded),
+    )
     asked = (
         ("are n and n + 1 closer than a type resolves?", {c.dtype: exact.relative < RESOLUTION[c.dtype] for c in rounded if c.dtype in RESOLUTION},
          _ends(exact, "relative distance", exact.relative)),
@@ -193,7 +241,11 @@ def _apart(family: str, exact: Curve, rounded: Sequence[Curve]) -> list[dict[str
 
 def _each(answers: Mapping[str, str]) -> str:
     """One answer where all types agree, else each type's."""
-    return next(iter(answers.values())) if len(set(answers.values())) == 1 else "; ".join(f"{dtype} {answer}" for dtype, answer in answers.items())
+    return (
+        next(iter(answers.values()))
+        if len(set(answers.values())) == 1
+        else "; ".join(f"{dtype} {answer}" for dtype, answer in answers.items())
+    )
 
 
 def _decides(task: str) -> str:
@@ -208,28 +260,49 @@ def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str
     """Each remedy against the same without it; medians over lengths."""
     of = {(curve.family, curve.dtype): curve for curve in curves}
     rows = []
-    for (without, given), name in zip(COMMAS, ("commas, n against n + 1", "commas, n against n + 3: the control"), strict=True):
+    for (without, given), name in zip(
+        COMMAS, ("commas, n against n + 1", "commas, n against n + 3: the control"), strict=True
+    ):
         a, b = of[without, "float32"], of[given, "float32"]
         rows.append(_remedy(name, "relative distance", a.relative, b.relative, a.lengths))
     for dtype in dict.fromkeys(curve.dtype for curve in curves if curve.dtype != "float32"):
         clear = of["copy ones", dtype].signal_over_blur
         left = np.clip(1 - np.divide(1, clear, out=np.ones_like(clear), where=clear > 0), 0, 1)
         said = "share of the difference that rounding leaves, copying ones"
-        rows.append(_remedy(f"float32 instead of {dtype}", said, left, np.ones_like(left), of["copy ones", dtype].lengths))
+        rows.append(
+            _remedy(f"float32 instead of {dtype}", said, left, np.ones_like(left), of["copy ones", dtype].lengths)
+        )
     tasks = {one.task: one for one in found}
     for name, one in tasks.items():
         base = tasks.get(name.split(",")[0])
         if base is not None and base is not one:
-            rows.append(_remedy(name, "log-odds moved by the zero, mean of three prompts", base.shift, one.shift, one.lengths, LEAST_SHIFT))
+            rows.append(
+                _remedy(
+                    name,
+                    "log-odds moved by the zero, mean of three prompts",
+                    base.shift,
+                    one.shift,
+                    one.lengths,
+                    LEAST_SHIFT,
+                )
+            )
     return rows
 
 
-def _remedy(remedy: str, measure: str, without: np.ndarray, given: np.ndarray, lengths: Sequence[int], least: float = 0.0) -> dict[str, str]:
+def _remedy(
+    remedy: str, measure: str, without: np.ndarray, given: np.ndarray, lengths: Sequence[int], least: float = 0.0
+) -> dict[str, str]:
     """Helps: the median is at least half as large again, above 0 and no less than ``least``."""
     before, after = float(np.median(without)), float(np.median(given))
     better = after > 0 and after >= LOUDER * max(before, 0.0) and after >= least
     said = f"{measure}, median over n = {', '.join(map(str, lengths))}"
-    return {"remedy": remedy, "measure": said, "without": _shown(before), "with": _shown(after), "verdict": "helps" if better else "does not help"}
+    return {
+        "remedy": remedy,
+        "measure": said,
+        "without": _shown(before),
+        "with": _shown(after),
+        "verdict": "helps" if better else "does not help",
+    }
 
 
 def _row(question: str, answer: str, detail: str) -> dict[str, str]:
@@ -241,7 +314,9 @@ def _from(n: int | None, lengths: Sequence[int]) -> str:
 
 
 def _ends(curve: Curve, what: str, values: np.ndarray, more: str = "") -> str:
-    return f"{what} {_shown(values[0])} at n = {curve.lengths[0]}, {_shown(values[-1])} at n = {curve.lengths[-1]}{more}"
+    return (
+        f"{what} {_shown(values[0])} at n = {curve.lengths[0]}, {_shown(values[-1])} at n = {curve.lengths[-1]}{more}"
+    )
 
 
 def _over_noise(curve: Curve) -> str:

@@ -66,7 +66,11 @@ class Sensitivity:
         middle = float(self.norms[start : start + size].mean()) or float(self.norms[-size:].mean())
         return {
             name: float(part.mean()) / middle
-            for name, part in (("first", self.norms[:size]), ("middle", self.norms[start : start + size]), ("last", self.norms[-size:]))
+            for name, part in (
+                ("first", self.norms[:size]),
+                ("middle", self.norms[start : start + size]),
+                ("last", self.norms[-size:]),
+            )
         }
 
 
@@ -89,7 +93,14 @@ def exact(model: nn.Module, ids: Sequence[int], layer: int = 0, progress: Progre
     return Sensitivity(tokens=tuple(ids), norms=np.sqrt(total), error=None, layer=layer, method="exact")
 
 
-def estimate(model: nn.Module, ids: Sequence[int], directions: int = 12, layer: int = 0, seed: int = 0, progress: Progress | None = None) -> Sensitivity:
+def estimate(
+    model: nn.Module,
+    ids: Sequence[int],
+    directions: int = 12,
+    layer: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Sensitivity:
     """Every norm from ``directions`` random sign vectors; the squared norms are unbiased.
 
     Args:
@@ -129,7 +140,9 @@ def paths(count: int, layers: int) -> np.ndarray:
     return np.exp(logs - logs[0])
 
 
-def _products(model: nn.Module, ids: Sequence[int], layer: int, cotangents: Tensor, progress: Progress | None) -> Iterator[np.ndarray]:
+def _products(
+    model: nn.Module, ids: Sequence[int], layer: int, cotangents: Tensor, progress: Progress | None
+) -> Iterator[np.ndarray]:
     """|u^T d y_n / d v_i|^2, (few, n), for a few of the cotangents u (k, width) after another."""
     _check(model, ids, layer)
     device, n = _device(model), len(ids)
@@ -148,7 +161,9 @@ def _products(model: nn.Module, ids: Sequence[int], layer: int, cotangents: Tens
     with _still(model), torch.enable_grad():
         hook = blocks[layer].register_forward_pre_hook(cut, with_kwargs=True)
         try:
-            last = decoder(model)(input_ids=torch.tensor([list(ids)] * few, device=device), use_cache=False).last_hidden_state[:, -1]
+            last = decoder(model)(
+                input_ids=torch.tensor([list(ids)] * few, device=device), use_cache=False
+            ).last_hidden_state[:, -1]
         finally:
             hook.remove()
         for begin in range(0, len(cotangents), few):

@@ -39,7 +39,11 @@ class Symbols:
         ids = [_single(tokenizer, symbol) for symbol in "0123456789,"]
         plain = [tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in ("1" * 12, "0" * 12)]
         merges = any(found != [ids[digit]] * 12 for found, digit in zip(plain, (1, 0), strict=True))
-        note = "the tokenizer merges digits; sequences are made of the tokens of single digits, which it would not write itself" if merges else ""
+        note = (
+            "the tokenizer merges digits; sequences are made of the tokens of single digits, which it would not write itself"
+            if merges
+            else ""
+        )
         return cls(tokenizer, tuple(ids[:10]), ids[10], note)
 
     def prompt(self, text: str) -> list[int]:
@@ -67,7 +71,13 @@ def _single(tokenizer: Any, symbol: str) -> int:
         ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][before:]
         if len(ids) == 1 and tokenizer.decode(ids).strip() == symbol:
             return int(ids[0])
-    ids = [k for k in tokenizer(symbol, add_special_tokens=False, verbose=False)["input_ids"] if tokenizer.decode([k]).strip() == symbol]
+    ids = [
+        k
+        for k in tokenizer(symbol, add_special_tokens=False, verbose=False)["input_ids"]
+        if tokenizer.decode([k]).strip() == symbol
+    ]
     if not ids:
-        raise BadInput(f"model: its tokenizer has no single token for {symbol!r}, which sequences are made of; take another model")
+        raise BadInput(
+            f"model: its tokenizer has no single token for {symbol!r}, which sequences are made of; take another model"
+        )
     return int(ids[-1])

@@ -30,7 +30,9 @@ HINT = " Look closely before you answer: the sequence is not all ones, and the d
 WORD = "car"
 _OTHERS = ("tree", "lamp", "river", "stone", "bird", "cloud", "chair", "song")
 _FORM = {"copy": "Please answer exactly as 'The answer to your question is: <ANSWER>'."}
-_FORM["maths"] = "Please give the answer on the final line exactly as 'The final answer to your maths question is: xxxx', where 'xxxx' is your answer."
+_FORM["maths"] = (
+    "Please give the answer on the final line exactly as 'The final answer to your maths question is: xxxx', where 'xxxx' is your answer."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +175,23 @@ def build(task: str, n: int, *, style: Style = "none", order: int = 1, seed: int
     question, form = of.question + of.hint, _FORM[of.kind]
     if style == "zero-shot":
         form = f"Let's think step by step. {form}"
-    parts = {1: (question, form, f"Here is the sequence: {sequence}"), 2: (form, question, f"Here is the sequence: {sequence}")}
+    parts = {
+        1: (question, form, f"Here is the sequence: {sequence}"),
+        2: (form, question, f"Here is the sequence: {sequence}"),
+    }
     parts[3] = (f"Consider the following sequence: {sequence}.", question, form)
     text = " ".join(parts[order])
     if style == "few-shot":
         text = "\n\n".join([*(_worked(of, k) for k in (12, 6)), text])
-    return Prompt(task=task, n=n, text=text, sequence=sequence, answer=answer, prefix=ANSWER if of.kind == "copy" else FINAL, thinks=style != "none")
+    return Prompt(
+        task=task,
+        n=n,
+        text=text,
+        sequence=sequence,
+        answer=answer,
+        prefix=ANSWER if of.kind == "copy" else FINAL,
+        thinks=style != "none",
+    )
 
 
 def _worked(task: Task, n: int) -> str:
@@ -205,7 +218,9 @@ def score(prompt: Prompt, completion: str) -> Scored:
 def chat(tokenizer: Any, text: str, prefix: str) -> tuple[str, str]:
     """The text as a model's chat template frames it, with the answer begun; and a note where there is no template."""
     if getattr(tokenizer, "chat_template", None):
-        framed = tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+        framed = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+        )
         return framed + prefix, ""
     return f"{text}\n{prefix}", "the tokenizer has no chat template; prompts stand as plain text"
 
@@ -265,7 +280,9 @@ def margins(
                 for side, prompt in enumerate((asked, other(asked))):
                     ids, note = encoded(symbols, prompt)
                     notes |= {note} - {""}
-                    odds[one, k, side] = answer_odds(model, ids, [symbols.number(answer) for answer in options(asked)], n)
+                    odds[one, k, side] = answer_odds(
+                        model, ids, [symbols.number(answer) for answer in options(asked)], n
+                    )
                     done += 1
                     if progress:
                         progress(done, odds.size * len(names))
@@ -304,11 +321,17 @@ def answer_odds(model: Any, ids: list[int], answers: list[list[int]], n: int) ->
     """log P(first answer | ids) - log P(second | ids); answers of one token share a pass."""
     limit = context(model)
     if (total := len(ids) + max(map(len, answers)) - 1) > limit:
-        raise BadInput(f"lengths: a prompt of {total:,} tokens is not allowed; the model's context holds {limit:,}; take fewer ones than {n}")
+        raise BadInput(
+            f"lengths: a prompt of {total:,} tokens is not allowed; the model's context holds {limit:,}; take fewer ones than {n}"
+        )
 
     def after(more: list[int]) -> torch.Tensor:
         with torch.inference_mode():
-            out = model(torch.tensor([ids + more], device=model.device), use_cache=False, logits_to_keep=len(more) + 1).logits[0].float()
+            out = (
+                model(torch.tensor([ids + more], device=model.device), use_cache=False, logits_to_keep=len(more) + 1)
+                .logits[0]
+                .float()
+            )
         return torch.log_softmax(out, -1)
 
     passes: dict[tuple[int, ...], torch.Tensor] = {}

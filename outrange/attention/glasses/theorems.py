@@ -89,7 +89,9 @@ class Toy:
         place = torch.arange(n, dtype=torch.float64)
         x = tokens
         for layer in range(self.layers):
-            q, k, v, up, down = (torch.randn(d, d, generator=generator, dtype=torch.float64) / math.sqrt(d) for _ in range(5))
+            q, k, v, up, down = (
+                torch.randn(d, d, generator=generator, dtype=torch.float64) / math.sqrt(d) for _ in range(5)
+            )
             z, rows = rms(x), slice(n - 1, n) if layer == self.layers - 1 else slice(None)
             placed = z + sinusoids(n, d) if self.scheme == "APE" else z
             query, key = placed[rows] @ q, placed @ k
@@ -113,7 +115,9 @@ def rms(x: Tensor) -> Tensor:
 
 def sinusoids(count: int, width: int) -> Tensor:
     """Sines and cosines of position, (count, width) float64."""
-    angles = torch.arange(count, dtype=torch.float64)[:, None] * THETA ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angles = torch.arange(count, dtype=torch.float64)[:, None] * THETA ** (
+        -torch.arange(0, width, 2, dtype=torch.float64) / width
+    )
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
 
 
@@ -178,7 +182,13 @@ def figure9(lengths: Sequence[int] = (200, 400, 1000, 4000, 16000, 64000), seeds
     return _curves(lengths, seeds, seed, {"softmax": variation})
 
 
-def figure10(lengths: Sequence[int] = (8, 32, 128, 512, 2048), seeds: int = 5, seed: int = 0, schemes: Sequence[str] = SCHEMES, layers: int = 1) -> Curves:
+def figure10(
+    lengths: Sequence[int] = (8, 32, 128, 512, 2048),
+    seeds: int = 5,
+    seed: int = 0,
+    schemes: Sequence[str] = SCHEMES,
+    layers: int = 1,
+) -> Curves:
     """One decoder layer, hidden 64, under each scheme. The paper reports all to collapse at similar lengths; see the check's fine print for what ours do."""
 
     def under(scheme: str) -> Callable[[int, int], float]:
@@ -187,19 +197,30 @@ def figure10(lengths: Sequence[int] = (8, 32, 128, 512, 2048), seeds: int = 5, s
     return _curves(lengths, seeds, seed, {scheme: under(scheme) for scheme in schemes})
 
 
-def _curves(lengths: Sequence[int], seeds: int, seed: int, measures: Mapping[str, Callable[[int, int], float]]) -> Curves:
+def _curves(
+    lengths: Sequence[int], seeds: int, seed: int, measures: Mapping[str, Callable[[int, int], float]]
+) -> Curves:
     if seeds < 1 or not lengths or min(lengths) < 2:
-        raise BadInput(f"lengths, seeds: {list(lengths)} and {seeds} are not allowed; lengths must be at least 2, seeds at least 1")
+        raise BadInput(
+            f"lengths, seeds: {list(lengths)} and {seeds} are not allowed; lengths must be at least 2, seeds at least 1"
+        )
     draws = range(seed * seeds, (seed + 1) * seeds)
-    found = {name: np.array([[measure(n, draw) for draw in draws] for n in lengths]) for name, measure in measures.items()}
+    found = {
+        name: np.array([[measure(n, draw) for draw in draws] for n in lengths]) for name, measure in measures.items()
+    }
     parts = {"mean": np.mean, "low": np.min, "high": np.max}
-    return Curves(lengths=tuple(lengths), **{part: {name: of(values, 1).tolist() for name, values in found.items()} for part, of in parts.items()})
+    return Curves(
+        lengths=tuple(lengths),
+        **{part: {name: of(values, 1).tolist() for name, values in found.items()} for part, of in parts.items()},
+    )
 
 
 # over-squashing
 
 
-def bound(attention: np.ndarray, beta1: float = 1.0, beta2: float = 1.0, beta3: float = 1.0, sigma: float = 1.0) -> np.ndarray:
+def bound(
+    attention: np.ndarray, beta1: float = 1.0, beta2: float = 1.0, beta3: float = 1.0, sigma: float = 1.0
+) -> np.ndarray:
     """Theorem B.5: what |d y_n / d v_i| cannot exceed, (n,): C [prod_l (Lambda^(l) / beta1 + I)]_{n,i}, C = (sigma / beta2 + 1)^L / beta3.
 
     Args:

@@ -54,7 +54,9 @@ class Row:
         return float(np.median(times(self.relative, base.relative)))
 
 
-def compare(models: Sequence[Opened], lengths: Sequence[int] = LENGTHS, family: str = "copy ones", seed: int = 0) -> list[Row]:
+def compare(
+    models: Sequence[Opened], lengths: Sequence[int] = LENGTHS, family: str = "copy ones", seed: int = 0
+) -> list[Row]:
     """A row for each model.
 
     Args:
@@ -70,14 +72,21 @@ def compare(models: Sequence[Opened], lengths: Sequence[int] = LENGTHS, family: 
         raise unknown("family", family, FAMILIES, "a family of pairs")
     found = []
     for one in models:
-        exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES[family]], lengths, ("float32", "bfloat16"), seed, around=GROUP)
+        exact, rounded = collapse(
+            one.model, one.tokenizer, [FAMILIES[family]], lengths, ("float32", "bfloat16"), seed, around=GROUP
+        )
         found.append(row(one.name, exact, rounded))
     return found
 
 
 def row(name: str, exact: Curve, rounded: Curve) -> Row:
     """The row of a model's curves in float32 and in bfloat16. A distance under 2^-20 is float32's own rounding: none."""
-    return Row(name=name, lengths=exact.lengths, relative=np.where(exact.relative < 2.0**-20, 0.0, exact.relative), clear=rounded.signal_over_blur)
+    return Row(
+        name=name,
+        lengths=exact.lengths,
+        relative=np.where(exact.relative < 2.0**-20, 0.0, exact.relative),
+        clear=rounded.signal_over_blur,
+    )
 
 
 def reach(layers: int, window: int) -> int:
@@ -85,7 +94,9 @@ def reach(layers: int, window: int) -> int:
     return layers * (window - 1) + 1
 
 
-def trained(config: TrainConfig, out: Path, names: Sequence[str] = (), seed: int = 0, tell: Told | None = None) -> dict[str, Path]:
+def trained(
+    config: TrainConfig, out: Path, names: Sequence[str] = (), seed: int = 0, tell: Told | None = None
+) -> dict[str, Path]:
     """Train the variants of a configuration that are not trained yet; the run's directory of each, ``out/<name>-seed<seed>``.
 
     Raises:

@@ -35,7 +35,9 @@ class Ablation:
 
     def __post_init__(self) -> None:
         if self.kind == "still" and self.heads is not None:
-            raise BadInput("heads: 'still' changes keys, which several heads may share, so it works everywhere only; in single heads take 'remove'")
+            raise BadInput(
+                "heads: 'still' changes keys, which several heads may share, so it works everywhere only; in single heads take 'remove'"
+            )
 
     def chosen(self, layout: LayerLayout) -> Tensor:
         """Indices of the layer's pairs."""
@@ -74,7 +76,9 @@ def head(text: str, layout: Layout, heads: int) -> Head:
     """A head as one writes it: L16H0."""
     named = re.fullmatch(r"[Ll]([0-9]{1,4})[Hh]([0-9]{1,4})", text)
     if not named or int(named[1]) not in layout.layers or int(named[2]) >= heads:
-        raise BadInput(f"head: {brief(text)} is not allowed; write L16H0, with a layer in 0..{max(layout.layers)} and a head in 0..{heads - 1}")
+        raise BadInput(
+            f"head: {brief(text)} is not allowed; write L16H0, with a layer in 0..{max(layout.layers)} and a head in 0..{heads - 1}"
+        )
     return int(named[1]), int(named[2])
 
 

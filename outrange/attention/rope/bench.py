@@ -43,12 +43,21 @@ def bench(model: str, tokens: int, rounds: int) -> dict[str, dict[str, float]]:
     result = {}
     for way in WAYS:
         ratios = [one / plain for one, plain in zip(times[way][1:], times["plain"][1:], strict=True)]
-        result[way] = {"seconds": statistics.median(times[way][1:]), "ratio": statistics.median(ratios), "peak_mb": _peak(model, tokens, way)}
+        result[way] = {
+            "seconds": statistics.median(times[way][1:]),
+            "ratio": statistics.median(ratios),
+            "peak_mb": _peak(model, tokens, way),
+        }
     return result
 
 
 def _ids(model: Any, tokens: int) -> torch.Tensor:
-    return torch.randint(10, model.config.get_text_config(decoder=True).vocab_size, (1, tokens), generator=torch.Generator().manual_seed(0)).to(model.device)
+    return torch.randint(
+        10,
+        model.config.get_text_config(decoder=True).vocab_size,
+        (1, tokens),
+        generator=torch.Generator().manual_seed(0),
+    ).to(model.device)
 
 
 @torch.no_grad()
@@ -69,7 +78,9 @@ def _wait(model: Any) -> None:
 
 
 def _peak(model: str, tokens: int, way: str) -> float:
-    code = f"from outrange.attention.rope.bench import once; once({model!r}, {tokens}, {way!r}, {torch.get_num_threads()})"
+    code = (
+        f"from outrange.attention.rope.bench import once; once({model!r}, {tokens}, {way!r}, {torch.get_num_threads()})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout.splitlines()[-1]))
 
@@ -87,5 +98,9 @@ def once(model: str, tokens: int, way: str, threads: int) -> None:
         return
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(OSError, StopIteration):
-        peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        peak = next(
+            int(line.split()[1])
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
     print(json.dumps(peak / 1024))

@@ -40,18 +40,25 @@ class HeadScores:
             weights = seen.weights(block)
             at = torch.arange(block.start, block.stop, device=weights.device)
             own = weights.diagonal(offset=block.start, dim1=-2, dim2=-1)
-            earlier = weights.gather(-1, (at - 1).clamp_min(0)[None, None, :, None].expand(*weights.shape[:3], 1))[..., 0]
+            earlier = weights.gather(-1, (at - 1).clamp_min(0)[None, None, :, None].expand(*weights.shape[:3], 1))[
+                ..., 0
+            ]
             sums[0] += own[..., at >= 1].sum((0, 2))
             sums[1] += earlier[..., at >= 2].sum((0, 2))
             sums[2] += weights[..., 0][..., at >= 1].sum((0, 2))
-        counts = torch.tensor([length - 1, length - 2, length - 1], dtype=torch.float64).clamp_min(0) * seen.query.shape[0]
+        counts = (
+            torch.tensor([length - 1, length - 2, length - 1], dtype=torch.float64).clamp_min(0) * seen.query.shape[0]
+        )
         self._sums[seen.layer] = self._sums.get(seen.layer, 0) + sums.cpu()
         self._counts[seen.layer] = self._counts.get(seen.layer, 0) + counts
 
     @property
     def layers(self) -> dict[int, dict[str, Tensor]]:
         """By layer, the scores (H,) by name."""
-        return {index: {name: (sums[i] / self._counts[index][i].clamp_min(1)) for i, name in enumerate(SCORES)} for index, sums in sorted(self._sums.items())}
+        return {
+            index: {name: (sums[i] / self._counts[index][i].clamp_min(1)) for i, name in enumerate(SCORES)}
+            for index, sums in sorted(self._sums.items())
+        }
 
 
 def kind(scores: dict[str, float]) -> str:

@@ -28,7 +28,9 @@ from outrange.core.errors import BadInput
 
 _DISTANCES = (1, 32, 1023, 131_071)  # fast pairs show at the first, slow ones at the last
 _FARTHEST = 1 << 17
-_STILL = 1e-5  # radians over the last of these distances below which a pair does not turn: 1e-10 a token, of a base of 1e10
+_STILL = (
+    1e-5  # radians over the last of these distances below which a pair does not turn: 1e-10 a token, of a base of 1e10
+)
 _BY_LENGTH = ("dynamic", "longrope")  # rope types whose frequencies are others beyond the trained length
 _FIRST_ID = 3  # below are padding, beginning and end
 
@@ -59,7 +61,10 @@ class LayerLayout:
         words = ("scheme", "head_dim", "pairs", "pairing", "theta", "rope_type", "note")
         if any(getattr(self, name) != getattr(other, name) for name in words):
             return False
-        return all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-7) for a, b in zip(self.frequencies, other.frequencies, strict=True))
+        return all(
+            math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-7)
+            for a, b in zip(self.frequencies, other.frequencies, strict=True)
+        )
 
     def rotation(self, distance: float) -> Tensor:
         """The map R^distance, (d, d), float64."""
@@ -116,7 +121,10 @@ def layout(model_or_config: Any) -> Layout:
     distances = tuple(n for n in _DISTANCES if n < length or not bounded)
     near, far = _queries(standing, ids, (0, *distances)), _queries(standing, ids, (0, farthest))
     attending = attention_modules(standing)
-    return Layout(family, {index: _describe(config, attending[index], distances, near[index], far[index], farthest) for index in near})
+    return Layout(
+        family,
+        {index: _describe(config, attending[index], distances, near[index], far[index], farthest) for index in near},
+    )
 
 
 def text_config(config: Any) -> Any:
@@ -145,8 +153,14 @@ def _stand_in(config: Any) -> tuple[nn.Module, Tensor]:
 
     small, width = copy.deepcopy(config), head_dim(config)
     for wider in ("global_head_dim", "qk_nope_head_dim"):
-        width = max(width, int(getattr(config, wider, 0) or 0) + (int(getattr(config, "qk_rope_head_dim", 0) or 0) if wider.startswith("qk") else 0))
-    count = hidden = 2 * width  # more than a head has channels, so that queries span the head though norms take a direction away
+        width = max(
+            width,
+            int(getattr(config, wider, 0) or 0)
+            + (int(getattr(config, "qk_rope_head_dim", 0) or 0) if wider.startswith("qk") else 0),
+        )
+    count = hidden = (
+        2 * width
+    )  # more than a head has channels, so that queries span the head though norms take a direction away
     sizes = {
         "vocab_size": count + _FIRST_ID, "vocab_size_per_layer_input": count + _FIRST_ID, "hidden_size_per_layer_input": 8,
         "intermediate_size": 8, "intermediate_size_mlp": 8, "moe_intermediate_size": 8, "ffn_dim": 8,
@@ -160,7 +174,10 @@ def _stand_in(config: Any) -> tuple[nn.Module, Tensor]:
             setattr(small, name, value)
     small._attn_implementation = "eager"
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # transformers draws first weights from torch's own generator
+        with (
+            warnings.catch_warnings(),
+            torch.random.fork_rng(devices=[]),
+        ):  # transformers draws first weights from torch's own generator
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
             model = AutoModelForCausalLM.from_config(small, attn_implementation="eager")
@@ -178,7 +195,11 @@ def _stand_in(config: Any) -> tuple[nn.Module, Tensor]:
 
 def _same_frequencies(standing: nn.Module, model: nn.Module) -> None:
     """Give the stand-in the frequencies that a model has now."""
-    found = {name: buffer for name, buffer in decoder(model).named_buffers() if name.endswith("inv_freq") and not buffer.is_meta}
+    found = {
+        name: buffer
+        for name, buffer in decoder(model).named_buffers()
+        if name.endswith("inv_freq") and not buffer.is_meta
+    }
     for name, buffer in decoder(standing).named_buffers():
         if name in found and found[name].shape == buffer.shape:
             buffer.copy_(found[name])
@@ -194,7 +215,10 @@ def _queries(model: Any, ids: Tensor, positions: Sequence[int]) -> dict[int, tup
     count = len(positions)
     with torch.no_grad(), warnings.catch_warnings(), tapped(model, watch, blind=True):
         warnings.simplefilter("ignore")
-        tokens, at = ids[:, None].expand(-1, count).contiguous(), torch.tensor(positions).expand(len(ids), -1).contiguous()
+        tokens, at = (
+            ids[:, None].expand(-1, count).contiguous(),
+            torch.tensor(positions).expand(len(ids), -1).contiguous(),
+        )
         limit = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (0,))[0]
         if int(tokens.max()) >= limit:
             raise BadInput("model: its stand-in has too small a vocabulary; models of this kind cannot be described")
@@ -205,13 +229,22 @@ def _queries(model: Any, ids: Tensor, positions: Sequence[int]) -> dict[int, tup
             except RuntimeError:  # some kernels, of mixtures of experts for one, know no float64
                 model.float()(tokens, **given)
         except Exception as error:  # of a family's own code
-            raise BadInput(f"model: a stand-in of its kind does not run: {' '.join(str(error).split())[:200]}") from None
+            raise BadInput(
+                f"model: a stand-in of its kind does not run: {' '.join(str(error).split())[:200]}"
+            ) from None
     if not found:
         raise BadInput("model: no attention was seen in its stand-in; models of this kind cannot be described")
     return found
 
 
-def _describe(config: Any, module: Any, distances: Sequence[int], near: tuple[Tensor, Tensor], far: tuple[Tensor, Tensor], farthest: int) -> LayerLayout:
+def _describe(
+    config: Any,
+    module: Any,
+    distances: Sequence[int],
+    near: tuple[Tensor, Tensor],
+    far: tuple[Tensor, Tensor],
+    farthest: int,
+) -> LayerLayout:
     query, key = near
     width = query.shape[-1]
     settings = _settings(config, module)
@@ -221,16 +254,26 @@ def _describe(config: Any, module: Any, distances: Sequence[int], near: tuple[Te
         halves = tuple((m, m + width // 2) for m in range(width // 2))
         scheme = "cannot be read" if settings else "positions are added, not rotated"
         note = "queries of one token differ between positions by more than a rotation"
-        note += "; layers of another kind mix positions" if settings else ": what is learned or fixed for a position is added to the embeddings"
+        note += (
+            "; layers of another kind mix positions"
+            if settings
+            else ": what is learned or fixed for a position is added to the embeddings"
+        )
         return LayerLayout(scheme, width, halves, (0.0,) * len(halves), "none", note=note)
     pairs, frequencies = _planes(turned, distances)
     keys, key_error = _solve(key)
-    notes = ["keys turn otherwise than queries"] if key_error < 1e-3 and keys.shape == turned.shape and float((keys - turned).abs().max()) > 1e-4 else []
+    notes = (
+        ["keys turn otherwise than queries"]
+        if key_error < 1e-3 and keys.shape == turned.shape and float((keys - turned).abs().max()) > 1e-4
+        else []
+    )
     name, note = _name(pairs, frequencies, width, theta, rope_type)
     notes += [note] if note else []
     if not any(frequencies):
         theta, rope_type = None, ""
-    result = LayerLayout(name, width, tuple(pairs), tuple(frequencies), _pairing(pairs, frequencies, width), theta, rope_type)
+    result = LayerLayout(
+        name, width, tuple(pairs), tuple(frequencies), _pairing(pairs, frequencies, width), theta, rope_type
+    )
     moved = _solve(far[0])[0][0]
     if any(frequencies) and float((moved - result.rotation(farthest)).abs().max()) > max(0.02, farthest * 3e-7):
         notes.append(f"at position {farthest:,} the angles are others than near 0: the frequencies change with length")
@@ -262,7 +305,11 @@ def _planes(turned: Tensor, distances: Sequence[int]) -> tuple[list[tuple[int, i
     rest = [c for c in range(width) if c not in taken]
     whole = len(planes) > 0 and all(b - a == width // 2 for _, a, b in planes)
     step = width // 2 if whole else len(rest) // 2
-    still = [(c, c + step) for c in rest if c + step in rest and c < width // 2] if whole else [(rest[i], rest[i + step]) for i in range(step)]
+    still = (
+        [(c, c + step) for c in rest if c + step in rest and c < width // 2]
+        if whole
+        else [(rest[i], rest[i + step]) for i in range(step)]
+    )
     return [(a, b) for _, a, b in planes] + still, [g for g, _, _ in planes] + [0.0] * len(still)
 
 
@@ -290,7 +337,9 @@ def _pairing(pairs: Sequence[tuple[int, int]], frequencies: Sequence[float], wid
     return f"of its own, in {inside}"
 
 
-def _name(pairs: Sequence[tuple[int, int]], frequencies: Sequence[float], width: int, theta: float | None, rope_type: str) -> tuple[str, str]:
+def _name(
+    pairs: Sequence[tuple[int, int]], frequencies: Sequence[float], width: int, theta: float | None, rope_type: str
+) -> tuple[str, str]:
     """The scheme that fits what turns, and what deserves attention about it."""
     turning = [g for g in frequencies if g > 0]
     count, pair_count = len(turning), width // 2
@@ -307,7 +356,11 @@ def _name(pairs: Sequence[tuple[int, int]], frequencies: Sequence[float], width:
     if count == pair_count:
         if fits(0, width):
             return "RoPE", ""
-        how = f"scaled ({rope_type})" if rope_type not in ("", "default", "proportional") else "with frequencies of its own"
+        how = (
+            f"scaled ({rope_type})"
+            if rope_type not in ("", "default", "proportional")
+            else "with frequencies of its own"
+        )
         return f"RoPE, {how}", ""
     whole_head = all(b - a == width // 2 for (a, b), g in zip(pairs, frequencies, strict=True) if g > 0)
     if fits(0, width) and count > 1:
@@ -329,6 +382,8 @@ def _name(pairs: Sequence[tuple[int, int]], frequencies: Sequence[float], width:
 def _settings(config: Any, module: Any) -> dict[str, Any]:
     """The rotary settings that a configuration states for a layer."""
     held = getattr(config, "rope_parameters", None) or {}
-    layer_type = getattr(module, "layer_type", None) or (config.layer_types[module.layer_idx] if getattr(config, "layer_types", None) else None)
+    layer_type = getattr(module, "layer_type", None) or (
+        config.layer_types[module.layer_idx] if getattr(config, "layer_types", None) else None
+    )
     inner = held.get(layer_type) if layer_type else None
     return dict(inner) if isinstance(inner, dict) else {k: v for k, v in held.items() if not isinstance(v, dict)}

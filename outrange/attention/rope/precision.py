@@ -56,7 +56,12 @@ def spacing(dtype: str) -> float:
 
 def frequencies(head_dim: int = 64, theta: float = 1e4, share: float = 1.0) -> Tensor:
     """Radians a token of the channels of a head, (head_dim / 2,), fastest first. ``share`` is p of p-RoPE: 1 is RoPE, 0 is NoPE."""
-    need(isinstance(head_dim, int) and head_dim >= 2 and head_dim % 2 == 0, "head_dim", head_dim, "an even whole number of at least 2")
+    need(
+        isinstance(head_dim, int) and head_dim >= 2 and head_dim % 2 == 0,
+        "head_dim",
+        head_dim,
+        "an even whole number of at least 2",
+    )
     need(1 < theta < math.inf, "theta", theta, "a finite number above 1")
     need(0 <= share <= 1, "share", share, "from 0 to 1")
     g = theta ** (-2 * torch.arange(head_dim // 2, dtype=torch.float64) / head_dim)
@@ -94,7 +99,9 @@ def tables(positions: Tensor, frequencies: Tensor, dtype: str, angle_dtype: str 
     return angles.cos().to(kind), angles.sin().to(kind)
 
 
-def rotate(chunks: Tensor, positions: Tensor, frequencies: Tensor, dtype: str, angle_dtype: str | None = None) -> Tensor:
+def rotate(
+    chunks: Tensor, positions: Tensor, frequencies: Tensor, dtype: str, angle_dtype: str | None = None
+) -> Tensor:
     """R^p x: chunk pairs (..., P, M, 2) or (M, 2), turned by position (P,) times frequency (M,), in ``dtype``.
 
     Which two channels of a head form chunk m (neighbours, or m and m + d/2) changes no logit as long as query and key agree.
@@ -134,14 +141,20 @@ def curve(query: Tensor, key: Tensor, table: tuple[Tensor, Tensor], dtype: str) 
 
 def angle_error(position: int, frequency: float, dtype: str) -> float:
     """By how many radians the angle is off when position, frequency and their product are each held in ``dtype``; infinite where it overflows."""
-    need(isinstance(position, int) and 0 <= position < 1 << 63, "position", position, "a whole number from 0 to 2^63 - 1")
-    held = torch.tensor(position).to(torch_dtype(dtype)) * torch.tensor(frequency, dtype=torch.float64).to(torch_dtype(dtype))
+    need(
+        isinstance(position, int) and 0 <= position < 1 << 63, "position", position, "a whole number from 0 to 2^63 - 1"
+    )
+    held = torch.tensor(position).to(torch_dtype(dtype)) * torch.tensor(frequency, dtype=torch.float64).to(
+        torch_dtype(dtype)
+    )
     if not math.isfinite(held.item()):
         return math.inf
     return abs(float(Fraction(held.item()) - position * Fraction(frequency)))
 
 
-def first_wrong_position(frequencies: Iterable[float], dtype: str, tolerance: float = 0.1, limit: int = 1 << 25) -> float:
+def first_wrong_position(
+    frequencies: Iterable[float], dtype: str, tolerance: float = 0.1, limit: int = 1 << 25
+) -> float:
     """The first position at which the angle of one of the frequencies, held in ``dtype`` throughout, is off by more than ``tolerance`` radians.
 
     Args:
@@ -154,7 +167,12 @@ def first_wrong_position(frequencies: Iterable[float], dtype: str, tolerance: fl
     """
     kind = torch_dtype(dtype)
     true = torch.tensor(list(frequencies), dtype=torch.float64)
-    need(true.numel() > 0 and bool((true.isfinite() & (true >= 0) & (true <= math.pi)).all()), "frequencies", true.tolist(), "numbers from 0 to pi")
+    need(
+        true.numel() > 0 and bool((true.isfinite() & (true >= 0) & (true <= math.pi)).all()),
+        "frequencies",
+        true.tolist(),
+        "numbers from 0 to pi",
+    )
     need(1e-6 <= tolerance < math.pi, "tolerance", tolerance, "at least 1e-6 and below pi")
     need(1 <= limit <= 1 << 30, "limit", limit, "from 1 to 2^30")
     if kind == torch.float64:
@@ -177,7 +195,10 @@ def table_error(frequencies: Tensor, positions: Tensor, dtype: str, angle_dtype:
     """The largest error of a cosine or sine at any of the positions (P,) and frequencies (M,), against float64; 2 is as wrong as can be."""
     cos, sin = tables(positions, frequencies, dtype, angle_dtype)
     angles = positions.double()[:, None] * frequencies
-    return max(float((cos.double() - angles.cos()).abs().nan_to_num(2.0).max()), float((sin.double() - angles.sin()).abs().nan_to_num(2.0).max()))
+    return max(
+        float((cos.double() - angles.cos()).abs().nan_to_num(2.0).max()),
+        float((sin.double() - angles.sin()).abs().nan_to_num(2.0).max()),
+    )
 
 
 class NearReturn(NamedTuple):
@@ -205,7 +226,9 @@ def near_returns(frequency: float, length: int, count: int = 10) -> list[NearRet
     found: list[int] = []
     spare = count + 8  # the search is in float64; the last places are decided without rounding
     for start in range(1, length, _CHUNK):
-        distances = torch.cat((torch.tensor(found, dtype=torch.int64), torch.arange(start, min(start + _CHUNK, length))))
+        distances = torch.cat(
+            (torch.tensor(found, dtype=torch.int64), torch.arange(start, min(start + _CHUNK, length)))
+        )
         far = _wrapped(distances.double() * frequency).abs()
         found = distances[far.topk(min(spare, len(far)), largest=False).indices].tolist()
     nearest = sorted((abs(exact_phase(n, frequency)), n) for n in found)[:count]
@@ -233,7 +256,9 @@ def largest_gap(frequency: float, length: int, dtype: str = "float64") -> float:
     """
     need(0 <= frequency <= math.pi, "frequency", frequency, "from 0 to pi")
     need(1 <= length <= 10**7, "length", length, "from 1 to 10,000,000")
-    held = torch.arange(length).to(torch_dtype(dtype)) * torch.tensor(frequency, dtype=torch.float64).to(torch_dtype(dtype))
+    held = torch.arange(length).to(torch_dtype(dtype)) * torch.tensor(frequency, dtype=torch.float64).to(
+        torch_dtype(dtype)
+    )
     if not bool(held.isfinite().all()):
         return math.inf
     circle = torch.remainder(held.double(), 2 * math.pi).sort().values
@@ -267,7 +292,9 @@ def positional_head(
     """
     need(0 < norm < math.inf, "norm", norm, "a finite number above 0")
     need(0 <= offset < length, "offset", offset, f"from 0 to {length - 1}, below the length")
-    need(rows >= 1 and rows * length <= 1 << 24, "rows", rows, f"from 1 to {max(1, (1 << 24) // length)} at this length")
+    need(
+        rows >= 1 and rows * length <= 1 << 24, "rows", rows, f"from 1 to {max(1, (1 << 24) // length)} at this length"
+    )
     g = frequencies(head_dim, theta, share) if frequency is None else torch.tensor([frequency], dtype=torch.float64)
     angle = torch.arange(len(g)) * 2.4  # psi points elsewhere in every channel: the theorem holds for any direction
     psi = torch.stack((angle.cos(), angle.sin()), -1).double() * math.sqrt(norm / len(g))
@@ -304,7 +331,14 @@ def norm_needed(frequencies: Iterable[float], length: int, weight: float = 0.99)
     return high
 
 
-def slow_channel(frequency: float, ratio: float = 0.5, length: int = 60_000, dtype: str = "float64", *, angle_dtype: str | None = None) -> dict[str, float]:
+def slow_channel(
+    frequency: float,
+    ratio: float = 0.5,
+    length: int = 60_000,
+    dtype: str = "float64",
+    *,
+    angle_dtype: str | None = None,
+) -> dict[str, float]:
     """Theorem 6.1 for aligned contents, d = 2: content of logit A at distance 0 is to win over content of logit B = ratio A, but is moved away.
 
     The distractor stays at distance 0. While n g < arccos(B/A) the target's logit A cos(n g) is larger; by n g = pi it is -A, below any B.
@@ -326,7 +360,9 @@ def slow_channel(frequency: float, ratio: float = 0.5, length: int = 60_000, dty
     }
 
 
-def any_choice(frequency: float, length: int, choices: int = 100, dtype: str = "float64", seed: int = 0) -> dict[str, float]:
+def any_choice(
+    frequency: float, length: int, choices: int = 100, dtype: str = "float64", seed: int = 0
+) -> dict[str, float]:
     """Theorem 6.1, d = 2: whatever q and keys are chosen, some placement of target and distractor within a long enough context goes wrong.
 
     Our form of it, which is sharp: from N = ceil(pi / g) + 1 on, the N + 1 distances span half a turn and a step, so two of them bring any target content to
@@ -357,7 +393,9 @@ def any_choice(frequency: float, length: int, choices: int = 100, dtype: str = "
     return {"best": float(worst.sigmoid().max()), "losing": float((worst <= 0).double().mean())}
 
 
-def robust_length(theta: float, head_dim: int, margin: float, channel: int = -1, share: float = 1.0) -> dict[str, float]:
+def robust_length(
+    theta: float, head_dim: int, margin: float, channel: int = -1, share: float = 1.0
+) -> dict[str, float]:
     """How far a semantic channel can be trusted: contents of logit A (target) and B = (1 - margin) A (distractor) at distance 0, the target moved away.
 
     Args:
@@ -377,7 +415,13 @@ def robust_length(theta: float, head_dim: int, margin: float, channel: int = -1,
     need(0 < margin <= 1, "margin", margin, "above 0 and at most 1")
     one = float(g[channel])
     if not one:
-        return {"frequency": 0.0, "tokens": math.inf, "quarter_turn": math.inf, "half_turn": math.inf, "full_turn": math.inf}
+        return {
+            "frequency": 0.0,
+            "tokens": math.inf,
+            "quarter_turn": math.inf,
+            "half_turn": math.inf,
+            "full_turn": math.inf,
+        }
     return {
         "frequency": one,
         "tokens": float(math.ceil(math.acos(1 - margin) / one) - 1),

@@ -80,7 +80,9 @@ def scan(
             tell("reading", k + 1, len(read))
         patterns = _patterns(opened, read[0][:, :_PATTERN])
     if scores.layers.keys() != found.layers.keys():
-        raise BadInput(f"model: {len(scores.layers)} layers were seen to attend, and its layout has {len(found.layers)}; models of this kind cannot be scanned")
+        raise BadInput(
+            f"model: {len(scores.layers)} layers were seen to attend, and its layout has {len(found.layers)}; models of this kind cannot be scanned"
+        )
     heads = _heads(usage, scores)
     config = model.config.get_text_config(decoder=True)
     count, kv = config.num_attention_heads, getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -99,7 +101,10 @@ def scan(
         side |= {"logits": _lists(usage, MEASURES), "channels": _channels(found, usage)}
         if experiments:
             short = [read[0][:, :_ABLATED]]
-            side |= {"head_ablations": _quarters(model, found, heads, short[0]), "ablations": _curves(model, found, short, tell)}
+            side |= {
+                "head_ablations": _quarters(model, found, heads, short[0]),
+                "ablations": _curves(model, found, short, tell),
+            }
     return side
 
 
@@ -123,7 +128,10 @@ def _lists(usage: Usage, names: Sequence[str]) -> dict[str, list]:
 
 def _none(found: Layout, heads: int, kv: int) -> dict[str, list]:
     """Usage where nothing turns, so that there are no frequencies to tell apart."""
-    return {name: [[[0.0] * len(one.pairs)] * count for one in found.layers.values()] for name, count in (("q", heads), ("k", kv), ("v", kv))}
+    return {
+        name: [[[0.0] * len(one.pairs)] * count for one in found.layers.values()]
+        for name, count in (("q", heads), ("k", kv), ("v", kv))
+    }
 
 
 def _top_quarter(one: LayerUsage, head: int) -> float:
@@ -151,13 +159,25 @@ def _channels(found: Layout, usage: Usage) -> list[dict[str, Any]]:
             if g < 1e-3:
                 for head in range(len(one.q)):
                     values = {"first": float(one.first[head, m]), "spread": float(one.spread[head, m])}
-                    rows.append({"layer": layer, "head": head, "pair": m, "frequency": g, "period": 2 * np.pi / g if g else None, **values})
+                    rows.append(
+                        {
+                            "layer": layer,
+                            "head": head,
+                            "pair": m,
+                            "frequency": g,
+                            "period": 2 * np.pi / g if g else None,
+                            **values,
+                        }
+                    )
     return sorted(rows, key=lambda row: -max(row["spread"], abs(row["first"])))[:_CHANNELS]
 
 
 def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tensor) -> list[dict[str, Any]]:
     """The most positional heads without a quarter of their frequencies: the score that makes them so, on the first window."""
-    best = sorted((h for h in heads if h["kind"] in ("diagonal", "previous token")), key=lambda h: -max(h["diagonal"], h["previous"]))[:_HEADS]
+    best = sorted(
+        (h for h in heads if h["kind"] in ("diagonal", "previous token")),
+        key=lambda h: -max(h["diagonal"], h["previous"]),
+    )[:_HEADS]
     rows: dict[tuple[int, int], dict[str, Any]] = {}
 
     def watch(seen: Seen) -> None:
@@ -167,7 +187,9 @@ def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tenso
             for pairs in (None, *(f"quarter:{k}" for k in range(1, 5))):
                 query, key = seen.query, seen.key
                 if pairs:
-                    query, key = edited(seen, found.layers[seen.layer], Ablation(kind="remove", pairs=pairs, heads=[one]))
+                    query, key = edited(
+                        seen, found.layers[seen.layer], Ablation(kind="remove", pairs=pairs, heads=[one])
+                    )
                 again = HeadScores()
                 again(replace(seen, query=query, key=key))
                 tried.append(float(again.layers[seen.layer][score][h["head"]]))
@@ -197,7 +219,9 @@ def _curves(model: Any, found: Layout, read: list[Tensor], tell: Told) -> list[d
                 values.append(perplexity(model, read))
             done += 1
             tell("taking frequencies away", done, total)
-        curves.append({"name": name, "x": [len(choose(f"{end}:{share}%", count)) for share in shares], "perplexity": values})
+        curves.append(
+            {"name": name, "x": [len(choose(f"{end}:{share}%", count)) for share in shares], "perplexity": values}
+        )
     return curves
 
 

@@ -56,7 +56,20 @@ def checks(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Check]:
     """Every statement in every type, statement by statement. Takes some ten seconds of one core and 150 MB."""
     for dtype in dtypes:
         fp.torch_dtype(dtype, "dtypes")
-    tries = (_maximal, _gaussians, _decay, _returns, _nope, _positional, _one_frequency, _slow, _choices, _dense, _table, _angles)
+    tries = (
+        _maximal,
+        _gaussians,
+        _decay,
+        _returns,
+        _nope,
+        _positional,
+        _one_frequency,
+        _slow,
+        _choices,
+        _dense,
+        _table,
+        _angles,
+    )
     return [one(dtype, seed) for one in tries for dtype in dtypes]
 
 
@@ -93,13 +106,25 @@ def maximal_attention(
         query[:-slowest] = 0
     query = query.to(fp.torch_dtype(dtype)).double()
     key = fp.rotate(query, torch.tensor([distance]), g, "float64")[0]
-    row = fp.curve(query, key, fp.tables(torch.arange(length), g, dtype, angle_dtype), dtype) / float(query.square().sum())
+    row = fp.curve(query, key, fp.tables(torch.arange(length), g, dtype, angle_dtype), dtype) / float(
+        query.square().sum()
+    )
     peak, others = float(row.max()), torch.cat((row[:distance], row[distance + 1 :]))
-    return {"found": float(row.argmax()), "tied": float((row == peak).sum()), "peak": peak, "runner_up": float(others.max())}
+    return {
+        "found": float(row.argmax()),
+        "tied": float((row == peak).sum()),
+        "peak": peak,
+        "runner_up": float(others.max()),
+    }
 
 
 def gaussian_attention(
-    head_dim: int = 64, theta: float = 1e4, distances: Sequence[int] = (0, 1, 10, 100, 1000, 8000), pairs: int = 20_000, dtype: str = "float64", seed: int = 0
+    head_dim: int = 64,
+    theta: float = 1e4,
+    distances: Sequence[int] = (0, 1, 10, 100, 1000, 8000),
+    pairs: int = 20_000,
+    dtype: str = "float64",
+    seed: int = 0,
 ) -> dict[str, float]:
     """Proposition 3.2: q and k independent N(0, I) have E[q^T R^-r k] = 0 at every distance r; ours: the standard deviation is sqrt(d) at every distance too.
 
@@ -109,11 +134,15 @@ def gaussian_attention(
         std_low, std_high: the least and the largest standard deviation over the distances, over sqrt(d).
     """
     fp.need(2 <= pairs <= 200_000, "pairs", pairs, "from 2 to 200,000")
-    fp.need(len(distances) > 0 and min(distances) >= 0, "distances", distances, "one or more whole numbers of at least 0")
+    fp.need(
+        len(distances) > 0 and min(distances) >= 0, "distances", distances, "one or more whole numbers of at least 0"
+    )
     g, end = frequencies(head_dim, theta), max(distances)
     draw = fp.gaussian(seed, 2, pairs, len(g), 2)
     query = fp.rotate(draw[0], torch.tensor([end]), g, dtype)
-    rows = torch.stack([fp.paired_logits(query, fp.rotate(draw[1], torch.tensor([end - r]), g, dtype), dtype) for r in distances])
+    rows = torch.stack(
+        [fp.paired_logits(query, fp.rotate(draw[1], torch.tensor([end - r]), g, dtype), dtype) for r in distances]
+    )
     mean, std = rows.mean(1), rows.std(1)
     errors = float((mean / std).abs().max()) * math.sqrt(pairs)
     low, high = (float(one) / math.sqrt(head_dim) for one in std.aminmax())
@@ -121,7 +150,11 @@ def gaussian_attention(
 
 
 def constant_attention(
-    head_dim: int = 64, theta: float = 1e4, distances: Sequence[int] = (0, 1, 4, 16, 64, 256, 1024, 4096), length: int = 8192, dtype: str = "float64"
+    head_dim: int = 64,
+    theta: float = 1e4,
+    distances: Sequence[int] = (0, 1, 4, 16, 64, 256, 1024, 4096),
+    length: int = 8192,
+    dtype: str = "float64",
 ) -> dict[str, float]:
     """The decay that Proposition 3.2 answers: the logits of q = k = all ones over that at distance 0, which is the mean of cos(r g_m) over the channels.
 
@@ -129,14 +162,21 @@ def constant_attention(
         at_r: at each of the distances r.
         later: the largest absolute value beyond the last of them and below ``length``: the curve goes through 0 and comes back.
     """
-    fp.need(len(distances) > 0 and min(distances) >= 0 and max(distances) < length - 1, "distances", distances, f"whole numbers from 0 to {length - 2}")
+    fp.need(
+        len(distances) > 0 and min(distances) >= 0 and max(distances) < length - 1,
+        "distances",
+        distances,
+        f"whole numbers from 0 to {length - 2}",
+    )
     g = frequencies(head_dim, theta)
     ones = torch.ones(len(g), 2, dtype=torch.float64)
     curve = fp.curve(ones, ones, fp.tables(torch.arange(length), g, dtype), dtype) / head_dim
     return {f"at_{r}": float(curve[r]) for r in distances} | {"later": float(curve[max(distances) + 1 :].abs().max())}
 
 
-def repeated_draw(head_dim: int = 64, theta: float = 1e4, length: int = 8192, draws: int = 60, dtype: str = "float64", seed: int = 0) -> dict[str, float]:
+def repeated_draw(
+    head_dim: int = 64, theta: float = 1e4, length: int = 8192, draws: int = 60, dtype: str = "float64", seed: int = 0
+) -> dict[str, float]:
     """Appendix B.4: one Gaussian q and one k, repeated at every position, show no decay either. Many such draws, each with a curve of its own.
 
     A curve is summed up by its root mean square over the far half of the distances over that over the nearest eighth (our measure).
@@ -158,7 +198,14 @@ def repeated_draw(head_dim: int = 64, theta: float = 1e4, length: int = 8192, dr
 
 
 def nope_head(
-    head_dim: int = 64, width: int = 64, draws: int = 200, dtype: str = "float64", seed: int = 0, *, theta: float = 1e4, share: float = 0.0
+    head_dim: int = 64,
+    width: int = 64,
+    draws: int = 200,
+    dtype: str = "float64",
+    seed: int = 0,
+    *,
+    theta: float = 1e4,
+    share: float = 0.0,
 ) -> dict[str, float]:
     """Proposition 5.2: a NoPE head on [bos, x, x] has alpha_33 = alpha_32 = 1 / (e^(a_31 - a_33) + 2) < 1/2, so it is neither diagonal nor previous-token.
 
@@ -175,11 +222,16 @@ def nope_head(
     fp.need(1 <= width <= 4096, "width", width, "from 1 to 4096")
     fp.need(1 <= draws <= 10_000, "draws", draws, "from 1 to 10,000")
     g, kind = frequencies(head_dim, theta, share), fp.torch_dtype(dtype)
-    words, maps = fp.gaussian(seed, draws, 2, width), fp.gaussian(seed + 1, draws, 2, width, head_dim) / math.sqrt(width)
+    words, maps = (
+        fp.gaussian(seed, draws, 2, width),
+        fp.gaussian(seed + 1, draws, 2, width, head_dim) / math.sqrt(width),
+    )
     query = (words[:, 1:] @ maps[:, 0]).unflatten(-1, (-1, 2)).to(kind)
     key = (words @ maps[:, 1]).unflatten(-1, (-1, 2))[:, [0, 1, 1]].to(kind)
     positions = torch.arange(3)
-    row = fp.paired_logits(fp.rotate(query, positions[2:], g, dtype).expand_as(key), fp.rotate(key, positions, g, dtype), dtype)
+    row = fp.paired_logits(
+        fp.rotate(query, positions[2:], g, dtype).expand_as(key), fp.rotate(key, positions, g, dtype), dtype
+    )
     alpha = fp.softmax(row, dtype)
     formula = 1 / ((row[:, 0] - row[:, 2]).exp() + 2)
     return {
@@ -190,7 +242,14 @@ def nope_head(
 
 
 def encoding(
-    share: float, *, head_dim: int = 64, theta: float = 1e4, norm: float = 1e4, length: int = 512, context: int = 1 << 15, dtype: str = "float64"
+    share: float,
+    *,
+    head_dim: int = 64,
+    theta: float = 1e4,
+    norm: float = 1e4,
+    length: int = 512,
+    context: int = 1 << 15,
+    dtype: str = "float64",
 ) -> dict[str, float]:
     """A row of Table 1 for p = ``share``: NoPE is 0, RoPE 1.
 
@@ -199,8 +258,15 @@ def encoding(
         crossing: in the slowest channel, where a distractor of half the target's logit wins within ``context``; infinity if nowhere (Theorem 6.1).
     """
     g = frequencies(head_dim, theta, share)
-    heads = [positional_head(norm, offset, head_dim=head_dim, theta=theta, share=share, length=length, dtype=dtype)["worst"] for offset in (0, 1)]
-    return {"diagonal": heads[0], "previous": heads[1], "crossing": slow_channel(float(g[-1]), 0.5, context, dtype)["crossing"]}
+    heads = [
+        positional_head(norm, offset, head_dim=head_dim, theta=theta, share=share, length=length, dtype=dtype)["worst"]
+        for offset in (0, 1)
+    ]
+    return {
+        "diagonal": heads[0],
+        "previous": heads[1],
+        "crossing": slow_channel(float(g[-1]), 0.5, context, dtype)["crossing"],
+    }
 
 
 def _at(place: float) -> str:
@@ -289,7 +355,10 @@ def _positional(dtype: str, seed: int) -> Check:
     norms = (10.0, 100.0, 1e3, 1e4)
     worst = [[positional_head(norm, offset, dtype=dtype)["worst"] for norm in norms] for offset in (0, 1)]
     held = positional_head(1e4, 1, dtype=dtype, angle_dtype=dtype)
-    over, far = positional_head(1e5, 0, dtype=dtype)["worst"], positional_head(1e4, 1, dtype=dtype, length=1 << 15, rows=64)["worst"]
+    over, far = (
+        positional_head(1e5, 0, dtype=dtype)["worst"],
+        positional_head(1e4, 1, dtype=dtype, length=1 << 15, rows=64)["worst"],
+    )
     return Check(
         name=f"RoPE builds diagonal and previous-token heads, {dtype}",
         place="Theorem 5.3",
@@ -329,7 +398,9 @@ def _slow(dtype: str, seed: int) -> Check:
     for head_dim, theta, ratio, length in cases:
         g = float(frequencies(head_dim, theta)[-1])
         found.append(slow_channel(g, ratio, length, dtype)["crossing"])
-        good.append(math.acos(min(ratio + slack, 1)) <= found[-1] * g <= min(math.acos(max(ratio - slack, -1)) + g, math.pi))
+        good.append(
+            math.acos(min(ratio + slack, 1)) <= found[-1] * g <= min(math.acos(max(ratio - slack, -1)) + g, math.pi)
+        )
     flips = [robust_length(theta, head_dim, 1.0)["quarter_turn"] for head_dim, theta in ((256, 1e4), (128, 5e5))]
     return Check(
         name=f"a slow channel goes wrong, {dtype}",
@@ -346,7 +417,11 @@ def _slow(dtype: str, seed: int) -> Check:
 def _choices(dtype: str, seed: int) -> Check:
     g = float(frequencies(*HEAD)[-1])
     enough = math.ceil(math.pi / g) + 1
-    long, short, still = any_choice(g, enough, 60, dtype, seed), any_choice(g, enough // 2, 60, dtype, seed), any_choice(0.0, enough, 60, dtype, seed)
+    long, short, still = (
+        any_choice(g, enough, 60, dtype, seed),
+        any_choice(g, enough // 2, 60, dtype, seed),
+        any_choice(0.0, enough, 60, dtype, seed),
+    )
     return Check(
         name=f"no choice of query and keys helps, {dtype}",
         place="Theorem 6.1",
@@ -384,8 +459,12 @@ def _table(dtype: str, seed: int) -> Check:
         statement="NoPE: semantic yes, positional no. RoPE: positional yes, robust semantic no. p-RoPE: both.",
         hypotheses="Ours: d = 64, theta = 10,000; the heads of Theorem 5.3, |psi|^2 = 10,000, 512 tokens; the slowest channel alone, B/A = 0.5, 32,768 tokens.",
         bound="positional: weight at least 0.99, or at most 1/2 where not; semantic: no crossing, or one where not",
-        measured="; ".join(f"{name} weight {positional[name]:.4f}, crossing {_at(rows[name]['crossing'])}" for name in rows),
-        holds=positional["NoPE"] <= 0.5 and min(positional["RoPE"], positional["0.75-RoPE"]) >= 0.99 and robust == ["NoPE", "0.75-RoPE"],
+        measured="; ".join(
+            f"{name} weight {positional[name]:.4f}, crossing {_at(rows[name]['crossing'])}" for name in rows
+        ),
+        holds=positional["NoPE"] <= 0.5
+        and min(positional["RoPE"], positional["0.75-RoPE"]) >= 0.99
+        and robust == ["NoPE", "0.75-RoPE"],
         fine_print="A channel that does not turn has cosine 1 and sine 0 in every type, so its logit is the same at any distance, to the last bit.",
     )
 
@@ -405,6 +484,9 @@ def _angles(dtype: str, seed: int) -> Check:
         hypotheses="Tolerance 0.1 rad, every position below 2^25. Tables: d = 64, theta = 10,000, positions to 131,071, angles in float32 or better.",
         bound=f"g = 1: right at {last:,}, first wrong at {last + 1:,}; all channels: not before {early:,.0f}; cosines and sines within {drift + unit:.2g}",
         measured=f"g = 1: {at:.2g} at {last:,}, {after:.2g} at {last + 1:,}, first {_at(first)}; all channels: first {_at(everywhere)}; tables {usual:.2g}",
-        holds=at <= 0.1 < after and first == (last + 1 if last < 1 << 25 else math.inf) and everywhere >= early and usual <= drift + unit,
+        holds=at <= 0.1 < after
+        and first == (last + 1 if last < 1 << 25 else math.inf)
+        and everywhere >= early
+        and usual <= drift + unit,
         fine_print=f"Tables from angles held in {dtype} itself are off by up to {fp.table_error(channels, positions, dtype, dtype):.2g}.",
     )

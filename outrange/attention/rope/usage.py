@@ -69,7 +69,9 @@ class Usage:
 
 
 def _zero(heads: int, keys: int, pairs: int, device: torch.device) -> LayerUsage:
-    q, k, v, spread, diagonal, previous, first = (torch.zeros(n, pairs, dtype=torch.float64, device=device) for n in (heads, keys, keys, *(heads,) * 4))
+    q, k, v, spread, diagonal, previous, first = (
+        torch.zeros(n, pairs, dtype=torch.float64, device=device) for n in (heads, keys, keys, *(heads,) * 4)
+    )
     return LayerUsage(q=q, k=k, v=v, spread=spread, diagonal=diagonal, previous=previous, first=first)
 
 
@@ -77,7 +79,9 @@ def _means(sums: LayerUsage) -> LayerUsage:
     tokens, rows = max(sums.tokens, 1), max(sums.rows, 1)
     norms = {name: getattr(sums, name).cpu() / tokens for name in ("q", "k", "v")}
     signed = {name: getattr(sums, name).cpu() / rows for name in MEASURES[1:]}
-    return LayerUsage(**norms, **signed, spread=(sums.spread.cpu() / rows).clamp_min(0).sqrt(), tokens=sums.tokens, rows=sums.rows)
+    return LayerUsage(
+        **norms, **signed, spread=(sums.spread.cpu() / rows).clamp_min(0).sqrt(), tokens=sums.tokens, rows=sums.rows
+    )
 
 
 def _add(sums: LayerUsage, query: Tensor, key: Tensor, value: Tensor, pairs: Tensor, scaling: float) -> None:
@@ -97,7 +101,9 @@ def _add(sums: LayerUsage, query: Tensor, key: Tensor, value: Tensor, pairs: Ten
         sums.k += _lengths(ka, kb)
         v = _lengths(value[:, rows, va].double(), value[:, rows, vb].double())
         sums.v[:, : v.shape[1]] += v[:, : sums.v.shape[1]]
-        others_a, others_b = (ka, kb) if begin else (torch.cat((torch.zeros_like(k[:, :1]), k[:, 1:]), 1) for k in (ka, kb))
+        others_a, others_b = (
+            (ka, kb) if begin else (torch.cat((torch.zeros_like(k[:, :1]), k[:, 1:]), 1) for k in (ka, kb))
+        )
         products = (others_a, others_b, others_a * others_a, others_a * others_b, others_b * others_b)
         running = [product.cumsum(1) + held for product, held in zip(products, carried, strict=True)]
         carried = [one[:, -1:] for one in running]
@@ -111,8 +117,15 @@ def _add(sums: LayerUsage, query: Tensor, key: Tensor, value: Tensor, pairs: Ten
             square = (qa * (qa * saa + 2 * qb * sab) + qb * qb * sbb) / count
             sums.spread += (square - mean * mean).sum(2).flatten(0, 1)
             average = mean.sum(2)
-            earlier_a, earlier_b = (torch.cat((before, k[:, :-1]), 1)[:, None, -len(at[use]) :] for before, k in ((before_a, ka), (before_b, kb)))
-            targets = {"diagonal": (ka[:, None, use], kb[:, None, use]), "previous": (earlier_a, earlier_b), "first": (first_a, first_b)}
+            earlier_a, earlier_b = (
+                torch.cat((before, k[:, :-1]), 1)[:, None, -len(at[use]) :]
+                for before, k in ((before_a, ka), (before_b, kb))
+            )
+            targets = {
+                "diagonal": (ka[:, None, use], kb[:, None, use]),
+                "previous": (earlier_a, earlier_b),
+                "first": (first_a, first_b),
+            }
             for name, (ta, tb) in targets.items():
                 getattr(sums, name).add_(((qa * ta + qb * tb).sum(2) - average).flatten(0, 1))
             sums.rows += len(at[use])

@@ -69,7 +69,13 @@ def _foreign(engine: str, name: str) -> Callable[[str, int, int, dict[str, Any]]
 
     if name.startswith("ALE/"):
         kind = PoolAtari if engine == "envpool" else Ale
-        return lambda name, count, seed, options: kind(name, count, seed, AtariSettings(**checked_options(f"env: {name}", AtariSettings, options)))
+        return lambda name, count, seed, options: kind(
+            name, count, seed, AtariSettings(**checked_options(f"env: {name}", AtariSettings, options))
+        )
     if name.startswith("MiniGrid-") and engine == "envpool":
-        return lambda name, count, seed, options: PoolMiniGrid(name, count, seed, **checked_options(f"env: {name}", PoolMiniGrid.__init__, options))
-    raise BadInput(f"engine: {engine!r} does not run {name!r}; envpool runs MiniGrid-… and ALE/…, ale runs ALE/…, gymnasium any id that it knows")
+        return lambda name, count, seed, options: PoolMiniGrid(
+            name, count, seed, **checked_options(f"env: {name}", PoolMiniGrid.__init__, options)
+        )
+    raise BadInput(
+        f"engine: {engine!r} does not run {name!r}; envpool runs MiniGrid-… and ALE/…, ale runs ALE/…, gymnasium any id that it knows"
+    )

@@ -44,7 +44,15 @@ class Ale(Vectorised):
         observation, reward, terminated, truncated, info = self._engine.step(actions)
         nowhere = np.full(self.count, -1, np.int64)
         seen = images(observation)
-        return Raw(seen, reward, terminated, truncated, nowhere, images(info["final_obs"]) if "final_obs" in info else seen, nowhere)
+        return Raw(
+            seen,
+            reward,
+            terminated,
+            truncated,
+            nowhere,
+            images(info["final_obs"]) if "final_obs" in info else seen,
+            nowhere,
+        )
 
     def _close(self) -> None:
         if self._engine is not None:

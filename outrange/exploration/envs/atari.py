@@ -55,7 +55,9 @@ def rooms(name: str, memory: np.ndarray | None, count: int) -> np.ndarray:
     """(B,) int64 places from (B, 128) uint8 memory, -1 where unknown."""
     if memory is None or name not in ROOMS:
         return np.full(count, -1, np.int64)
-    return sum((memory[:, index].astype(np.int64) * factor for index, factor in ROOMS[name]), start=np.zeros(count, np.int64))
+    return sum(
+        (memory[:, index].astype(np.int64) * factor for index, factor in ROOMS[name]), start=np.zeros(count, np.int64)
+    )
 
 
 def picture(observation: np.ndarray) -> np.ndarray:

@@ -32,7 +32,10 @@ def check_envs(envs: Envs, *, steps: int = 200, seed: int = 0, twin: Envs | None
     breaches.add(_unlike(place, (envs.count,), np.int64), "the place of reset is {}")
     if twin is not None:
         other, other_place = twin.reset()
-        breaches.add(not (_same(observation, other) and _same(place, other_place)), "a second one with the same seed begins otherwise")
+        breaches.add(
+            not (_same(observation, other) and _same(place, other_place)),
+            "a second one with the same seed begins otherwise",
+        )
     due = np.zeros(envs.count, bool)
     ends, before = 0, None
     for t, chosen in enumerate(actions):
@@ -49,9 +52,14 @@ def check_envs(envs: Envs, *, steps: int = 200, seed: int = 0, twin: Envs | None
         due = _check_boundaries(breaches, step, due)
         ends += int((step.terminated | step.truncated).sum())
         if twin is not None:
-            breaches.add(_difference(step, twin.step(chosen)), "a second one with the same seed and actions differs in {}")
+            breaches.add(
+                _difference(step, twin.step(chosen)), "a second one with the same seed and actions differs in {}"
+            )
     breaches.at = ""
-    breaches.add(ends == 0, f"no episode ended within {steps} steps, so what happens there was not seen; give more steps or shorter episodes")
+    breaches.add(
+        ends == 0,
+        f"no episode ended within {steps} steps, so what happens there was not seen; give more steps or shorter episodes",
+    )
     if envs.exact:
         _check_restore(breaches, envs, actions[: max(steps // 2, 1)])
     _check_rest(breaches, envs)
@@ -82,7 +90,10 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 def _difference(a: Step, b: Step) -> str:
     """The first field in which two steps differ."""
-    return next((field.name for field in dataclasses.fields(Step) if not _same(getattr(a, field.name), getattr(b, field.name))), "")
+    return next(
+        (field.name for field in dataclasses.fields(Step) if not _same(getattr(a, field.name), getattr(b, field.name))),
+        "",
+    )
 
 
 def _copy(step: Step) -> Step:
@@ -90,7 +101,10 @@ def _copy(step: Step) -> Step:
 
 
 def _check_attributes(breaches: _Breaches, envs: Envs) -> None:
-    breaches.add(len(envs.action_names) != envs.actions, f"it has {envs.actions} actions and {len(envs.action_names)} names for them")
+    breaches.add(
+        len(envs.action_names) != envs.actions,
+        f"it has {envs.actions} actions and {len(envs.action_names)} names for them",
+    )
     breaches.add(not isinstance(envs.dtype, np.dtype), "its dtype is not a numpy dtype")
     breaches.add(envs.codes and envs.dtype != np.uint8, "it shows codes of cells in another type than uint8")
     breaches.add(envs.places().shape != (envs.count,) or envs.places().dtype != np.int64, "places is not (B,) int64")
@@ -109,7 +123,12 @@ def _check_types(breaches: _Breaches, envs: Envs, step: Step) -> bool:
     """Whether the arrays of a step are of the shapes and types that they must be."""
     right = _check_observation(breaches, envs, "observation", step.observation)
     right &= _check_observation(breaches, envs, "final observation", step.final)
-    for name, dtype in {"reward": np.float32, **dict.fromkeys(_FLAGS, bool), "place": np.int64, "start_place": np.int64}.items():
+    for name, dtype in {
+        "reward": np.float32,
+        **dict.fromkeys(_FLAGS, bool),
+        "place": np.int64,
+        "start_place": np.int64,
+    }.items():
         unlike = _unlike(getattr(step, name), (envs.count,), dtype)
         breaches.add(unlike, f"{name} is {{}}")
         right &= not unlike
@@ -118,7 +137,9 @@ def _check_types(breaches: _Breaches, envs: Envs, step: Step) -> bool:
 
 def _check_step(breaches: _Breaches, step: Step) -> None:
     breaches.add(not np.isfinite(step.reward).all(), "a reward is not finite")
-    breaches.add((step.terminated & step.truncated).any(), "an episode is both terminated and truncated; terminated wins")
+    breaches.add(
+        (step.terminated & step.truncated).any(), "an episode is both terminated and truncated; terminated wins"
+    )
     idle = ~step.valid
     breaches.add((idle & (step.terminated | step.truncated)).any(), "an episode ends in a step that is not valid")
     breaches.add((idle & (step.reward != 0)).any(), "a step that is not valid has a reward")
@@ -126,9 +147,18 @@ def _check_step(breaches: _Breaches, step: Step) -> None:
     breaches.add((step.broken & step.valid).any(), "a step is broken and valid")
     breaches.add((step.broken & ~step.started).any(), "an environment is broken and does not begin anew")
     going = ~step.started
-    breaches.add(not _same(step.final[going], step.observation[going]), "within an episode the final observation is not what is shown")
-    breaches.add(not _same(step.place[going], step.start_place[going]), "within an episode the place is not where the observation is")
-    breaches.add(not step.started.any() and step.final is not step.observation, "the final observation is another array though no episode began")
+    breaches.add(
+        not _same(step.final[going], step.observation[going]),
+        "within an episode the final observation is not what is shown",
+    )
+    breaches.add(
+        not _same(step.place[going], step.start_place[going]),
+        "within an episode the place is not where the observation is",
+    )
+    breaches.add(
+        not step.started.any() and step.final is not step.observation,
+        "the final observation is another array though no episode began",
+    )
 
 
 def _check_boundaries(breaches: _Breaches, step: Step, due: np.ndarray) -> np.ndarray:
@@ -142,21 +172,37 @@ def _check_boundaries(breaches: _Breaches, step: Step, due: np.ndarray) -> np.nd
 
 def _check_restore(breaches: _Breaches, envs: Envs, actions: np.ndarray) -> None:
     state = envs.state()
-    breaches.add([name for name, array in state.items() if not isinstance(array, np.ndarray)], "state holds what is not an array: {}")
+    breaches.add(
+        [name for name, array in state.items() if not isinstance(array, np.ndarray)],
+        "state holds what is not an array: {}",
+    )
     kept = {name: array.copy() for name, array in state.items()}
     steps = [_copy(envs.step(chosen)) for chosen in actions]
-    breaches.add([name for name in kept if not _same(kept[name], state[name])], "going on writes into a state that was handed out: {}")
+    breaches.add(
+        [name for name in kept if not _same(kept[name], state[name])],
+        "going on writes into a state that was handed out: {}",
+    )
     envs.restore(kept)
     for t, (chosen, step) in enumerate(zip(actions, steps, strict=True)):
         breaches.at = f" (step {t} after restore)"
-        breaches.add(_difference(step, envs.step(chosen)), "it says that it is exact; after restore and the same actions it differs in {}")
+        breaches.add(
+            _difference(step, envs.step(chosen)),
+            "it says that it is exact; after restore and the same actions it differs in {}",
+        )
     breaches.at = ""
 
 
 def _check_rest(breaches: _Breaches, envs: Envs) -> None:
     picture = envs.picture(0)
-    breaches.add(picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3, "picture is not (H, W, 3) uint8")
-    for wrong in (np.full(envs.count, envs.actions), np.full(envs.count, -1), np.zeros(envs.count + 1, np.int64), np.zeros(envs.count)):
+    breaches.add(
+        picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3, "picture is not (H, W, 3) uint8"
+    )
+    for wrong in (
+        np.full(envs.count, envs.actions),
+        np.full(envs.count, -1),
+        np.zeros(envs.count + 1, np.int64),
+        np.zeros(envs.count),
+    ):
         try:
             envs.step(wrong)
             breaches.add(True, "step takes actions that do not exist, instead of raising BadInput")

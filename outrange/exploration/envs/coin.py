@@ -25,7 +25,11 @@ class RandomCoin(Native):
     palette = np.array([(0, 0, 0), (44, 200, 44), (255, 187, 40)], np.uint8)
 
     def __init__(self, count: int, seed: int, *, size: int = 15, cap: int = 200, terminates: bool = True) -> None:
-        self.size, self.cap, self.terminates = whole("size", size, 2, 1000), whole("cap", cap, 1, 1 << 31), flag("terminates", terminates)
+        self.size, self.cap, self.terminates = (
+            whole("size", size, 2, 1000),
+            whole("cap", cap, 1, 1 << 31),
+            flag("terminates", terminates),
+        )
         self.shape = (self.size, self.size)
         options = {"size": self.size, "cap": self.cap, "terminates": self.terminates}
         super().__init__(count, seed, options, {"coin": np.zeros(count, np.int64)})
@@ -89,7 +93,9 @@ def _move(seed, actions, episode, clock, cell, coin, cap, terminates, picture, r
             reward[i] = 1
             terminated[i] = terminates
             if not terminates:
-                coin[i] = _elsewhere(branch(branch(branch(branch(seed, i), episode[i]), clock[i]), 0), cell[i], height * width)
+                coin[i] = _elsewhere(
+                    branch(branch(branch(branch(seed, i), episode[i]), clock[i]), 0), cell[i], height * width
+                )
         truncated[i] = clock[i] >= cap and not terminated[i]
         _paint(cell[i], coin[i], picture[i])
 

@@ -13,13 +13,19 @@ import numpy as np
 class Step:
     """One step of B environments. The arrays belong to the caller; no later step writes into them."""
 
-    observation: np.ndarray  #: (B, *shape) what each environment shows now: where ``started``, the first observation of an episode
-    final: np.ndarray  #: (B, *shape) the observation in which the transition ended; the same array as ``observation`` if nothing ended
+    observation: (
+        np.ndarray
+    )  #: (B, *shape) what each environment shows now: where ``started``, the first observation of an episode
+    final: (
+        np.ndarray
+    )  #: (B, *shape) the observation in which the transition ended; the same array as ``observation`` if nothing ended
     reward: np.ndarray  #: (B,) float32
     terminated: np.ndarray  #: (B,) bool
     truncated: np.ndarray  #: (B,) bool; never both, terminated wins
     started: np.ndarray  #: (B,) bool: ``observation`` begins an episode
-    valid: np.ndarray  #: (B,) bool: False where no transition happened (the dummy step of next-step autoreset): to be dropped
+    valid: (
+        np.ndarray
+    )  #: (B,) bool: False where no transition happened (the dummy step of next-step autoreset): to be dropped
     broken: np.ndarray  #: (B,) bool: it crashed, stalled or left its space: the running episode is to be dropped whole; started, not valid
     place: np.ndarray  #: (B,) int64 where the agent is in ``final``, a number for each place of an episode (cell, room); -1 unknown or outside
     start_place: np.ndarray  #: (B,) int64 where it is in ``observation``; meaningful where ``started``

@@ -29,7 +29,11 @@ class DeepSea(Native):
     palette = np.array([(10, 20, 60), (255, 255, 255)], np.uint8)
 
     def __init__(self, count: int, seed: int, *, size: int = 10, mapped: bool = True, mapping: int = 0) -> None:
-        self.size, self.mapped, self.mapping = whole("size", size, 2, 1000), flag("mapped", mapped), whole("mapping", mapping, 0, 1 << 53)
+        self.size, self.mapped, self.mapping = (
+            whole("size", size, 2, 1000),
+            flag("mapped", mapped),
+            whole("mapping", mapping, 0, 1 << 53),
+        )
         self.shape = (self.size, self.size)
         self.action_names = ("first", "second") if self.mapped else ("left", "right")
         super().__init__(count, seed, {"size": self.size, "mapped": self.mapped, "mapping": self.mapping})

@@ -14,7 +14,16 @@ from outrange.exploration.envs.draws import below, branch, kernel, mix32, part
 from outrange.exploration.envs.inputs import whole
 from outrange.exploration.envs.native import MOVES, Native
 
-_COLOURS = ((214, 39, 40), (31, 119, 180), (255, 187, 40), (148, 103, 189), (23, 190, 207), (227, 119, 194), (255, 127, 14), (127, 127, 127))
+_COLOURS = (
+    (214, 39, 40),
+    (31, 119, 180),
+    (255, 187, 40),
+    (148, 103, 189),
+    (23, 190, 207),
+    (227, 119, 194),
+    (255, 127, 14),
+    (127, 127, 127),
+)
 _MAZE, _START, _PAINT = 0, 1, 2  # branches of an episode's draws
 
 
@@ -40,7 +49,20 @@ class RandomDiscoMaze(Native):
 
     def _move(self, actions, picture, reward, terminated, truncated, place) -> None:
         a = self._arrays
-        _move(self._key, actions, a["walls"], a["episode"], a["clock"], a["cell"], self.cap, self.colours, picture, terminated, truncated, place)
+        _move(
+            self._key,
+            actions,
+            a["walls"],
+            a["episode"],
+            a["clock"],
+            a["cell"],
+            self.cap,
+            self.colours,
+            picture,
+            terminated,
+            truncated,
+            place,
+        )
 
     def _begin(self, where, picture, place) -> None:
         a = self._arrays
@@ -62,7 +84,10 @@ class RandomDiscoMaze(Native):
     def legal(self) -> np.ndarray:
         """(B, 4) bool, which moves do not walk into a wall: for policies that are told, as references."""
         walls = self._arrays["walls"].reshape(self.count, -1)
-        return np.stack([walls[np.arange(self.count), self._arrays["cell"] + step] == 0 for step in (-self.size, self.size, -1, 1)], 1)
+        return np.stack(
+            [walls[np.arange(self.count), self._arrays["cell"] + step] == 0 for step in (-self.size, self.size, -1, 1)],
+            1,
+        )
 
 
 @part
@@ -118,7 +143,11 @@ def _carve(key, walls, unseen, rooms, free):
 @kernel
 def _begin(seed, where, walls, episode, clock, cell, colours, picture, place):
     n = walls.shape[1] // 2
-    unseen, rooms, free = np.empty((n + 2, n + 2), np.int64), np.empty((n * n, 2), np.int64), np.empty(2 * n * n, np.int64)
+    unseen, rooms, free = (
+        np.empty((n + 2, n + 2), np.int64),
+        np.empty((n * n, 2), np.int64),
+        np.empty(2 * n * n, np.int64),
+    )
     for i in range(len(where)):
         if where[i]:
             episode[i] += 1

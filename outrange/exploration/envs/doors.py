@@ -37,9 +37,23 @@ class TwoDoors(Native):
     codes, glyphs = 5, ".@#nF"
     palette = np.array([(0, 0, 0), (44, 200, 44), (110, 110, 110), (255, 187, 40), (214, 39, 40)], np.uint8)
 
-    def __init__(self, count: int, seed: int, *, near: int = 4, far: int = 48, small: float = 0.8, large: float = 1.0, cap: int = 400) -> None:
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        *,
+        near: int = 4,
+        far: int = 48,
+        small: float = 0.8,
+        large: float = 1.0,
+        cap: int = 400,
+    ) -> None:
         self.near, self.far = whole("near", near, 1, 1 << 20), whole("far", far, 1, 1 << 20)
-        self.small, self.large, self.cap = finite("small", small, 0.0), finite("large", large, 0.0), whole("cap", cap, 1, 1 << 31)
+        self.small, self.large, self.cap = (
+            finite("small", small, 0.0),
+            finite("large", large, 0.0),
+            whole("cap", cap, 1, 1 << 31),
+        )
         if not self.near < self.far <= self.cap:
             raise BadInput(f"far: {far} is not allowed; it must lie above near ({near}) and within cap ({cap})")
         self.shape = (2 * ROW + 1, self.near + self.far + 1)  # encoders of grids want seven rows
@@ -50,7 +64,18 @@ class TwoDoors(Native):
 
     def _move(self, actions, picture, reward, terminated, truncated, place) -> None:
         a = self._arrays
-        _move(actions, a["clock"], a["cell"], self.near + self.far, self.small, self.large, self.cap, reward, terminated, truncated)
+        _move(
+            actions,
+            a["clock"],
+            a["cell"],
+            self.near + self.far,
+            self.small,
+            self.large,
+            self.cap,
+            reward,
+            terminated,
+            truncated,
+        )
         self._show(picture, place)
 
     def _begin(self, where, picture, place) -> None:

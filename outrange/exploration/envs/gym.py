@@ -41,7 +41,9 @@ class Gymnasium:
 
     engine, codes = "gymnasium", 0
 
-    def __init__(self, name: str, count: int, seed: int, *, limit: float = 30.0, exact: bool | None = None, **options: Any) -> None:
+    def __init__(
+        self, name: str, count: int, seed: int, *, limit: float = 30.0, exact: bool | None = None, **options: Any
+    ) -> None:
         self.name, self.count, self.seed, self._options = name, count, seed, options
         self.problems: deque[str] = deque(maxlen=20)
         self._watch = Watch(finite("env: option limit", limit, 0.0))
@@ -54,8 +56,14 @@ class Gymnasium:
         first = self._envs[0]
         self.actions, self._reading = action_count(name, first.action_space), reading(name, first.observation_space)
         self.shape, self.dtype = self._reading.shape, self._reading.dtype
-        self.exact = not (first.spec and first.spec.nondeterministic) if exact is None else flag("env: option exact", exact)
-        self.action_names = MINIGRID_ACTIONS[: self.actions] if self._reading.minigrid else tuple(str(action) for action in range(self.actions))
+        self.exact = (
+            not (first.spec and first.spec.nondeterministic) if exact is None else flag("env: option exact", exact)
+        )
+        self.action_names = (
+            MINIGRID_ACTIONS[: self.actions]
+            if self._reading.minigrid
+            else tuple(str(action) for action in range(self.actions))
+        )
         self._episode = np.full(count, -1, np.int64)
         self._taken: list[list[int]] = [[] for _ in range(count)]
         self._shown = np.zeros((count, *self.shape), self.dtype)
@@ -71,7 +79,9 @@ class Gymnasium:
         except Stalled:
             raise BadInput(f"env: making {self.name} takes longer than {self._watch.seconds:g} s") from None
         except Exception as error:
-            raise BadInput(f"env: {self.name} cannot be made: {type(error).__name__}: {brief(str(error), 200)}") from error
+            raise BadInput(
+                f"env: {self.name} cannot be made: {type(error).__name__}: {brief(str(error), 200)}"
+            ) from error
 
     def reset(self) -> tuple[np.ndarray, np.ndarray]:
         place = np.empty(self.count, np.int64)
@@ -87,7 +97,12 @@ class Gymnasium:
         actions = checked_actions(actions, self.count, self.actions)
         n = self.count
         final, reward, place = np.empty((n, *self.shape), self.dtype), np.zeros(n, np.float32), np.empty(n, np.int64)
-        start_place, terminated, truncated, broken = np.empty(n, np.int64), np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
+        start_place, terminated, truncated, broken = (
+            np.empty(n, np.int64),
+            np.zeros(n, bool),
+            np.zeros(n, bool),
+            np.zeros(n, bool),
+        )
         with self._watch:
             for i in range(n):
                 try:
@@ -138,7 +153,9 @@ class Gymnasium:
                 return self._open(i)
             except Outside as error:
                 if not left:
-                    raise BadInput(f"env: {self.name}: environment {i} cannot begin an episode, {_TRIES} times in a row; {error}") from None
+                    raise BadInput(
+                        f"env: {self.name}: environment {i} cannot begin an episode, {_TRIES} times in a row; {error}"
+                    ) from None
                 self._remake(i, str(error))
         raise AssertionError
 
@@ -159,7 +176,9 @@ class Gymnasium:
 
     def _remake(self, i: int, why: str) -> None:
         if why:
-            self.problems.append(f"{self.name}: environment {i} broke in episode {self._episode[i]} after {len(self._taken[i])} steps: {why}; it was made anew")
+            self.problems.append(
+                f"{self.name}: environment {i} broke in episode {self._episode[i]} after {len(self._taken[i])} steps: {why}; it was made anew"
+            )
             log.warning("%s", self.problems[-1])
         with contextlib.suppress(Outside):  # it is broken anyway
             self._call(self._envs[i].close)
@@ -170,11 +189,21 @@ class Gymnasium:
         taken = np.zeros((self.count, int(lengths.max())), np.int64)
         for row, actions in zip(taken, self._taken, strict=True):
             row[: len(actions)] = actions
-        return {"seed": np.array([self.seed], np.uint64), "episode": self._episode.copy(), "length": lengths, "taken": taken, "shown": self._shown.copy()}
+        return {
+            "seed": np.array([self.seed], np.uint64),
+            "episode": self._episode.copy(),
+            "length": lengths,
+            "taken": taken,
+            "shown": self._shown.copy(),
+        }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         rows = state.get("taken", np.zeros((0, 0)))
-        same_arrays(f"{self.name}: state", {**state, "taken": rows[:, :0]}, {**self.state(), "taken": np.zeros((self.count, 0), np.int64)})
+        same_arrays(
+            f"{self.name}: state",
+            {**state, "taken": rows[:, :0]},
+            {**self.state(), "taken": np.zeros((self.count, 0), np.int64)},
+        )
         self.seed = int(state["seed"][0])
         self._tree = SeedTree(self.seed).child("environment", self.name)
         self._episode = state["episode"].copy()

@@ -13,15 +13,29 @@ from outrange.core.errors import BadInput, brief, unknown
 
 def whole(field: str, value: Any, low: int, high: int, odd: bool = False) -> int:
     """A whole number in a range."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high or (odd and value % 2 == 0):
-        raise BadInput(f"{field}: {brief(value)} is not allowed; it must be {'an odd' if odd else 'a whole'} number from {low:,} to {high:,}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | np.integer)
+        or not low <= value <= high
+        or (odd and value % 2 == 0)
+    ):
+        raise BadInput(
+            f"{field}: {brief(value)} is not allowed; it must be {'an odd' if odd else 'a whole'} number from {low:,} to {high:,}"
+        )
     return int(value)
 
 
 def finite(field: str, value: Any, above: float = -np.inf) -> float:
     """A finite number above a bound."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value) or not value > above:
-        raise BadInput(f"{field}: {brief(value)} is not allowed; it must be a number{f' above {above:g}' if np.isfinite(above) else ''}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number)
+        or not np.isfinite(value)
+        or not value > above
+    ):
+        raise BadInput(
+            f"{field}: {brief(value)} is not allowed; it must be a number{f' above {above:g}' if np.isfinite(above) else ''}"
+        )
     return float(value)
 
 
@@ -36,7 +50,9 @@ def checked_actions(actions: np.ndarray, count: int, allowed: int) -> np.ndarray
     """The actions of B environments as (B,) int64."""
     array = np.asarray(actions)
     if array.shape != (count,) or array.dtype.kind not in "iu":
-        raise BadInput(f"actions: {array.dtype} of shape {array.shape} is not allowed; it must be whole numbers of shape ({count},), one for each environment")
+        raise BadInput(
+            f"actions: {array.dtype} of shape {array.shape} is not allowed; it must be whole numbers of shape ({count},), one for each environment"
+        )
     if array.min() < 0 or array.max() >= allowed:
         raise BadInput(f"actions: {brief(array.tolist())} is not allowed; each must be from 0 to {allowed - 1}")
     return array.astype(np.int64, copy=False)
@@ -45,7 +61,9 @@ def checked_actions(actions: np.ndarray, count: int, allowed: int) -> np.ndarray
 def same_arrays(field: str, given: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     """That a state has the names, shapes and kinds of ours."""
     if given.keys() != expected.keys():
-        raise BadInput(f"{field}: its arrays {brief(sorted(given))} are not those of this environment, {brief(sorted(expected))}")
+        raise BadInput(
+            f"{field}: its arrays {brief(sorted(given))} are not those of this environment, {brief(sorted(expected))}"
+        )
     for name, array in expected.items():
         if given[name].shape != array.shape or given[name].dtype != array.dtype:
             raise BadInput(
@@ -56,7 +74,11 @@ def same_arrays(field: str, given: dict[str, np.ndarray], expected: dict[str, np
 
 def checked_options(field: str, function: Callable, options: dict[str, Any]) -> dict[str, Any]:
     """That the options are keyword arguments of a function."""
-    names = [name for name, parameter in inspect.signature(function).parameters.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    names = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
     for name in options:
         if name not in names:
             raise unknown(f"{field}: option", name, names, "an option of it")
@@ -73,4 +95,6 @@ def needed(field: str, package: str, install: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise BadInput(f"{field}: it needs the package {install}, which cannot be imported ({brief(str(error))}); install it: pip install {install}") from None
+        raise BadInput(
+            f"{field}: it needs the package {install}, which cannot be imported ({brief(str(error))}); install it: pip install {install}"
+        ) from None

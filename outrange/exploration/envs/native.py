@@ -36,14 +36,28 @@ class Native:
     palette: np.ndarray  #: (codes, 3) uint8
     glyphs: str  #: a letter for each code
 
-    def __init__(self, count: int, seed: int, options: Mapping[str, float], arrays: dict[str, np.ndarray] | None = None) -> None:
+    def __init__(
+        self, count: int, seed: int, options: Mapping[str, float], arrays: dict[str, np.ndarray] | None = None
+    ) -> None:
         self.count, self.options = count, dict(options)
         self._key = np.uint64(SeedTree(seed).child("environment", self.name).integer(64))
         # ``episode`` is -1 before the first one
-        self._arrays = {"episode": np.full(count, -1, np.int64), "clock": np.zeros(count, np.int64), "cell": np.zeros(count, np.int64)} | (arrays or {})
+        self._arrays = {
+            "episode": np.full(count, -1, np.int64),
+            "clock": np.zeros(count, np.int64),
+            "cell": np.zeros(count, np.int64),
+        } | (arrays or {})
         self._shown: np.ndarray | None = None
 
-    def _move(self, actions: np.ndarray, picture: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, place: np.ndarray) -> None:
+    def _move(
+        self,
+        actions: np.ndarray,
+        picture: np.ndarray,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        place: np.ndarray,
+    ) -> None:
         raise NotImplementedError
 
     def _begin(self, where: np.ndarray, picture: np.ndarray, place: np.ndarray) -> None:
@@ -88,7 +102,9 @@ class Native:
         same_arrays(f"{self.name}: state", state, self.state())
         for (name, ours), theirs in zip(self.options.items(), state["options"].tolist(), strict=True):
             if ours != theirs:
-                raise BadInput(f"{self.name}: state: it was made with {name} {theirs:g}, and here it is {ours:g}; make the environments with the same options")
+                raise BadInput(
+                    f"{self.name}: state: it was made with {name} {theirs:g}, and here it is {ours:g}; make the environments with the same options"
+                )
         self._check(state)
         self._key = np.uint64(state["key"][0])
         for name, array in self._arrays.items():
@@ -102,7 +118,9 @@ class Native:
         """That the compiled code, which does not look, stays within its arrays."""
         for name in ("cell", "coin"):
             if name in state and not ((state[name] >= 0) & (state[name] < np.prod(self.shape))).all():
-                raise BadInput(f"{self.name}: state.{name}: {brief(state[name].tolist())} is not allowed; each must be from 0 to {np.prod(self.shape) - 1}")
+                raise BadInput(
+                    f"{self.name}: state.{name}: {brief(state[name].tolist())} is not allowed; each must be from 0 to {np.prod(self.shape) - 1}"
+                )
 
     def picture(self, index: int = 0) -> np.ndarray:
         if self._shown is None:

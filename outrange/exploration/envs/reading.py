@@ -32,7 +32,9 @@ class Reading:
 def action_count(name: str, space: gymnasium.Space) -> int:
     """How many actions there are."""
     if not isinstance(space, spaces.Discrete) or space.start != 0:
-        raise BadInput(f"env: {name} has the actions {brief(space)}, which are not supported; they must be Discrete from 0")
+        raise BadInput(
+            f"env: {name} has the actions {brief(space)}, which are not supported; they must be Discrete from 0"
+        )
     return int(space.n)
 
 
@@ -40,13 +42,25 @@ def reading(name: str, space: gymnasium.Space) -> Reading:
     """How the observations of a space are read."""
     if isinstance(space, spaces.Dict) and {"image", "direction"} <= space.keys():
         image, direction = space["image"], space["direction"]
-        if isinstance(image, spaces.Box) and image.dtype == np.uint8 and len(image.shape) == 3 and isinstance(direction, spaces.Discrete):
+        if (
+            isinstance(image, spaces.Box)
+            and image.dtype == np.uint8
+            and len(image.shape) == 3
+            and isinstance(direction, spaces.Discrete)
+        ):
             ways = range(int(direction.start), int(direction.start + direction.n))
-            return Reading((*image.shape[:2], image.shape[2] + 1), np.dtype(np.uint8), lambda seen: _minigrid(seen, image, ways), image.shape[2] == 3)
+            return Reading(
+                (*image.shape[:2], image.shape[2] + 1),
+                np.dtype(np.uint8),
+                lambda seen: _minigrid(seen, image, ways),
+                image.shape[2] == 3,
+            )
     if isinstance(space, spaces.Box) and space.dtype in (np.uint8, np.float32, np.float64) and space.shape:
         dtype = np.dtype(np.uint8 if space.dtype == np.uint8 else np.float32)
         return Reading(space.shape, dtype, lambda seen: _box(seen, space).astype(dtype), False)
-    raise BadInput(f"env: {name} shows {brief(space)}, which cannot be read; supported are a Box of uint8, float32 or float64, and MiniGrid's dictionary")
+    raise BadInput(
+        f"env: {name} shows {brief(space)}, which cannot be read; supported are a Box of uint8, float32 or float64, and MiniGrid's dictionary"
+    )
 
 
 def _box(seen: Any, space: spaces.Box) -> np.ndarray:

@@ -21,7 +21,9 @@ from outrange.exploration.envs.inputs import whole
 #: (legal moves (B, 4), last moves (B,) or -1, generator) -> moves (B,); up, down, left, right
 Policy = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 _BACK = np.array([1, 0, 3, 2, -1])  # of a move; none of none
-_HAND = np.array([[3, 0, 2, 1], [2, 1, 3, 0], [0, 2, 1, 3], [1, 3, 0, 2]])  # from a heading: right of it, on, left of it, back
+_HAND = np.array(
+    [[3, 0, 2, 1], [2, 1, 3, 0], [0, 2, 1, 3], [1, 3, 0, 2]]
+)  # from a heading: right of it, on, left of it, back
 
 
 def _any(allowed: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -51,17 +53,30 @@ def wall_follower(legal: np.ndarray, last: np.ndarray, random: np.random.Generat
     return np.take_along_axis(order, np.take_along_axis(legal, order, 1).argmax(1)[:, None], 1)[:, 0]
 
 
-POLICIES: dict[str, Policy] = {"uniform": uniform, "to and fro": to_and_fro, "legal": any_legal, "onward": onward, "wall follower": wall_follower}
+POLICIES: dict[str, Policy] = {
+    "uniform": uniform,
+    "to and fro": to_and_fro,
+    "legal": any_legal,
+    "onward": onward,
+    "wall follower": wall_follower,
+}
 
 
-def coverage(policy: str, episodes: int, seed: int, *, size: int = 21, cap: int = 500, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
+def coverage(
+    policy: str, episodes: int, seed: int, *, size: int = 21, cap: int = 500, batch: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
     """Share of the free cells visited and length, (episodes,) each, of the first episodes in every environment of a batch: short ones are not favoured."""
     if policy not in POLICIES:
         raise unknown("policy", policy, POLICIES, "a policy without learning")
     batch = min(batch, whole("episodes", episodes, 1, 1 << 30))
     envs, random = RandomDiscoMaze(batch, seed, size=size, cap=cap), SeedTree(seed).child("reference", policy).numpy()
     rows, quota = np.arange(batch), -(-episodes // batch)
-    seen, last, length, done = np.zeros((batch, size * size), bool), np.full(batch, -1), np.zeros(batch, np.int64), np.zeros(batch, np.int64)
+    seen, last, length, done = (
+        np.zeros((batch, size * size), bool),
+        np.full(batch, -1),
+        np.zeros(batch, np.int64),
+        np.zeros(batch, np.int64),
+    )
     shares, lengths = np.zeros((quota, batch)), np.zeros((quota, batch), np.int64)
     seen[rows, envs.reset()[1]] = True
     while (done < quota).any():

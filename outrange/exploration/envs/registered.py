@@ -3,7 +3,7 @@
 Alone and in a batch they are the same transitions: ``Single`` with a seed is environment 0 of a batch with that seed. Info holds "place" and "places".
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -26,7 +26,9 @@ _SCALE = 8  # pixels of a cell
 
 def native(name: str, count: int, seed: int, options: dict[str, Any]) -> Native:
     """B environments of our own."""
-    return NATIVE[name](whole("count", count, 1, 1 << 20), seed, **checked_options(f"env: {name}", NATIVE[name].__init__, options))
+    return NATIVE[name](
+        whole("count", count, 1, 1 << 20), seed, **checked_options(f"env: {name}", NATIVE[name].__init__, options)
+    )
 
 
 def register() -> None:
@@ -34,7 +36,9 @@ def register() -> None:
     here = "outrange.exploration.envs.registered"
     for name in NATIVE:
         if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point=f"{here}:Single", vector_entry_point=f"{here}:Batch", kwargs={"name": name})
+            gymnasium.register(
+                name, entry_point=f"{here}:Single", vector_entry_point=f"{here}:Batch", kwargs={"name": name}
+            )
 
 
 def _observations(envs: Native) -> spaces.Box:
@@ -44,7 +48,7 @@ def _observations(envs: Native) -> spaces.Box:
 class Single(gymnasium.Env[np.ndarray, np.int64]):
     """One environment."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # noqa: RUF012
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}
 
     def __init__(self, name: str, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -54,7 +58,9 @@ class Single(gymnasium.Env[np.ndarray, np.int64]):
         self.observation_space, self.action_space = _observations(self._envs), spaces.Discrete(self._envs.actions)
         self._seeded, self._next, self._shown = False, None, None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         if seed is not None or not self._seeded:
             seed = seed if seed is not None else int(self.np_random.integers(1 << 63))
@@ -67,7 +73,9 @@ class Single(gymnasium.Env[np.ndarray, np.int64]):
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._shown is None or self._next is not None:
-            raise BadInput(f"{self._name}: step {'after the end of an episode' if self._next else 'before reset'}; call reset first")
+            raise BadInput(
+                f"{self._name}: step {'after the end of an episode' if self._next else 'before reset'}; call reset first"
+            )
         info = self._info(-1)  # of this episode: another may begin below
         step = self._envs.step(np.array([action]))
         self._shown, info["place"] = step.final[0], int(step.place[0])
@@ -90,23 +98,39 @@ class Single(gymnasium.Env[np.ndarray, np.int64]):
 class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """B environments; the step that ends an episode shows the next one's first observation, and info has "final_obs" and "final_info"."""
 
-    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    metadata: dict[str, Any] = {
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+    }
 
     def __init__(self, name: str, num_envs: int = 1, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise BadInput(f"render_mode: {render_mode!r} is not allowed; it must be rgb_array or None")
         self.num_envs, self.render_mode, self._name, self._options = num_envs, render_mode, name, options
         self._envs, self._seeded = native(name, num_envs, 0, options), False
-        self.single_observation_space, self.single_action_space = _observations(self._envs), spaces.Discrete(self._envs.actions)
+        self.single_observation_space, self.single_action_space = (
+            _observations(self._envs),
+            spaces.Discrete(self._envs.actions),
+        )
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
 
-    def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         if isinstance(seed, list):
-            raise BadInput("seed: a list is not supported; give one number, from which every environment has its own draws")
+            raise BadInput(
+                "seed: a list is not supported; give one number, from which every environment has its own draws"
+            )
         super().reset(seed=seed)
         if seed is not None or not self._seeded:
-            self._envs = native(self._name, self.num_envs, seed if seed is not None else int(self.np_random.integers(1 << 63)), self._options)
+            self._envs = native(
+                self._name,
+                self.num_envs,
+                seed if seed is not None else int(self.np_random.integers(1 << 63)),
+                self._options,
+            )
             self._seeded = True
         observation, place = self._envs.reset()
         return observation, {"place": place, "places": self._envs.places()}
@@ -114,7 +138,10 @@ class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         places = self._envs.places()
         step = self._envs.step(actions)
-        info: dict[str, Any] = {"place": np.where(step.started, step.start_place, step.place), "places": self._envs.places()}
+        info: dict[str, Any] = {
+            "place": np.where(step.started, step.start_place, step.place),
+            "places": self._envs.places(),
+        }
         if step.started.any():
             final = np.empty(self.num_envs, object)
             for i in np.flatnonzero(step.started):

@@ -33,7 +33,11 @@ def rgb(observation: np.ndarray, minigrid: bool = False) -> np.ndarray:
         picture[kind == _UNSEEN] = 20
         picture[kind == _EMPTY] = 0
         return picture
-    if observation.dtype == np.uint8 and observation.ndim in (2, 3) and (observation.ndim == 2 or observation.shape[-1] in (1, 3)):
+    if (
+        observation.dtype == np.uint8
+        and observation.ndim in (2, 3)
+        and (observation.ndim == 2 or observation.shape[-1] in (1, 3))
+    ):
         image = observation if observation.ndim == 3 else observation[..., None]
         return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
     values = observation.astype(np.float64).reshape(1, -1)

@@ -98,12 +98,18 @@ class Vectorised:
         )  # fmt: skip
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"seed": np.array([self.seed], np.uint64), "begun": np.array([self._begun], np.int64), "count": np.array([self.count], np.int64)}
+        return {
+            "seed": np.array([self.seed], np.uint64),
+            "begun": np.array([self._begun], np.int64),
+            "count": np.array([self.count], np.int64),
+        }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         same_arrays(f"{self.name}: state", state, self.state())
         if int(state["count"][0]) != self.count:
-            raise BadInput(f"{self.name}: state: it is of {int(state['count'][0])} environments, and here are {self.count}")
+            raise BadInput(
+                f"{self.name}: state: it is of {int(state['count'][0])} environments, and here are {self.count}"
+            )
         self.seed, self._begun, self._lost = int(state["seed"][0]), int(state["begun"][0]), True
 
     def places(self) -> np.ndarray:

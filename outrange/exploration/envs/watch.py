@@ -42,14 +42,18 @@ class Watch:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._depth -= 1
         if self._depth:
             return
         if self._armed:
             signal.signal(signal.SIGALRM, self._handler)
             if self._left[0] > 0:
-                signal.setitimer(signal.ITIMER_REAL, max(self._left[0] - (time.monotonic() - self._began), 1e-3), self._left[1])
+                signal.setitimer(
+                    signal.ITIMER_REAL, max(self._left[0] - (time.monotonic() - self._began), 1e-3), self._left[1]
+                )
         self._armed = False
 
 

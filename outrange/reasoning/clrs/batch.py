@@ -42,7 +42,9 @@ def batch(traces: Iterable[Trace], steps: int | None = None) -> Batch:
     first = traces[0]
     for k, trace in enumerate(traces):
         if (trace.name, trace.size) != (first.name, first.size):
-            raise BadInput(f"batch traces: number {k} is {trace.name} with {trace.size} nodes, number 0 {first.name} with {first.size}; all must be alike")
+            raise BadInput(
+                f"batch traces: number {k} is {trace.name} with {trace.size} nodes, number 0 {first.name} with {first.size}; all must be alike"
+            )
     lengths = np.array([trace.length for trace in traces])
     longest = int(lengths.max())
     total = longest if steps is None else whole("batch steps", steps, longest)

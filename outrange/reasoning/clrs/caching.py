@@ -29,7 +29,9 @@ def compiled(function: Callable, name: str | None = None) -> Callable:
     try:
         return njit(function, cache=mark is not None, no_cfunc_wrapper=True)  # pyright: ignore[reportCallIssue]
     except RuntimeError:  # no folder to keep it in: neither beside the source nor in the user's cache
-        _say_once("outrange: compiled code cannot be kept on disk, every start will compile anew; set NUMBA_CACHE_DIR to a writable folder")
+        _say_once(
+            "outrange: compiled code cannot be kept on disk, every start will compile anew; set NUMBA_CACHE_DIR to a writable folder"
+        )
         return njit(function, no_cfunc_wrapper=True)  # pyright: ignore[reportCallIssue]
     finally:
         function.__qualname__ = own

@@ -257,7 +257,9 @@ def segment_pairs(rng, x, y, scale, low, high):
             reals(rng, x[b], low, high)
             reals(rng, y[b], low, high)
             u, v = x[b], y[b]
-            meets = _left_turn(u, v, 0, 2, 3) != _left_turn(u, v, 1, 2, 3) and _left_turn(u, v, 0, 1, 2) != _left_turn(u, v, 0, 1, 3)
+            meets = _left_turn(u, v, 0, 2, 3) != _left_turn(u, v, 1, 2, 3) and _left_turn(u, v, 0, 1, 2) != _left_turn(
+                u, v, 0, 1, 3
+            )
     truncate(x.reshape(-1), scale)
     truncate(y.reshape(-1), scale)
 

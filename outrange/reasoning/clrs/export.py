@@ -26,7 +26,10 @@ from outrange.reasoning.clrs.splits import Cell, preset
 from outrange.reasoning.clrs.trace import Block, Trace
 
 FORMATS = ("parquet", "jsonl")
-GROUP_ROWS, GROUP_BYTES = 1000, 32 << 20  # a row group of Parquet is held in memory: bounded in rows and, about, in bytes
+GROUP_ROWS, GROUP_BYTES = (
+    1000,
+    32 << 20,
+)  # a row group of Parquet is held in memory: bounded in rows and, about, in bytes
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,18 @@ class Selection:
             for name in ("lengths", "seed", "options", "truncate_decimals"):
                 given = getattr(self, name)
                 if given != getattr(free, name):
-                    raise BadInput(f"{name}: {brief(given)} cannot be combined with preset {self.preset!r}, which fixes it; leave one out")
-            return preset(self.preset, self.algorithms or ALGORITHMS, None if self.count is None else whole("count", self.count, 1))
+                    raise BadInput(
+                        f"{name}: {brief(given)} cannot be combined with preset {self.preset!r}, which fixes it; leave one out"
+                    )
+            return preset(
+                self.preset,
+                self.algorithms or ALGORITHMS,
+                None if self.count is None else whole("count", self.count, 1),
+            )
         if not self.algorithms or not self.lengths or self.count is None:
-            raise BadInput("export: nothing to export; give a preset, or algorithms, lengths and a count per algorithm and length")
+            raise BadInput(
+                "export: nothing to export; give a preset, or algorithms, lengths and a count per algorithm and length"
+            )
         whole("count", self.count, 1)
         whole("seed", self.seed, 0, 2**63 - 1)
         if self.truncate_decimals is not None:
@@ -65,7 +76,11 @@ class Selection:
         for name in self.algorithms:
             for length in self.lengths:
                 algorithm(name).sampler.check(name, length, self.options.get(name, {}))
-        return [Cell(a, n, self.seed, self.count, self.truncate_decimals, self.options.get(a, {})) for a in self.algorithms for n in self.lengths]
+        return [
+            Cell(a, n, self.seed, self.count, self.truncate_decimals, self.options.get(a, {}))
+            for a in self.algorithms
+            for n in self.lengths
+        ]
 
 
 class Piece(NamedTuple):
@@ -103,7 +118,9 @@ class TraceShard:
         load_modules(self.modules)
         c = self.cell
         if self.sequential:
-            return sample_blocks(c.algorithm, c.length, self.rows, c.seed, truncate_decimals=c.truncate_decimals, **c.options)
+            return sample_blocks(
+                c.algorithm, c.length, self.rows, c.seed, truncate_decimals=c.truncate_decimals, **c.options
+            )
         data = Dataset([(c.algorithm, c.length)], c.seed, None, c.truncate_decimals, {c.algorithm: c.options})
         return data.cell(0, self.start, self.start + self.rows)
 
@@ -118,14 +135,22 @@ class TraceShard:
                 rows = [p.block.recorded_hints[name][p.block.bounds[p.start] : p.block.bounds[p.stop]] for p in pieces]
                 columns[column] = Steps(np.concatenate(rows), lengths)
             elif name not in ("pos", "adj"):
-                held = [p.block.arguments[name] if probe.stage == "input" else p.block.recorded_outputs[name] for p in pieces]
+                held = [
+                    p.block.arguments[name] if probe.stage == "input" else p.block.recorded_outputs[name]
+                    for p in pieces
+                ]
                 rows = np.concatenate([array[p.start : p.stop] for array, p in zip(held, pieces, strict=True)])
                 columns[column] = rows.reshape(len(lengths), *probe.recorded_shape(blocks[0].size))
         return columns
 
     def origin(self, rows: int, first: int) -> dict[str, Any]:
         c = self.cell
-        return {"algo_name": [c.algorithm] * rows, "length": [c.length] * rows, "seed": [c.seed] * rows, "index": list(range(first, first + rows))}
+        return {
+            "algo_name": [c.algorithm] * rows,
+            "length": [c.length] * rows,
+            "seed": [c.seed] * rows,
+            "index": list(range(first, first + rows)),
+        }
 
     def write(self, target: Path) -> None:
         writer = _parquet if self.format == "parquet" else _jsonl
@@ -137,7 +162,9 @@ class TraceShard:
         rows, size, first = 0, 0, self.start
         for block in self.blocks():
             step_bytes = sum(array.nbytes for array in block.recorded_hints.values()) // max(1, block.bounds[-1])
-            row_bytes = sum(a.nbytes for held in (block.arguments, block.recorded_outputs) for a in held.values()) // len(block)
+            row_bytes = sum(
+                a.nbytes for held in (block.arguments, block.recorded_outputs) for a in held.values()
+            ) // len(block)
             start = 0
             for k in range(len(block)):
                 rows += 1
@@ -172,7 +199,9 @@ def _column(values: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(values, Steps):
-        return pa.ListArray.from_arrays(pa.array(np.concatenate(([0], np.cumsum(values.lengths))), pa.int32()), _column(values.flat))
+        return pa.ListArray.from_arrays(
+            pa.array(np.concatenate(([0], np.cumsum(values.lengths))), pa.int32()), _column(values.flat)
+        )
     if not isinstance(values, np.ndarray) or values.ndim == 1:
         return pa.array(values)
     result = pa.array(values.reshape(-1))
@@ -186,13 +215,20 @@ def _jsonl(target: Path, groups: Iterable[dict[str, Any]]) -> None:
     with open(target, "w", encoding="utf-8") as file:
         for columns in groups:
             plain = [
-                values.lists() if isinstance(values, Steps) else values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()
+                values.lists()
+                if isinstance(values, Steps)
+                else values.tolist()
+                if isinstance(values, np.ndarray)
+                else values
+                for values in columns.values()
             ]
             for row in zip(*plain, strict=True):
                 file.write(json.dumps(dict(zip(columns, row, strict=True)), separators=(",", ":")) + "\n")
 
 
-def shards(selection: Selection, make: type, format: str, shard_rows: int, **extra: Any) -> tuple[dict[str, Any], list[Any]]:
+def shards(
+    selection: Selection, make: type, format: str, shard_rows: int, **extra: Any
+) -> tuple[dict[str, Any], list[Any]]:
     """The plan and the tasks of an export. Every shard belongs to one cell; a preset's cell, being one stream, is one shard."""
     if format not in FORMATS:
         raise unknown("format", format, FORMATS, "a format")
@@ -200,15 +236,31 @@ def shards(selection: Selection, make: type, format: str, shard_rows: int, **ext
     cells, sequential = selection.cells(), selection.preset is not None
     tasks = []
     for name in dict.fromkeys(c.algorithm for c in cells):
-        pieces = [(c, start) for c in cells if c.algorithm == name for start in range(0, c.count, c.count if sequential else shard_rows)]
+        pieces = [
+            (c, start)
+            for c in cells
+            if c.algorithm == name
+            for start in range(0, c.count, c.count if sequential else shard_rows)
+        ]
         for k, (c, start) in enumerate(pieces):
             rows = c.count if sequential else min(shard_rows, c.count - start)
             path = f"data/{name}/{k:05d}-of-{len(pieces):05d}.{format}"
             tasks.append(make(path, rows, start, c, sequential, selection.modules, format, **extra))
-    versions = {"outrange": __version__, "numpy": np.__version__} | ({"pyarrow": version("pyarrow")} if format == "parquet" else {})
-    plan = {"kind": make.kind, "format": format, "shard_rows": shard_rows, "versions": versions, **asdict(selection), **extra}
+    versions = {"outrange": __version__, "numpy": np.__version__} | (
+        {"pyarrow": version("pyarrow")} if format == "parquet" else {}
+    )
+    plan = {
+        "kind": make.kind,
+        "format": format,
+        "shard_rows": shard_rows,
+        "versions": versions,
+        **asdict(selection),
+        **extra,
+    }
     plan["options"] = {k: dict(v) for k, v in selection.options.items()}
-    plan["modules"] = {Path(file).name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in selection.modules}
+    plan["modules"] = {
+        Path(file).name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in selection.modules
+    }
     return json.loads(json.dumps(plan)), tasks
 
 
@@ -226,7 +278,14 @@ def export_traces(
     load_modules(selection.modules)
     plan, tasks = shards(selection, TraceShard, format, shard_rows)
     text = "Execution traces of algorithms: inputs, hints (the state at every recorded step, time first) and outputs, as recorded by outrange."
-    return export(target, plan, tasks, lambda manifest: card(manifest, "CLRS traces", text, command), whole("workers", workers, 1, 256), progress)
+    return export(
+        target,
+        plan,
+        tasks,
+        lambda manifest: card(manifest, "CLRS traces", text, command),
+        whole("workers", workers, 1, 256),
+        progress,
+    )
 
 
 def card(manifest: Mapping[str, Any], title: str, text: str, command: str) -> str:
@@ -235,18 +294,47 @@ def card(manifest: Mapping[str, Any], title: str, text: str, command: str) -> st
     names = list(dict.fromkeys(entry["path"].split("/")[1] for entry in manifest["files"]))
     one_schema = plan["kind"] == "text" or len(names) == 1
     configs = [("default", "*")] * one_schema + [(name, name) for name in names if not (one_schema and len(names) == 1)]
-    lines = ["---", "license: apache-2.0", f"pretty_name: {title}", "tags: [algorithmic-reasoning, clrs, outrange]", "configs:"]
-    split = "test" if plan["preset"] and plan["preset"].rpartition("-")[2] in ("eval", "test") else "validation" if plan["preset"] == "clrs30-val" else "train"
+    lines = [
+        "---",
+        "license: apache-2.0",
+        f"pretty_name: {title}",
+        "tags: [algorithmic-reasoning, clrs, outrange]",
+        "configs:",
+    ]
+    split = (
+        "test"
+        if plan["preset"] and plan["preset"].rpartition("-")[2] in ("eval", "test")
+        else "validation"
+        if plan["preset"] == "clrs30-val"
+        else "train"
+    )
     for name, folder in configs:
-        lines += [f"- config_name: {name}", "  data_files:", f"  - split: {split}", f"    path: data/{folder}/*.{plan['format']}"]
+        lines += [
+            f"- config_name: {name}",
+            "  data_files:",
+            f"  - split: {split}",
+            f"    path: data/{folder}/*.{plan['format']}",
+        ]
     versions = ", ".join(f"{k} {v}" for k, v in plan["versions"].items())
     lines += ["---", "", f"# {title}", "", text, ""]
     lines += [f"- rows: {manifest['rows']:,} in {len(manifest['files'])} files, {len(names)} algorithms"]
-    lines += [f"- seed: {plan['seed']}" if not plan["preset"] else f"- preset: {plan['preset']} (its seeds are in the `seed` column)"]
-    lines += [f"- versions: {versions}", f"- SHA-256 over the files' SHA-256 (each in `manifest.json`): `{manifest['sha256']}`", ""]
+    lines += [
+        f"- seed: {plan['seed']}"
+        if not plan["preset"]
+        else f"- preset: {plan['preset']} (its seeds are in the `seed` column)"
+    ]
+    lines += [
+        f"- versions: {versions}",
+        f"- SHA-256 over the files' SHA-256 (each in `manifest.json`): `{manifest['sha256']}`",
+        "",
+    ]
     if command:
         lines += ["Made by", "", f"    {command}", ""]
-    lines += ["which writes the same bytes again with the same versions on the same type of processor.", ""] if command else []
+    lines += (
+        ["which writes the same bytes again with the same versions on the same type of processor.", ""]
+        if command
+        else []
+    )
     return "\n".join(lines)
 
 
@@ -263,14 +351,24 @@ def read(path: Path) -> Iterator[Trace]:
 def from_row(row: Mapping[str, Any]) -> Trace:
     """A trace from a row as ``read``, ``datasets`` or ``json`` give it."""
     spec: Spec = algorithm(row["algo_name"]).spec
-    size = next(len(row[f"input_{n}"]) for n, p in spec.arguments.items() if p.location != "graph" and not (p.location == "node" and p.type == "mask_one"))
+    size = next(
+        len(row[f"input_{n}"])
+        for n, p in spec.arguments.items()
+        if p.location != "graph" and not (p.location == "node" and p.type == "mask_one")
+    )
 
     def stage(probes: Mapping, prefix: str) -> tuple[np.ndarray, ...]:
         return tuple(np.asarray(row[f"{prefix}_{n}"], p.recorded_dtype) for n, p in probes.items())
 
     arguments = tuple(a[None] for a in stage(spec.arguments, "input"))
-    outputs = tuple(a.reshape(1, *(p.recorded_shape(size) or (1,))) for a, p in zip(stage(spec.outputs, "output"), spec.outputs.values(), strict=True))
-    hints = tuple(a.reshape(row["steps"], *p.recorded_shape(size)) for a, p in zip(stage(spec.hints, "hint"), spec.hints.values(), strict=True))
+    outputs = tuple(
+        a.reshape(1, *(p.recorded_shape(size) or (1,)))
+        for a, p in zip(stage(spec.outputs, "output"), spec.outputs.values(), strict=True)
+    )
+    hints = tuple(
+        a.reshape(row["steps"], *p.recorded_shape(size))
+        for a, p in zip(stage(spec.hints, "hint"), spec.hints.values(), strict=True)
+    )
     return Block(row["algo_name"], spec, size, arguments, outputs, hints, np.array([row["steps"]])).traces()[0]
 
 

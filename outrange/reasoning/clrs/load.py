@@ -16,7 +16,9 @@ def load_modules(files: Sequence[str]) -> None:
         if getattr(sys.modules.get(name), "__file__", None) == str(path):
             continue
         if not path.is_file():
-            raise BadInput(f"load: {file!r} is not a file; give a Python file that registers something, as clrs.register does")
+            raise BadInput(
+                f"load: {file!r} is not a file; give a Python file that registers something, as clrs.register does"
+            )
         if name in sys.modules:
             raise BadInput(f"load: {file!r} has the name of a module that is in use, {name!r}; rename it")
         found = importlib.util.spec_from_file_location(name, path)

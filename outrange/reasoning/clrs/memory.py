@@ -50,4 +50,6 @@ class Pool:
 
 
 pool = Pool()
-os.register_at_fork(after_in_child=lambda: setattr(pool, "_lock", threading.Lock()))  # a thread of the parent's may have held it
+os.register_at_fork(
+    after_in_child=lambda: setattr(pool, "_lock", threading.Lock())
+)  # a thread of the parent's may have held it

@@ -31,7 +31,11 @@ def story(trace: Trace) -> dict[str, Any]:
     """What ``page`` shows, as plain data (its form is documented in outrange/report/stepper.py)."""
     inputs, hints, outputs = (quantities(trace, stage) for stage in ("input", "hint", "output"))
     edges, notes = _edges(trace)
-    notes += [f"{q.name} only keeps the order of the places, so it is not drawn." for q in hints if edges is None and _is_places(q)]
+    notes += [
+        f"{q.name} only keeps the order of the places, so it is not drawn."
+        for q in hints
+        if edges is None and _is_places(q)
+    ]
     span = f"{trace.length} steps, 0 to {trace.length - 1}" if trace.length else "no steps"
     return {
         "title": trace.name,
@@ -50,7 +54,15 @@ def story(trace: Trace) -> dict[str, Any]:
 
 def _variable(trace: Trace, q: Quantity) -> dict[str, Any]:
     colors = {"colors": ["#ffffff", "#9aa3ab", "#08090a"]} if q.words == COLORS else {}
-    return {"name": q.name, "shape": q.shape, "kind": q.kind, "integer": q.integer, "words": list(q.words), "meaning": _meaning(trace, q.name), **colors}
+    return {
+        "name": q.name,
+        "shape": q.shape,
+        "kind": q.kind,
+        "integer": q.integer,
+        "words": list(q.words),
+        "meaning": _meaning(trace, q.name),
+        **colors,
+    }
 
 
 def _edges(trace: Trace) -> tuple[dict[str, Any] | None, list[str]]:
@@ -93,7 +105,9 @@ def _pairs(hints: list[Quantity], *candidates: tuple[str, str]) -> list[list[str
     return [list(pair) for pair in candidates if set(pair) <= set(nodes)]
 
 
-def _pictures(trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _pictures(
+    trace: Trace, inputs: list[Quantity], hints: list[Quantity], edges: dict[str, Any] | None
+) -> list[dict[str, Any]]:
     """The structure of the algorithm, and a heat map for every grid that it does not show; grids of numbers come first, as they are then the point."""
     becoming = [f"{name}_h" for name in trace.spec.outputs]
     ranked = sorted(hints, key=lambda q: q.name not in becoming)
@@ -129,7 +143,14 @@ def _plane(trace: Trace, hints: list[Quantity]) -> dict[str, Any]:
     paired = any("intersect" in name for name in trace.spec.outputs)
     links = _pairs(hints, ("last_point", "endpoint"), ("last_point", "i"), ("last_stack", "i"), ("i", "j"))
     hull = next((n for n in _names(hints, "flag") if "hull" in n), None)
-    return {"type": "plane", "x": "x", "y": "y", "hull": hull, "links": links, "segments": [[k, k + 1] for k in range(0, trace.size - 1, 2)] if paired else []}
+    return {
+        "type": "plane",
+        "x": "x",
+        "y": "y",
+        "hull": hull,
+        "links": links,
+        "segments": [[k, k + 1] for k in range(0, trace.size - 1, 2)] if paired else [],
+    }
 
 
 def _row(inputs: list[Quantity], hints: list[Quantity], numbers: list[str], parts: dict[str, Any]) -> dict[str, Any]:
@@ -149,14 +170,24 @@ def _row(inputs: list[Quantity], hints: list[Quantity], numbers: list[str], part
     }
 
 
-def _grids(grids: list[Quantity], inputs: list[Quantity], hints: list[Quantity]) -> tuple[list[dict[str, Any]], str | None]:
+def _grids(
+    grids: list[Quantity], inputs: list[Quantity], hints: list[Quantity]
+) -> tuple[list[dict[str, Any]], str | None]:
     """The heat maps, and the letters at their heads. Classes that have words of one sign stand in the corners of the first grid of numbers."""
     grids = sorted(grids, key=lambda q: q.kind != "number")
     numeric, letters = grids[0].kind == "number", next(iter(_names(inputs, "class")), None)
     signs = next((q.name for q in grids if q.words and numeric), None)
     rows, columns = _used(grids)
-    common = {"type": "grid", "rows": rows, "columns": columns, "badges": _names(hints, "node", "one") if numeric else [], "head": letters}
-    return [{**common, "name": q.name, "corner": signs if q is grids[0] else None} for q in grids if q.name != signs], letters
+    common = {
+        "type": "grid",
+        "rows": rows,
+        "columns": columns,
+        "badges": _names(hints, "node", "one") if numeric else [],
+        "head": letters,
+    }
+    return [
+        {**common, "name": q.name, "corner": signs if q is grids[0] else None} for q in grids if q.name != signs
+    ], letters
 
 
 def _is_split(mask: np.ndarray) -> bool:

@@ -72,23 +72,37 @@ def _row_compiled(arrays, b):
 @overload(_write)
 def _write_compiled(buffers, row, state):
     if not isinstance(state, types.BaseTuple):
-        raise TypingError("hints: a yield gives one value or none; write 'yield hints(...)' with one value for each hint of the spec")
-    if len(state) == 0 and isinstance(buffers[0].dtype, types.Integer) and buffers[0].ndim == 2:  # a spec without hints: steps are counted
+        raise TypingError(
+            "hints: a yield gives one value or none; write 'yield hints(...)' with one value for each hint of the spec"
+        )
+    if (
+        len(state) == 0 and isinstance(buffers[0].dtype, types.Integer) and buffers[0].ndim == 2
+    ):  # a spec without hints: steps are counted
         return lambda buffers, row, state: row + 1
     if len(buffers) != len(state):
-        raise TypingError(f"hints: a yield gives {len(state)} values, the spec has {len(buffers)} hints; yield one for each, in the order of the spec")
+        raise TypingError(
+            f"hints: a yield gives {len(state)} values, the spec has {len(buffers)} hints; yield one for each, in the order of the spec"
+        )
     lines = ["def function(buffers, row, state):", "    if row < buffers[0].shape[0]:"]
     for k, (buffer, value) in enumerate(zip(buffers, state, strict=True)):  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType]
         axes = value.ndim if isinstance(value, types.Array) else 0
         if axes != buffer.ndim - 1:
-            raise TypingError(f"hints: number {k + 1} has {axes} axes, its spec says {buffer.ndim - 1}; yield an index for a node mask_one")
+            raise TypingError(
+                f"hints: number {k + 1} has {axes} axes, its spec says {buffer.ndim - 1}; yield an index for a node mask_one"
+            )
         kind = value.dtype if isinstance(value, types.Array) else value
         if isinstance(buffer.dtype, types.Integer) and not isinstance(kind, types.Integer | types.Boolean):
-            raise TypingError(f"hints: number {k + 1} is of type {kind}, its spec asks for whole numbers; yield int or bool values")
+            raise TypingError(
+                f"hints: number {k + 1} is of type {kind}, its spec asks for whole numbers; yield int or bool values"
+            )
         lines.append(f"        buffer{k}, value{k} = buffers[{k}], state[{k}]")
         if axes:
-            lines.append(f"        if {' or '.join(f'value{k}.shape[{axis}] != buffer{k}.shape[{axis + 1}]' for axis in range(axes))}:")
-            lines.append(f"            raise ValueError('hints: number {k + 1} has not the length that its spec asks for; yield one value for each node')")
+            lines.append(
+                f"        if {' or '.join(f'value{k}.shape[{axis}] != buffer{k}.shape[{axis + 1}]' for axis in range(axes))}:"
+            )
+            lines.append(
+                f"            raise ValueError('hints: number {k + 1} has not the length that its spec asks for; yield one value for each node')"
+            )
         lines += [f"{'    ' * (axis + 2)}for i{axis} in range(value{k}.shape[{axis}]):" for axis in range(axes)]
         indices = "".join(f", i{axis}" for axis in range(axes))
         lines.append(f"{'    ' * (axes + 2)}buffer{k}[row{indices}] = value{k}" + (f"[{indices[2:]}]" if axes else ""))
@@ -101,7 +115,9 @@ class _Recording(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         if isinstance(node.value, ast.Yield):
             if node.value.value is None:
-                raise BadInput(f"line {node.lineno}: a yield without a value; write 'yield hints(...)' with one value for each hint of the spec")
+                raise BadInput(
+                    f"line {node.lineno}: a yield without a value; write 'yield hints(...)' with one value for each hint of the spec"
+                )
             call = ast.parse("_row = _write(_buffers, _row, None)").body[0]
             call.value.args[2] = node.value.value  # type: ignore[attr-defined]
             return ast.fix_missing_locations(ast.copy_location(call, node))
@@ -111,7 +127,9 @@ class _Recording(ast.NodeTransformer):
         return ast.fix_missing_locations(ast.copy_location(ast.parse("return _row").body[0], node))
 
     def visit_Yield(self, node: ast.Yield) -> ast.AST:
-        raise BadInput(f"line {node.lineno}: a yield whose value is used; write 'yield hints(...)' as a statement of its own")
+        raise BadInput(
+            f"line {node.lineno}: a yield whose value is used; write 'yield hints(...)' as a statement of its own"
+        )
 
     def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.AST:
         raise BadInput(f"line {node.lineno}: 'yield from' cannot be compiled; yield each step in the algorithm itself")
@@ -121,11 +139,15 @@ def recording_function(algorithm: Callable) -> Callable:
     """An algorithm as an ordinary function that writes its steps: its parameters, then ``_buffers`` and ``_row``; returns the row after its last step."""
     name = algorithm.__name__
     if algorithm.__closure__:
-        raise BadInput(f"algorithm {name}: uses variables of an enclosing function ({', '.join(algorithm.__code__.co_freevars)}); define it at module level")
+        raise BadInput(
+            f"algorithm {name}: uses variables of an enclosing function ({', '.join(algorithm.__code__.co_freevars)}); define it at module level"
+        )
     try:
         lines, start = inspect.getsourcelines(algorithm)
     except (OSError, TypeError) as error:
-        raise BadInput(f"algorithm {name}: its source cannot be read, so it cannot be compiled; define it in a file or a notebook cell") from error
+        raise BadInput(
+            f"algorithm {name}: its source cannot be read, so it cannot be compiled; define it in a file or a notebook cell"
+        ) from error
     tree = ast.parse(textwrap.dedent("".join(lines)))
     ast.increment_lineno(tree, start - 1)
     definition = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name)
@@ -135,7 +157,9 @@ def recording_function(algorithm: Callable) -> Callable:
     definition.args.args += [ast.arg("_buffers"), ast.arg("_row")]
     definition.body.append(ast.parse("return _row").body[0])
     names = {**algorithm.__globals__, "_write": _write}
-    exec(compile(ast.fix_missing_locations(ast.Module([definition], [])), inspect.getsourcefile(algorithm) or "<algorithm>", "exec"), names)  # noqa: S102
+    module = ast.fix_missing_locations(ast.Module([definition], []))
+    code = compile(module, inspect.getsourcefile(algorithm) or "<algorithm>", "exec")
+    exec(code, names)  # noqa: S102 - the algorithm's own text, rewritten
     return names[name]
 
 
@@ -223,7 +247,9 @@ class Recorder:
         steps of all samples one after another; and for each sample the number of rows up to its last step.
         """
         spec = self.spec
-        outputs = tuple(np.zeros((count, *(p.recorded_shape(size) or (1,))), p.recorded_dtype) for p in spec.outputs.values())
+        outputs = tuple(
+            np.zeros((count, *(p.recorded_shape(size) or (1,))), p.recorded_dtype) for p in spec.outputs.values()
+        )
         ends = np.zeros(count, np.int64)
         capacity = max(self.steps(size) * count, 1)
         buffers = self._allocate(capacity, size)
@@ -251,4 +277,6 @@ class Recorder:
     def _allocate(self, capacity: int, size: int) -> tuple[np.ndarray, ...]:
         if not self.spec.hints:  # an algorithm without hints still yields steps; they are counted, not kept
             return (np.empty((capacity, 0), np.int8),)
-        return tuple(pool.empty((capacity, *p.recorded_shape(size)), p.recorded_dtype) for p in self.spec.hints.values())
+        return tuple(
+            pool.empty((capacity, *p.recorded_shape(size)), p.recorded_dtype) for p in self.spec.hints.values()
+        )

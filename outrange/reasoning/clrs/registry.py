@@ -28,7 +28,9 @@ class Algorithm:
         return Recorder(self.name, self.spec, self.generator)
 
 
-_known: dict[str, Algorithm] = {name: Algorithm(name, CLRS30[name], GENERATORS[name], SAMPLERS[name]) for name in CLRS30}
+_known: dict[str, Algorithm] = {
+    name: Algorithm(name, CLRS30[name], GENERATORS[name], SAMPLERS[name]) for name in CLRS30
+}
 
 
 def names() -> tuple[str, ...]:
@@ -48,7 +50,9 @@ def spec(name: str) -> Spec:
     return algorithm(name).spec
 
 
-def register(name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, sampler: Callable, *, replace: bool = False) -> None:
+def register(
+    name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, sampler: Callable, *, replace: bool = False
+) -> None:
     """Make an algorithm of your own known by name; traces, text, scoring, export and ``check_algorithm`` then work as for the thirty.
 
     Args:
@@ -64,13 +68,18 @@ def register(name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, s
         BadInput: a name already taken, or a function whose parameters do not fit the spec.
     """
     if not isinstance(name, str) or not name.isidentifier() or len(name) > 100:
-        raise BadInput(f"register name: {brief(name)} is not an identifier of up to 100 letters, digits and underscores, e.g. 'counting_sort'")
+        raise BadInput(
+            f"register name: {brief(name)} is not an identifier of up to 100 letters, digits and underscores, e.g. 'counting_sort'"
+        )
     if name in CLRS30 or (name in _known and not replace):
         raise BadInput(
-            f"register name: {name!r} is already taken; " + ("the thirty cannot be replaced" if name in CLRS30 else "pass replace=True to take it again")
+            f"register name: {name!r} is already taken; "
+            + ("the thirty cannot be replaced" if name in CLRS30 else "pass replace=True to take it again")
         )
     if not isinstance(spec, Mapping):
-        raise BadInput(f"register spec: {brief(spec)} is not allowed; a clrs.Spec, or a mapping from names to clrs.Probe")
+        raise BadInput(
+            f"register spec: {brief(spec)} is not allowed; a clrs.Spec, or a mapping from names to clrs.Probe"
+        )
     if not isinstance(spec, Spec):
         spec = Spec.of(spec)
     wanted = [*spec.arguments, *spec.outputs]
@@ -90,5 +99,7 @@ def register(name: str, spec: Spec | Mapping[str, Probe], algorithm: Callable, s
 def _parameters(function: Callable, field: str) -> list[str]:
     code = getattr(function, "__code__", None)
     if code is None or not code.co_flags & 0x20:
-        raise BadInput(f"{field}: {brief(function)} is not a generator function; write a function that yields its hints")
+        raise BadInput(
+            f"{field}: {brief(function)} is not a generator function; write a function that yields its hints"
+        )
     return list(code.co_varnames[: code.co_argcount])

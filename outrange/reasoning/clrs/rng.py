@@ -107,7 +107,9 @@ def reals(rng, out, low, high):
             continue
         for k in range(ready):
             at = WORDS + place + 2 * k
-            unit = (np.float64(rng[at] >> np.uint32(5)) * 67108864.0 + np.float64(rng[at + 1] >> np.uint32(6))) / 9007199254740992.0
+            unit = (
+                np.float64(rng[at] >> np.uint32(5)) * 67108864.0 + np.float64(rng[at + 1] >> np.uint32(6))
+            ) / 9007199254740992.0
             out[filled + k] = low + (high - low) * unit
         rng[_PLACE] += np.uint32(2 * ready)
         filled += ready

@@ -20,7 +20,9 @@ from outrange.reasoning.clrs.samplers import PerItem, Sampler, Sequential, UserS
 from outrange.reasoning.clrs.trace import Block, Trace
 from outrange.reasoning.clrs.validate import arguments
 
-BLOCK_BYTES = 2 << 20  # what a block may hold, about: large enough to make calls cheap, small enough for a processor's cache
+BLOCK_BYTES = (
+    2 << 20
+)  # what a block may hold, about: large enough to make calls cheap, small enough for a processor's cache
 BLOCK_SAMPLES = 128
 MOST_BYTES = 4 << 30  # of one trace
 
@@ -41,7 +43,9 @@ def trace(name: str, inputs: Mapping[str, Any]) -> Trace:
     return Block(known.name, known.spec, size, values, *known.record(values, 1, size), positions=positions).traces()[0]
 
 
-def sample(name: str, length: int, count: int = 1, seed: int = 0, *, truncate_decimals: int | None = None, **options: Any) -> list[Trace]:
+def sample(
+    name: str, length: int, count: int = 1, seed: int = 0, *, truncate_decimals: int | None = None, **options: Any
+) -> list[Trace]:
     """``count`` traces on the inputs that the published sampler draws from ``seed``.
 
     Args:
@@ -52,10 +56,16 @@ def sample(name: str, length: int, count: int = 1, seed: int = 0, *, truncate_de
         truncate_decimals: cut float inputs toward zero to this many decimals before the algorithm runs, as CLRS-Text does (with 3).
         options: the sampler's own, e.g. ``p``, ``low``, ``high``, ``length_needle``, ``max_deadline``, ``k``, ``eps``.
     """
-    return [t for block in sample_blocks(name, length, count, seed, truncate_decimals=truncate_decimals, **options) for t in block.traces()]
+    return [
+        t
+        for block in sample_blocks(name, length, count, seed, truncate_decimals=truncate_decimals, **options)
+        for t in block.traces()
+    ]
 
 
-def sample_blocks(name: str, length: int, count: int, seed: int = 0, *, truncate_decimals: int | None = None, **options: Any) -> Iterator[Block]:
+def sample_blocks(
+    name: str, length: int, count: int, seed: int = 0, *, truncate_decimals: int | None = None, **options: Any
+) -> Iterator[Block]:
     """The same as ``sample``, a block at a time, in flat memory."""
     known = algorithm(name)
     n, values = known.sampler.check(name, length, options)
@@ -68,19 +78,27 @@ def _scale(truncate_decimals: int | None) -> float:
     return 0.0 if truncate_decimals is None else 10.0 ** whole("truncate_decimals", truncate_decimals, 0, 15)
 
 
-def _blocks(known: Algorithm, source: Sequential | PerItem, first: int, count: int, length: int, scale: float, values: tuple) -> Iterator[Block]:
+def _blocks(
+    known: Algorithm, source: Sequential | PerItem, first: int, count: int, length: int, scale: float, values: tuple
+) -> Iterator[Block]:
     if isinstance(known.sampler, UserSampler):
         for item in range(first, first + count):
-            drawn, size, positions = arguments(known.name, known.spec, known.sampler.sample(source, item, length, scale, *values))
+            drawn, size, positions = arguments(
+                known.name, known.spec, known.sampler.sample(source, item, length, scale, *values)
+            )
             yield Block(known.name, known.spec, size, drawn, *known.record(drawn, 1, size), positions=positions)
         return
     stop, size = first + count, known.sampler.size(length)
     if not _fits(known, length):
         largest = bisect_left(range(1, length), True, key=lambda n: not _fits(known, n))
-        raise BadInput(f"{known.name} length: {length} is too large, one trace would take more than {MOST_BYTES >> 30} GiB; at most {largest}")
+        raise BadInput(
+            f"{known.name} length: {length} is too large, one trace would take more than {MOST_BYTES >> 30} GiB; at most {largest}"
+        )
     while first < stop:
         block_count = min(_block_samples(known, size), stop - first)
-        drawn = tuple(pool.empty((block_count, *p.recorded_shape(size)), p.recorded_dtype) for p in known.spec.arguments.values())
+        drawn = tuple(
+            pool.empty((block_count, *p.recorded_shape(size)), p.recorded_dtype) for p in known.spec.arguments.values()
+        )
         known.sampler.draw(source, first, drawn, scale, values)
         yield Block(known.name, known.spec, size, drawn, *known.record(drawn, block_count, size))
         first += block_count
@@ -108,14 +126,24 @@ class Dataset(Sequence[Trace]):
     """Items cycle through the (algorithm, length) cells; item i is sample ``i // cells`` of cell ``i % cells``. See ``dataset``."""
 
     def __init__(
-        self, cells: Sequence[tuple[str, int]], seed: int, count: int | None, truncate_decimals: int | None, options: Mapping[str, Mapping[str, Any]]
+        self,
+        cells: Sequence[tuple[str, int]],
+        seed: int,
+        count: int | None,
+        truncate_decimals: int | None,
+        options: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.cells, self.seed, self.bound = tuple(cells), seed, count
         self.truncate_decimals, self.options = truncate_decimals, options
         self._scale = _scale(truncate_decimals)
         self._known = [algorithm(name) for name, _ in cells]
-        self._values = [known.sampler.check(name, n, options.get(name, {})) for known, (name, n) in zip(self._known, cells, strict=True)]
-        self._streams = [int.from_bytes(hashlib.blake2b(f"{name}/{n}".encode(), digest_size=8).digest(), "big") for name, n in cells]
+        self._values = [
+            known.sampler.check(name, n, options.get(name, {}))
+            for known, (name, n) in zip(self._known, cells, strict=True)
+        ]
+        self._streams = [
+            int.from_bytes(hashlib.blake2b(f"{name}/{n}".encode(), digest_size=8).digest(), "big") for name, n in cells
+        ]
 
     def __len__(self) -> int:
         if self.bound is None:
@@ -125,7 +153,9 @@ class Dataset(Sequence[Trace]):
     def cell(self, k: int, start: int, stop: int) -> Iterator[Block]:
         """Samples start … stop-1 of cell k, a block at a time."""
         length, values = self._values[k]
-        return _blocks(self._known[k], PerItem(self.seed, self._streams[k]), start, stop - start, length, self._scale, values)
+        return _blocks(
+            self._known[k], PerItem(self.seed, self._streams[k]), start, stop - start, length, self._scale, values
+        )
 
     @overload
     def __getitem__(self, item: int) -> Trace: ...
@@ -140,7 +170,9 @@ class Dataset(Sequence[Trace]):
         if index < 0 and self.bound is not None:
             index += self.bound
         if index < 0 or (self.bound is not None and index >= self.bound):
-            raise IndexError(f"dataset index: {item} is not in " + (f"0..{self.bound - 1}" if self.bound is not None else "0 up"))
+            raise IndexError(
+                f"dataset index: {item} is not in " + (f"0..{self.bound - 1}" if self.bound is not None else "0 up")
+            )
         return self.items([index])[0]
 
     def __reduce__(self):
@@ -152,7 +184,9 @@ class Dataset(Sequence[Trace]):
         backwards = item.step is not None and operator.index(item.step) < 0
         ends = [end for end in (item.start, item.stop) if end is not None]
         if (item.start is None if backwards else item.stop is None) or any(operator.index(end) < 0 for end in ends):
-            raise BadInput(f"dataset slice: {item} has no end in a dataset without a count; give both ends from 0 up, or dataset(..., count=N)")
+            raise BadInput(
+                f"dataset slice: {item} has no end in a dataset without a count; give both ends from 0 up, or dataset(..., count=N)"
+            )
         return range(*item.indices(max(map(operator.index, ends)) + 1))
 
     def items(self, indices: Sequence[int]) -> list[Trace]:
@@ -204,7 +238,9 @@ def dataset(
     if not isinstance(algorithms, str | Sequence):
         raise BadInput(f"dataset algorithms: {brief(algorithms)} is not allowed; a name or a list of names")
     if not isinstance(options or {}, Mapping) or not all(isinstance(own, Mapping) for own in (options or {}).values()):
-        raise BadInput(f"dataset options: {brief(options)} is not allowed; a mapping from algorithm to a mapping of its options")
+        raise BadInput(
+            f"dataset options: {brief(options)} is not allowed; a mapping from algorithm to a mapping of its options"
+        )
     chosen = [algorithms] if isinstance(algorithms, str) else list(algorithms)
     if not chosen:
         raise BadInput("dataset algorithms: an empty list; name at least one")
@@ -214,7 +250,9 @@ def dataset(
         own = lengths.get(name) if isinstance(lengths, Mapping) else lengths
         own = [own] if isinstance(own, int | np.integer) else own
         if not isinstance(own, Sequence | np.ndarray) or isinstance(own, str) or len(own) == 0:
-            raise BadInput(f"dataset lengths: {brief(own)} for {name!r} is not allowed; give a length or a list of at least one")
+            raise BadInput(
+                f"dataset lengths: {brief(own)} for {name!r} is not allowed; give a length or a list of at least one"
+            )
         cells += [(name, whole(f"{name} length", n, 1)) for n in own]
     if len(set(cells)) < len(cells):
         twice = next(cell for cell in cells if cells.count(cell) > 1)
@@ -223,4 +261,10 @@ def dataset(
         if name not in chosen:
             raise unknown("dataset options", name, chosen, "one of its algorithms")
     count = None if count is None else whole("dataset count", count, 0)
-    return Dataset(cells, whole("dataset seed", seed, 0, 2**64 - 1), count, truncate_decimals, {k: dict(v) for k, v in (options or {}).items()})
+    return Dataset(
+        cells,
+        whole("dataset seed", seed, 0, 2**64 - 1),
+        count,
+        truncate_decimals,
+        {k: dict(v) for k, v in (options or {}).items()},
+    )

@@ -25,7 +25,10 @@ def whole(field: str, value: object, low: int, high: int | None = None) -> int:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool | np.bool_) or number < low or (high is not None and number > high):
-        raise BadInput(f"{field}: {brief(value)} is not allowed; a whole number " + (f"from {low} up" if high is None else f"from {low} to {high}"))
+        raise BadInput(
+            f"{field}: {brief(value)} is not allowed; a whole number "
+            + (f"from {low} up" if high is None else f"from {low} to {high}")
+        )
     return number
 
 
@@ -132,13 +135,19 @@ class Sampler:
         if "p" in values and "low" in values and values["low"] < 0:
             raise BadInput(f"{name} low: {values['low']:g} is negative; edge weights are drawn from 0 up")
         if "k" in values and values["k"] > n:
-            raise BadInput(f"{name} length: {n} is too small for k = {values['k']} communities; length must be at least k")
+            raise BadInput(
+                f"{name} length: {n} is too small for k = {values['k']} communities; length must be at least k"
+            )
         if "length_needle" in values:
             needle = values["length_needle"]
             if needle == 0 or n - 2 * abs(needle) < 1:
-                raise BadInput(f"{name} length_needle: {needle} does not fit {n} letters; the needle (1 up) must be shorter than its haystack")
+                raise BadInput(
+                    f"{name} length_needle: {needle} does not fit {n} letters; the needle (1 up) must be shorter than its haystack"
+                )
 
-    def draw(self, source: Sequential | PerItem, first: int, arrays: tuple[np.ndarray, ...], scale: float, arguments: tuple) -> None:
+    def draw(
+        self, source: Sequential | PerItem, first: int, arrays: tuple[np.ndarray, ...], scale: float, arguments: tuple
+    ) -> None:
         """Fill ``arrays``, one an argument of the algorithm, samples first, with samples ``first``, ``first + 1``, …"""
         values = (source.compiled(first), *arrays, scale, *arguments)
         if self.function in _drawn and not JIT_OFF:
@@ -152,7 +161,9 @@ class Sampler:
             _drawn.add(self.function)
         if self.function is draw.disk_points and np.isnan(arrays[0][:, 0]).any():
             points = arrays[0].shape[1]
-            raise BadInput(f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points or more decimals")
+            raise BadInput(
+                f"length: {points} points on this disk always have three on a line at {scale:g} steps per unit; use fewer points or more decimals"
+            )
 
 
 _drawn: set[Callable] = set()  # draws that this process has used, so compiled or loaded
@@ -168,11 +179,21 @@ class UserSampler:
         except (TypeError, ValueError):
             parameters = []
         if len(parameters) < 2:
-            raise BadInput(f"register sampler: {brief(function)} does not take (rng, length); write sampler(rng, length, **options) -> dict of inputs")
-        needed = [p.name for p in parameters[2:] if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY, p.POSITIONAL_ONLY)]
+            raise BadInput(
+                f"register sampler: {brief(function)} does not take (rng, length); write sampler(rng, length, **options) -> dict of inputs"
+            )
+        needed = [
+            p.name
+            for p in parameters[2:]
+            if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY, p.POSITIONAL_ONLY)
+        ]
         if needed:
-            raise BadInput(f"register sampler: {name}'s parameter {needed[0]!r} has no default; options of a sampler need one")
-        self.options = {p.name: p.default for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+            raise BadInput(
+                f"register sampler: {name}'s parameter {needed[0]!r} has no default; options of a sampler need one"
+            )
+        self.options = {
+            p.name: p.default for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        }
         self.minimum = 1
 
     def check(self, name: str, length: object, options: Mapping[str, Any]) -> tuple[int, tuple]:
@@ -182,10 +203,14 @@ class UserSampler:
                 raise unknown(f"{name} option", option, self.options, "an option of its sampler")
         return n, (dict(options),)
 
-    def sample(self, source: Sequential | PerItem, item: int, length: int, scale: float, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def sample(
+        self, source: Sequential | PerItem, item: int, length: int, scale: float, options: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
         inputs = self.function(source.generator(item), length, **options)
         if not isinstance(inputs, Mapping):
-            raise BadInput(f"{self.name} sampler: returned {brief(inputs)}; it must return a dict from input names to arrays")
+            raise BadInput(
+                f"{self.name} sampler: returned {brief(inputs)}; it must return a dict from input names to arrays"
+            )
         return {name: _truncated(np.asarray(value), scale) for name, value in inputs.items()}
 
 
@@ -198,17 +223,31 @@ _KEYS = Sampler(draw.keys, _UNIT)
 _HALF, _FIFTH = {"p": (0.5,)}, {"p": (0.2,)}
 _DISK = Sampler(
     draw.disk_points,
-    {"origin_x": 0.0, "origin_y": 0.0, "radius": 2.0, "collinearity_resampling_attempts": 1000, "collineararity_eps": 1e-12},
+    {
+        "origin_x": 0.0,
+        "origin_y": 0.0,
+        "radius": 2.0,
+        "collinearity_resampling_attempts": 1000,
+        "collineararity_eps": 1e-12,
+    },
     minimum=3,
     why="a hull is a polygon",
     maximum=2000,  # every three points are tested for lying on a line
 )
-_CHECKS |= {"collinearity_resampling_attempts": _CHECKS.pop("attempts"), "collineararity_eps": _CHECKS.pop("tolerance")}  # the published names
-_MATCHER = Sampler(draw.haystack_and_needle, {"length_needle": None, "chars": 4}, minimum=3, why="a needle and a longer haystack")
+_CHECKS |= {
+    "collinearity_resampling_attempts": _CHECKS.pop("attempts"),
+    "collineararity_eps": _CHECKS.pop("tolerance"),
+}  # the published names
+_MATCHER = Sampler(
+    draw.haystack_and_needle, {"length_needle": None, "chars": 4}, minimum=3, why="a needle and a longer haystack"
+)
 _PATHS = Sampler(draw.weighted_graphs_with_source, _HALF | _UNIT, fixed=(False,))
 
 SAMPLERS: dict[str, Sampler] = {
-    **dict.fromkeys(("insertion_sort", "bubble_sort", "heapsort", "quicksort", "quickselect", "minimum", "matrix_chain_order"), _KEYS),
+    **dict.fromkeys(
+        ("insertion_sort", "bubble_sort", "heapsort", "quicksort", "quickselect", "minimum", "matrix_chain_order"),
+        _KEYS,
+    ),
     "binary_search": Sampler(draw.sorted_keys, _UNIT),
     "find_maximum_subarray_kadane": Sampler(draw.keys, {"low": -1.0, "high": 1.0}),
     "activity_selector": Sampler(draw.intervals, _UNIT),

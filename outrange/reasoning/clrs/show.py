@@ -13,7 +13,14 @@ from outrange.reasoning.clrs.specs import Probe
 from outrange.reasoning.clrs.trace import Trace
 
 SHAPES = ("one", "row", "grid")
-KINDS = {"scalar": "number", "mask": "flag", "mask_one": "node", "categorical": "class", "pointer": "node", "should_be_permutation": "node"}
+KINDS = {
+    "scalar": "number",
+    "mask": "flag",
+    "mask_one": "node",
+    "categorical": "class",
+    "pointer": "node",
+    "should_be_permutation": "node",
+}
 COLORS = ("white", "grey", "black")  # what the depth-first searches call their three classes
 DIRECTIONS = ("↖", "↑", "←")  # where a cell of the longest common subsequence comes from
 CHANGED, CHANGED_STYLE = "*", "bold magenta"
@@ -43,7 +50,11 @@ class Quantity:
 
     @property
     def pointers(self) -> bool:
-        return self.probe.location == "node" and self.probe.type in ("pointer", "should_be_permutation") and len(self.values) > 0
+        return (
+            self.probe.location == "node"
+            and self.probe.type in ("pointer", "should_be_permutation")
+            and len(self.values) > 0
+        )
 
     @property
     def constant(self) -> bool:
@@ -67,12 +78,16 @@ class Quantity:
 
 def quantities(trace: Trace, stage: str) -> list[Quantity]:
     """The probes of a stage. ``adj`` is left out: it says where A is not 0, and is 1 on the diagonal."""
-    return [_quantity(trace, name, probe) for name, probe in trace.spec.items() if probe.stage == stage and name != "adj"]
+    return [
+        _quantity(trace, name, probe) for name, probe in trace.spec.items() if probe.stage == stage and name != "adj"
+    ]
 
 
 def _quantity(trace: Trace, name: str, probe: Probe) -> Quantity:
     values = np.asarray(trace.recorded(name))
-    integer = probe.integer or (probe.type == "scalar" and bool((np.isfinite(values) & (values == np.round(values))).all()))
+    integer = probe.integer or (
+        probe.type == "scalar" and bool((np.isfinite(values) & (values == np.round(values))).all())
+    )
     words: tuple[str, ...] = ()
     if (name, probe.classes) == ("color", 3):
         words = COLORS
@@ -94,12 +109,21 @@ def terminal(trace: Trace, console: Console, steps: int | None = None) -> None:
     budget = STEPS_SHOWN if steps is None else whole("steps", steps, 1)
     hints, length = quantities(trace, "hint"), trace.length
     constant = [q for q in hints if length > 1 and q.constant]
-    _print(console, [Text.assemble((trace.name, "bold"), (f"   {trace.spec.category} · {trace.size} nodes · {length} steps", "dim"))])
+    _print(
+        console,
+        [
+            Text.assemble(
+                (trace.name, "bold"), (f"   {trace.spec.category} · {trace.size} nodes · {length} steps", "dim")
+            )
+        ],
+    )
     _print(console, [_heading("inputs"), *_state(quantities(trace, "input"), console.width)])
     if constant:
         _print(console, [_heading("hints that never change"), *_state(constant, console.width, 0)])
     head, tail = (length, 0) if length <= budget else ((budget + 1) // 2, budget // 2)
-    left_out = [Text(f"\n… {length - budget} step{'s' * (length - budget > 1)} left out; all with steps={length}", "dim italic")]
+    left_out = [
+        Text(f"\n… {length - budget} step{'s' * (length - budget > 1)} left out; all with steps={length}", "dim italic")
+    ]
     moving = [q for q in hints if q not in constant]
     for step in [*range(head), *range(length - tail, length)]:
         if tail and step == length - tail:
@@ -123,9 +147,22 @@ def _heading(text: str) -> Text:
 def _state(shown: list[Quantity], width: int, step: int | None = None) -> list[Text]:
     """All quantities at a step (None: they have no time axis): single values on a line, rows in a table, grids side by side."""
     now = {q.name: q.values if step is None else q.values[step] for q in shown}
-    changed = {q.name: _differs(now[q.name], q.values[step - 1]) if step else np.zeros(now[q.name].shape, bool) for q in shown}
-    lines = _wrapped([Text.assemble((q.name + " ", "dim"), _cell(q.text(now[q.name]), bool(changed[q.name]))) for q in shown if q.shape == "one"], width)
-    rows = [(q.name, [q.text(x) for x in now[q.name].tolist()], changed[q.name].tolist(), q.words) for q in shown if q.shape == "row"]
+    changed = {
+        q.name: _differs(now[q.name], q.values[step - 1]) if step else np.zeros(now[q.name].shape, bool) for q in shown
+    }
+    lines = _wrapped(
+        [
+            Text.assemble((q.name + " ", "dim"), _cell(q.text(now[q.name]), bool(changed[q.name])))
+            for q in shown
+            if q.shape == "one"
+        ],
+        width,
+    )
+    rows = [
+        (q.name, [q.text(x) for x in now[q.name].tolist()], changed[q.name].tolist(), q.words)
+        for q in shown
+        if q.shape == "row"
+    ]
     lines += _table("node", rows, width) if rows else []
     grids = [_grid(q, now[q.name], changed[q.name], width, bool(step)) for q in shown if q.shape == "grid"]
     return lines + _beside(grids, width)
@@ -157,10 +194,15 @@ def _table(corner: str, rows: list[tuple], width: int) -> list[Text]:
     columns = len(rows[0][1])
 
     def fitting() -> int:
-        return max(1, (width - label - 2) // (1 + max(len(str(columns - 1)), *(len(cell) for row in rows for cell in row[1]))))
+        return max(
+            1, (width - label - 2) // (1 + max(len(str(columns - 1)), *(len(cell) for row in rows for cell in row[1])))
+        )
 
     if fitting() < columns:
-        rows = [(name, [cell.replace("0.", ".", 1) if cell.startswith(("0.", "-0.")) else cell for cell in cells], *rest) for name, cells, *rest in rows]
+        rows = [
+            (name, [cell.replace("0.", ".", 1) if cell.startswith(("0.", "-0.")) else cell for cell in cells], *rest)
+            for name, cells, *rest in rows
+        ]
     listed: list[tuple] = []
     if fitting() < columns:
         listed = [row for row in rows if row[3]]
@@ -175,10 +217,15 @@ def _table(corner: str, rows: list[tuple], width: int) -> list[Text]:
             for name, cells, changed, _ in rows:
                 lines.append(Text.assemble("  ", name.ljust(label), *(_cell(cells[k], changed[k], size) for k in span)))
     for name, cells, changed, words in listed:
-        groups = [(word, [_cell(str(k), changed[k]) for k in range(columns) if cells[k] == word]) for word in (*words, "·")]
+        groups = [
+            (word, [_cell(str(k), changed[k]) for k in range(columns) if cells[k] == word]) for word in (*words, "·")
+        ]
         parts = [Text.assemble((f"{word}: ", "dim"), *members) for word, members in groups if members]
         first, *others = _wrapped(parts, width - label, 0)
-        lines += [Text.assemble("  ", name.ljust(label), first), *(Text(" " * (label + 2)).append_text(line) for line in others)]
+        lines += [
+            Text.assemble("  ", name.ljust(label), first),
+            *(Text(" " * (label + 2)).append_text(line) for line in others),
+        ]
     return lines
 
 
@@ -190,11 +237,17 @@ def _grid(quantity: Quantity, now: np.ndarray, changed: np.ndarray, width: int, 
         places = np.argwhere(changed)[:CELLS_LISTED].tolist()
         cells = [Text.assemble((f"({i}, {j}) ", "dim"), _cell(quantity.text(now[i, j]), True)) for i, j in places]
         rest = [Text(f"and {count - CELLS_LISTED} more", "dim")] if count > CELLS_LISTED else []
-        return [Text.assemble("  ", name, (f"  {count} of {now.size} cells changed", "dim")), *_wrapped(cells + rest, width, 4)]
+        return [
+            Text.assemble("  ", name, (f"  {count} of {now.size} cells changed", "dim")),
+            *_wrapped(cells + rest, width, 4),
+        ]
     if size > GRID_PRINTED:
         return [Text.assemble("  ", name, (f"  {size} × {size}, {np.count_nonzero(now)} cells are not 0", "dim"))]
     zero = quantity.kind == "number"  # in a matrix a bare 0 is easier to look past than 0.000
-    rows = [(str(i), ["0" if zero and x == 0 else quantity.text(x) for x in row], changed[i].tolist(), ()) for i, row in enumerate(now.tolist())]
+    rows = [
+        (str(i), ["0" if zero and x == 0 else quantity.text(x) for x in row], changed[i].tolist(), ())
+        for i, row in enumerate(now.tolist())
+    ]
     return _table(name, rows, width)
 
 

@@ -33,7 +33,16 @@ from outrange.core.errors import BadInput, unknown
 STAGES = ("input", "output", "hint")
 LOCATIONS = {"node": 1, "edge": 2, "graph": 0}  # number of node axes
 TYPES = ("scalar", "mask", "mask_one", "categorical", "pointer", "should_be_permutation")
-CATEGORIES = ("sorting", "searching", "divide and conquer", "greedy", "dynamic programming", "graphs", "strings", "geometry")
+CATEGORIES = (
+    "sorting",
+    "searching",
+    "divide and conquer",
+    "greedy",
+    "dynamic programming",
+    "graphs",
+    "strings",
+    "geometry",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,9 @@ class Probe:
             if getattr(self, field) not in allowed:
                 raise unknown(f"probe {field}", getattr(self, field), allowed, f"a probe {field}")
         if (self.type == "categorical") != (self.classes > 0):
-            raise BadInput(f"probe classes: {self.classes} for type {self.type!r}; a categorical needs its number of classes, no other type has any")
+            raise BadInput(
+                f"probe classes: {self.classes} for type {self.type!r}; a categorical needs its number of classes, no other type has any"
+            )
         if self.type in ("mask_one", "pointer", "should_be_permutation") and self.location == "graph":
             raise BadInput(f"probe type: {self.type!r} at location 'graph'; it needs nodes, so 'node' or 'edge'")
 
@@ -100,7 +111,9 @@ class Spec(Mapping[str, Probe]):
         if "adj" in probes and "A" not in probes:
             raise BadInput("spec inputs: 'adj' without 'A'; adj is derived from the matrix A")
         self._probes = probes
-        self.inputs, self.outputs, self.hints = ({n: p for n, p in probes.items() if p.stage == stage} for stage in STAGES)
+        self.inputs, self.outputs, self.hints = (
+            {n: p for n, p in probes.items() if p.stage == stage} for stage in STAGES
+        )
         if not self.outputs:
             raise BadInput("spec outputs: none listed; an algorithm needs at least one")
         self.arguments = {n: p for n, p in self.inputs.items() if n not in ("pos", "adj")}
@@ -134,12 +147,21 @@ class Spec(Mapping[str, Probe]):
 def _parse(stage: str, text: str) -> Iterator[tuple[str, Probe]]:
     for entry in filter(None, (part.strip() for part in text.split(","))):
         words = entry.split()
-        if not 3 <= len(words) <= 4 or not words[0].isidentifier() or words[0].startswith("_") or (stage == "hint" and keyword.iskeyword(words[0])):
-            raise BadInput(f"spec {stage}s: {entry!r}; write 'name location type', e.g. 'key node scalar' or 'phase graph categorical 3'")
+        if (
+            not 3 <= len(words) <= 4
+            or not words[0].isidentifier()
+            or words[0].startswith("_")
+            or (stage == "hint" and keyword.iskeyword(words[0]))
+        ):
+            raise BadInput(
+                f"spec {stage}s: {entry!r}; write 'name location type', e.g. 'key node scalar' or 'phase graph categorical 3'"
+            )
         name, location, kind, *rest = words
         integer = rest == ["int"]
         if rest and not integer and not (rest[0].isascii() and rest[0].isdigit() and int(rest[0]) <= 100):
-            raise BadInput(f"spec {stage}s: {entry!r} ends in {rest[0]!r}; only 'categorical K' (K up to 100) and 'scalar int' take a fourth word")
+            raise BadInput(
+                f"spec {stage}s: {entry!r} ends in {rest[0]!r}; only 'categorical K' (K up to 100) and 'scalar int' take a fourth word"
+            )
         yield name, Probe(stage, location, kind, 0 if integer or not rest else int(rest[0]), integer)
 
 
@@ -159,7 +181,12 @@ CLRS30: dict[str, Spec] = {
         "pred_h node pointer, parent node pointer, i node mask_one, j node mask_one, largest node mask_one, heap_size node mask_one, phase graph categorical 3"
     ),
     "quicksort": _sort("pred_h node pointer, p node mask_one, r node mask_one, i node mask_one, j node mask_one"),
-    "minimum": Spec("searching", inputs="key node scalar", outputs="min node mask_one", hints="pred_h node pointer, min_h node mask_one, i node mask_one"),
+    "minimum": Spec(
+        "searching",
+        inputs="key node scalar",
+        outputs="min node mask_one",
+        hints="pred_h node pointer, min_h node mask_one, i node mask_one",
+    ),
     "binary_search": Spec(
         "searching",
         inputs="key node scalar, target graph scalar",
@@ -191,7 +218,10 @@ CLRS30: dict[str, Spec] = {
         hints="pred_h node pointer, selected_h node mask, i node mask_one, t graph scalar",
     ),
     "matrix_chain_order": Spec(
-        "dynamic programming", inputs="p node scalar", outputs="s edge pointer", hints="pred_h node pointer, m edge scalar, s_h edge pointer, msk edge mask"
+        "dynamic programming",
+        inputs="p node scalar",
+        outputs="s edge pointer",
+        hints="pred_h node pointer, m edge scalar, s_h edge pointer, msk edge mask",
     ),
     "lcs_length": Spec(
         "dynamic programming",
@@ -205,7 +235,12 @@ CLRS30: dict[str, Spec] = {
         outputs="root edge pointer",
         hints="pred_h node pointer, root_h edge pointer, e edge scalar, w edge scalar, msk edge mask",
     ),
-    "dfs": Spec("graphs", inputs="A edge scalar int, adj edge mask", outputs="pi node pointer", hints=f"pi_h node pointer, {_STACK}"),
+    "dfs": Spec(
+        "graphs",
+        inputs="A edge scalar int, adj edge mask",
+        outputs="pi node pointer",
+        hints=f"pi_h node pointer, {_STACK}",
+    ),
     "bfs": Spec(
         "graphs",
         inputs="pos node scalar, s node mask_one, A edge scalar int, adj edge mask",

@@ -122,7 +122,12 @@ def preset(name: str, algorithms: tuple[str, ...] = ALGORITHMS, count: int | Non
         cells = [_clrs30(a, which) for a in algorithms]
     else:
         seeds, per_cell = ((TEXT_SEED,), 10_000) if which == "train" else (TEXT_EVAL_SEEDS, 125)
-        cells = [Cell(a, n, seed, per_cell, truncate_decimals=3) for a in algorithms for n in text_lengths(a, which) for seed in seeds]
+        cells = [
+            Cell(a, n, seed, per_cell, truncate_decimals=3)
+            for a in algorithms
+            for n in text_lengths(a, which)
+            for seed in seeds
+        ]
     if count is None:
         return cells
     return [Cell(c.algorithm, c.length, c.seed, count, c.truncate_decimals, c.options) for c in cells]

@@ -59,7 +59,15 @@ class Block:
     """Samples of one algorithm and size, as recorded: ``arguments`` and ``outputs`` samples first, ``hints`` all steps one after another."""
 
     def __init__(
-        self, name: str, spec: Spec, size: int, arguments: tuple, outputs: tuple, hints: tuple, ends: np.ndarray, positions: np.ndarray | None = None
+        self,
+        name: str,
+        spec: Spec,
+        size: int,
+        arguments: tuple,
+        outputs: tuple,
+        hints: tuple,
+        ends: np.ndarray,
+        positions: np.ndarray | None = None,
     ) -> None:
         self.name, self.spec, self.size, self.positions = name, spec, size, positions
         self.arguments = dict(zip(spec.arguments, arguments, strict=True))
@@ -79,7 +87,9 @@ class Block:
         for name, probe in self.spec.inputs.items():
             if name == "pos":
                 given = self.positions
-                result[name] = even_positions(self.spec, self.arguments, len(self), self.size) if given is None else given
+                result[name] = (
+                    even_positions(self.spec, self.arguments, len(self), self.size) if given is None else given
+                )
             elif name == "adj":
                 result[name] = pool.empty(self.arguments["A"].shape, probe.dtype)
                 _adjacency(self.arguments["A"], result[name])
@@ -89,7 +99,10 @@ class Block:
 
     @cached_property
     def outputs(self) -> dict[str, np.ndarray]:
-        shaped = ((n, p, self.recorded_outputs[n].reshape(len(self), *p.recorded_shape(self.size))) for n, p in self.spec.outputs.items())
+        shaped = (
+            (n, p, self.recorded_outputs[n].reshape(len(self), *p.recorded_shape(self.size)))
+            for n, p in self.spec.outputs.items()
+        )
         return {name: public(probe, array, self.size) for name, probe, array in shaped}
 
     @cached_property
@@ -164,7 +177,9 @@ class Trace:
         outputs = tuple(array[b : b + 1].copy() for array in block.recorded_outputs.values())
         hints = tuple(self.recorded(name).copy() for name in block.recorded_hints)
         given = None if block.positions is None else block.positions[b : b + 1].copy()
-        return Trace(Block(block.name, block.spec, block.size, arguments, outputs, hints, np.array([self.length]), given), 0)
+        return Trace(
+            Block(block.name, block.spec, block.size, arguments, outputs, hints, np.array([self.length]), given), 0
+        )
 
     def __reduce__(self):
         own = self.alone()._block

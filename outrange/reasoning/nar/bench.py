@@ -42,14 +42,18 @@ class _Side:
 
     def __init__(self, name: str, command: Sequence[str | Path]) -> None:
         self.name = name
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         self._answer()
 
     def _answer(self) -> dict[str, Any]:
         for line in self._process.stdout or ():
             if line.startswith("{"):
                 return json.loads(line)
-        raise BadInput(f"bench: the side {self.name!r} ended with code {self._process.wait()}; run its command alone to see why")
+        raise BadInput(
+            f"bench: the side {self.name!r} ended with code {self._process.wait()}; run its command alone to see why"
+        )
 
     def ask(self, **what: Any) -> dict[str, Any]:
         if self._process.stdin:
@@ -98,9 +102,23 @@ def bench(
         work = {"do": "eval", "length": evaluation_length} if evaluation_length else {"do": "train"}
         sides = []
         try:
-            sides += [_Side(layer, [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, layer]) for layer in layers]
+            sides += [
+                _Side(layer, [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, layer])
+                for layer in layers
+            ]
             if reference:
-                sides.append(_Side("reference", [reference, "-I", here / "bench_reference.py", *shape, "pred_as_input" if name in CONSTANT_PRED else ""]))
+                sides.append(
+                    _Side(
+                        "reference",
+                        [
+                            reference,
+                            "-I",
+                            here / "bench_reference.py",
+                            *shape,
+                            "pred_as_input" if name in CONSTANT_PRED else "",
+                        ],
+                    )
+                )
             told: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
             for _ in range(rounds):
                 for side in sides:
@@ -111,7 +129,19 @@ def bench(
         for side, answers in told.items():
             cpu, wall = (statistics.median(v for a in answers for v in a[kind]) for kind in ("cpu", "wall"))
             last = answers[-1]
-            rows.append(Row(work["do"], name, evaluation_length or length, side, cpu, wall, last["first"], last["peak_mb"], last["sample_steps"]))
+            rows.append(
+                Row(
+                    work["do"],
+                    name,
+                    evaluation_length or length,
+                    side,
+                    cpu,
+                    wall,
+                    last["first"],
+                    last["peak_mb"],
+                    last["sample_steps"],
+                )
+            )
         if progress:
             progress(k + 1, len(algorithms))
     return rows

@@ -22,12 +22,17 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, la
 
     shape = ModelConfig(hidden=hidden)
     if layer == "gpu":  # the plain layer on a GPU; reading the loss waits for it, so wall seconds are whole
-        trainer = Trainer(TrainConfig(algorithms=(algorithm,), model=shape, batch=batch, layer="torch", device="cuda"), Group(device=torch.device("cuda")))
+        trainer = Trainer(
+            TrainConfig(algorithms=(algorithm,), model=shape, batch=batch, layer="torch", device="cuda"),
+            Group(device=torch.device("cuda")),
+        )
     else:
         trainer = Trainer(TrainConfig(algorithms=(algorithm,), model=shape, batch=batch, layer=layer))  # type: ignore[arg-type]
 
     def the_batch(size: int, seed: int, given: dict) -> Samples:
-        return prepare(clrs.batch(clrs.sample(algorithm, size, batch, seed, **given)), random_pos=np.random.default_rng(0))
+        return prepare(
+            clrs.batch(clrs.sample(algorithm, size, batch, seed, **given)), random_pos=np.random.default_rng(0)
+        )
 
     def train(samples: Samples) -> float:
         return trainer.advance(samples)["loss"]
@@ -43,7 +48,9 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, la
         ask = json.loads(line)
         act = {"train": train, "eval": evaluate}[ask["do"]]
         if ask["do"] not in ready:
-            ready[ask["do"]] = the_batch(length, 1, options) if ask["do"] == "train" else the_batch(ask["length"], 3, {})
+            ready[ask["do"]] = (
+                the_batch(length, 1, options) if ask["do"] == "train" else the_batch(ask["length"], 3, {})
+            )
             since = time.perf_counter()
             act(ready[ask["do"]])
             first = time.perf_counter() - since
@@ -56,7 +63,12 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, la
             wall.append(time.perf_counter() - since)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         steps = int(np.maximum(1, samples.lengths - 1).sum())
-        print(json.dumps({"cpu": cpu, "wall": wall, "peak_mb": peak, "loss": loss, "first": first, "sample_steps": steps}), flush=True)
+        print(
+            json.dumps(
+                {"cpu": cpu, "wall": wall, "peak_mb": peak, "loss": loss, "first": first, "sample_steps": steps}
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

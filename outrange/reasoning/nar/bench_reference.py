@@ -74,7 +74,16 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, pr
         lengths = ready[ask["do"]].features.lengths.tolist()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            json.dumps({"cpu": cpu, "wall": wall, "peak_mb": peak, "loss": loss, "first": first_step, "sample_steps": sum(max(1, n - 1) for n in lengths)}),
+            json.dumps(
+                {
+                    "cpu": cpu,
+                    "wall": wall,
+                    "peak_mb": peak,
+                    "loss": loss,
+                    "first": first_step,
+                    "sample_steps": sum(max(1, n - 1) for n in lengths),
+                }
+            ),
             flush=True,
         )
 

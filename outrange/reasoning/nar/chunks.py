@@ -57,7 +57,11 @@ class _Stream:
     def __init__(self, feed: Feed, turn: int) -> None:
         self.feed, self.turn = feed, turn
         B = feed.batch_size
-        self.items, self.offsets, self.next = list(range(B)), [0] * B, B  # each lane's sample, the step it is at, and the next sample to take
+        self.items, self.offsets, self.next = (
+            list(range(B)),
+            [0] * B,
+            B,
+        )  # each lane's sample, the step it is at, and the next sample to take
         self.rounds: dict[int, Samples] = {}  # those that lanes are in: samples are drawn B at a time
 
     def round(self, r: int) -> Samples:
@@ -117,7 +121,9 @@ class ChunkedFeed(Feed):
         others: as for ``Feed``.
     """
 
-    def __init__(self, algorithm: str, batch_size: int = 32, seed: int = 0, *args: Any, chunk: int = CHUNK, **kwargs: Any) -> None:
+    def __init__(
+        self, algorithm: str, batch_size: int = 32, seed: int = 0, *args: Any, chunk: int = CHUNK, **kwargs: Any
+    ) -> None:
         super().__init__(algorithm, batch_size, seed, *args, **kwargs)
         self.chunk = whole("chunk", chunk, 1, 2**20)
         self._start()
@@ -141,12 +147,21 @@ class ChunkedFeed(Feed):
         size = next(iter(stream.rounds.values())).size
         stream.forget()
         is_first, is_last = where[2] == 0, where[2] == lengths - 1
-        return Chunk(self.algorithm, size, self.spec, stream.turn, inputs, hints, outputs, is_first, is_last, self.state())
+        return Chunk(
+            self.algorithm, size, self.spec, stream.turn, inputs, hints, outputs, is_first, is_last, self.state()
+        )
 
     def state(self) -> dict[str, Any]:
         """Where every lane stands before step ``step``, as JSON."""
         streams = [{"items": list(s.items), "offsets": list(s.offsets), "next": s.next} for s in self._streams]
-        return {"algorithm": self.algorithm, "seed": self.seed, "lengths": list(self.lengths), "chunk": self.chunk, "step": self.step, "streams": streams}
+        return {
+            "algorithm": self.algorithm,
+            "seed": self.seed,
+            "lengths": list(self.lengths),
+            "chunk": self.chunk,
+            "step": self.step,
+            "streams": streams,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state()`` was taken, or after the chunk whose ``state`` this is.
@@ -157,10 +172,14 @@ class ChunkedFeed(Feed):
         own = self.state()
         for name in ("algorithm", "seed", "lengths", "chunk"):
             if state.get(name) != own[name]:
-                raise BadInput(f"state {name}: {brief(state.get(name))} is not this feed's, {brief(own[name])}; make the feed with the same arguments")
+                raise BadInput(
+                    f"state {name}: {brief(state.get(name))} is not this feed's, {brief(own[name])}; make the feed with the same arguments"
+                )
         lanes = {len(s[part]) for s in state["streams"] for part in ("items", "offsets")}
         if lanes != {self.batch_size}:
-            raise BadInput(f"state streams: {brief(sorted(lanes))} lanes, this feed has {self.batch_size}; make the feed with the same batch_size")
+            raise BadInput(
+                f"state streams: {brief(sorted(lanes))} lanes, this feed has {self.batch_size}; make the feed with the same batch_size"
+            )
         self._start()
         self.step = state["step"]
         for stream, saved in zip(self._streams, state["streams"], strict=True):
@@ -191,4 +210,6 @@ def windows(chunk: Chunk) -> Samples:
         hints[name][~inside] = 0
     inputs = {name: array[start, lane] for name, array in chunk.inputs.items()}
     outputs = {name: array[start, lane] for name, array in chunk.outputs.items()}
-    return Samples(chunk.algorithm, chunk.size, chunk.spec, inputs, hints, outputs, lengths.astype(np.int64), ended=ended)
+    return Samples(
+        chunk.algorithm, chunk.size, chunk.spec, inputs, hints, outputs, lengths.astype(np.int64), ended=ended
+    )

@@ -83,12 +83,24 @@ class TrainConfig:
     def __post_init__(self) -> None:
         load_modules(self.load)
         if not self.algorithms:
-            raise BadInput(f"train.algorithms: none given; name one or more of {', '.join(ALGORITHMS[:3])}, …, or 'all'")
+            raise BadInput(
+                f"train.algorithms: none given; name one or more of {', '.join(ALGORITHMS[:3])}, …, or 'all'"
+            )
         for name in self.algorithms:
             algorithm(name, "train.algorithms")
         if len(set(self.algorithms)) < len(self.algorithms):
             raise BadInput("train.algorithms: one is listed twice; list each once")
-        least = {"steps": 0, "batch": 1, "chunk": 0, "evaluate_every": 0, "evaluate_count": 0, "checkpoint_every": 1, "log_every": 1, "threads": 1, "seed": 0}
+        least = {
+            "steps": 0,
+            "batch": 1,
+            "chunk": 0,
+            "evaluate_every": 0,
+            "evaluate_count": 0,
+            "checkpoint_every": 1,
+            "log_every": 1,
+            "threads": 1,
+            "seed": 0,
+        }
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise BadInput(f"train.{name}: {getattr(self, name)} is not allowed; it must be at least {bound}")
@@ -99,20 +111,36 @@ class TrainConfig:
         if not 0 <= self.clip < float("inf"):
             raise BadInput(f"train.clip: {self.clip} is not allowed; it must be at least 0, which cuts nothing")
         if self.chunk == 1:
-            raise BadInput("train.chunk: 1 is not allowed; a stretch of one step predicts nothing; 0 trains on whole traces, 16 is published")
+            raise BadInput(
+                "train.chunk: 1 is not allowed; a stretch of one step predicts nothing; 0 trains on whole traces, 16 is published"
+            )
 
 
 def smoke(algorithms: tuple[str, ...]) -> TrainConfig:
     """Some seconds: it runs, and the loss falls."""
     model = ModelConfig(hidden=32)
     return TrainConfig(
-        algorithms=algorithms, model=model, steps=60, batch=8, lengths=(4, 6), evaluate_every=30, evaluate_count=16, checkpoint_every=30, log_every=10
+        algorithms=algorithms,
+        model=model,
+        steps=60,
+        batch=8,
+        lengths=(4, 6),
+        evaluate_every=30,
+        evaluate_count=16,
+        checkpoint_every=30,
+        log_every=10,
     )
 
 
 def laptop(algorithms: tuple[str, ...]) -> TrainConfig:
     """Some minutes for most single algorithms: the paper's model, a tenth of its steps, 1,000 an algorithm."""
-    return TrainConfig(algorithms=algorithms, steps=1_000 * len(algorithms), evaluate_every=100, evaluate_count=64, checkpoint_every=100)
+    return TrainConfig(
+        algorithms=algorithms,
+        steps=1_000 * len(algorithms),
+        evaluate_every=100,
+        evaluate_count=64,
+        checkpoint_every=100,
+    )
 
 
 def paper(algorithms: tuple[str, ...]) -> TrainConfig:

@@ -76,7 +76,13 @@ class Samples:
         return len(next(iter(self.hints.values()))) if self.hints else int(self.all_lengths.max())
 
 
-def prepare(batch: clrs.Batch, *, random_pos: np.random.Generator | None, pred_as_input: bool | str = True, permutations: bool = True) -> Samples:
+def prepare(
+    batch: clrs.Batch,
+    *,
+    random_pos: np.random.Generator | None,
+    pred_as_input: bool | str = True,
+    permutations: bool = True,
+) -> Samples:
     """A batch of traces as the model takes it.
 
     Args:
@@ -97,12 +103,16 @@ def prepare(batch: clrs.Batch, *, random_pos: np.random.Generator | None, pred_a
     for name, probe in batch.spec.items():
         if is_permutation(probe, permutations):
             outputs[name], outputs[f"{name}_mask"] = _cyclic(batch.name, name, outputs[name])
-    inputs, hints, outputs = (_typed(spec, stage, arrays) for stage, arrays in (("input", inputs), ("hint", hints), ("output", outputs)))
+    inputs, hints, outputs = (
+        _typed(spec, stage, arrays) for stage, arrays in (("input", inputs), ("hint", hints), ("output", outputs))
+    )
     return Samples(batch.name, batch.size, spec, inputs, hints, outputs, lengths)
 
 
 def _typed(spec: Mapping[str, Probe], stage: str, arrays: Arrays) -> Arrays:
-    return {name: arrays[name].astype(_dtype(probe), copy=False) for name, probe in spec.items() if probe.stage == stage}
+    return {
+        name: arrays[name].astype(_dtype(probe), copy=False) for name, probe in spec.items() if probe.stage == stage
+    }
 
 
 def _dtype(probe: Any) -> type:
@@ -120,7 +130,9 @@ def _constant(algorithm: str, pred: np.ndarray, lengths: np.ndarray) -> np.ndarr
     """The first step (B, N) of a hint (T, B, N) that never changes."""
     alive = np.arange(len(pred))[:, None] < lengths
     if ((pred != pred[0]).any(-1) & alive).any():
-        raise BadInput(f"{algorithm} hint pred_h: changes from step to step, so it cannot become an input; pass pred_as_input=False")
+        raise BadInput(
+            f"{algorithm} hint pred_h: changes from step to step, so it cannot become an input; pass pred_as_input=False"
+        )
     return pred[0]
 
 
@@ -147,7 +159,9 @@ def _collect(blocks: Sequence[Block]) -> clrs.Batch:
     first = blocks[0]
     for block in blocks:
         if block.size != first.size:
-            raise BadInput(f"{first.name} sampler: gave {first.size} and {block.size} nodes for one length; a batch needs one number of nodes")
+            raise BadInput(
+                f"{first.name} sampler: gave {first.size} and {block.size} nodes for one length; a batch needs one number of nodes"
+            )
     lengths = np.concatenate([np.diff(block.bounds) for block in blocks])
     lane = np.repeat(np.arange(len(lengths)), lengths)
     step = np.arange(len(lane)) - np.repeat(lengths.cumsum() - lengths, lengths)
@@ -225,7 +239,9 @@ class Feed:
         self.random_pos = random_pos
         self.changes: dict[str, Any] = dict(pred_as_input=pred_as_input, permutations=permutations)
         self.spec = task_spec(known.spec, **self.changes)
-        self.data = clrs.dataset(algorithm, usual_lengths if lengths is None else lengths, seed, options={algorithm: self.options})
+        self.data = clrs.dataset(
+            algorithm, usual_lengths if lengths is None else lengths, seed, options={algorithm: self.options}
+        )
         self.seed, self.lengths = self.data.seed, tuple(length for _, length in self.data.cells)
 
     def __getitem__(self, k: int) -> Samples:
@@ -301,7 +317,9 @@ def _draw(feed: Indexed, k: int, drawn: queue.SimpleQueue, room: threading.Semap
         k += 1
 
 
-def _stop(stopped: threading.Event, room: threading.Semaphore, thread: threading.Thread, drawn: queue.SimpleQueue) -> None:
+def _stop(
+    stopped: threading.Event, room: threading.Semaphore, thread: threading.Thread, drawn: queue.SimpleQueue
+) -> None:
     stopped.set()
     room.release()
     if thread is not threading.current_thread():
@@ -327,7 +345,9 @@ class Evaluation(Sequence[Samples]):
         if isinstance(b, slice):
             return [self[i] for i in range(*b.indices(len(self)))]
         b = range(len(self))[b]
-        traces = [trace.alone() for trace in self._traces[b * BATCH : (b + 1) * BATCH]]  # else their blocks would keep every one-hot ever asked for
+        traces = [
+            trace.alone() for trace in self._traces[b * BATCH : (b + 1) * BATCH]
+        ]  # else their blocks would keep every one-hot ever asked for
         rng = None if self._random_pos is None else _generator(self._random_pos, f"{traces[0].name}/evaluation", b)
         return prepare(clrs.batch(traces), random_pos=rng, **self._changes)
 
@@ -370,4 +390,6 @@ def evaluation(
     wanted = usual if count is None else whole("count", count, 1)
     traces = clrs.sample(algorithm, length if size is None else size, wanted, drawn_seed, **options)
     random = split == "val" if random_pos is None else random_pos
-    return Evaluation(traces, drawn_seed if random else None, dict(pred_as_input=pred_as_input, permutations=permutations))
+    return Evaluation(
+        traces, drawn_seed if random else None, dict(pred_as_input=pred_as_input, permutations=permutations)
+    )

@@ -82,7 +82,9 @@ class Decoder(nn.ModuleList):
 
         def decode(d: Decoded) -> Tensor:
             u, v = functional.linear(d.H, A2.t(), b2), functional.linear(d.H, A1.t(), b1)
-            return _ops(kernels, d.edges).pointer_logits(u, v, d.s, Fa, *_given(d.edges), A3 if d.edges else None, w, final.bias)
+            return _ops(kernels, d.edges).pointer_logits(
+                u, v, d.s, Fa, *_given(d.edges), A3 if d.edges else None, w, final.bias
+            )
 
         return decode
 
@@ -112,7 +114,9 @@ class Decoder(nn.ModuleList):
 
         def decode(d: Decoded) -> Tensor:
             p, x = functional.linear(d.H, D1.t(), b1), functional.linear(d.H, D4.t(), b4)
-            return _ops(kernels, d.edges).edge_pointer_logits(p, d.H @ D2, d.s, Fd, *_given(d.edges), D3 if d.edges else None, x, w, final.bias)
+            return _ops(kernels, d.edges).edge_pointer_logits(
+                p, d.H @ D2, d.s, Fd, *_given(d.edges), D3 if d.edges else None, x, w, final.bias
+            )
 
         return decode
 

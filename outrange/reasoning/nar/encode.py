@@ -66,7 +66,9 @@ def scalars(probe: Probe, value: Tensor) -> Tensor:
 def rows(probe: Probe, value: Tensor, size: int) -> Tensor:
     """A probe's data with pointer indices as one-hot rows (another axis of ``size``); all else as it is."""
     if probe.type == "pointer":
-        return functional.one_hot(value.long(), size).to(torch.get_default_dtype() if not value.is_floating_point() else value.dtype)
+        return functional.one_hot(value.long(), size).to(
+            torch.get_default_dtype() if not value.is_floating_point() else value.dtype
+        )
     return value
 
 
@@ -99,20 +101,27 @@ class Encoders(nn.Module):
         self.probes, self.hidden = dict(probes), hidden
         self.maps = nn.ModuleDict()
         for name, probe in probes.items():
-            std = 1 / math.sqrt(hidden) if xavier_on_scalars and (probe.stage, probe.type) == ("hint", "scalar") else None
+            std = (
+                1 / math.sqrt(hidden) if xavier_on_scalars and (probe.stage, probe.type) == ("hint", "scalar") else None
+            )
             self.maps[slot(name)] = nn.ModuleList(linear(k, hidden, std) for k in widths(probe))
 
     def code(self, where: str) -> Code:
         """All encoders of one location, stacked in the order of the probes."""
-        layers = [layer for name, probe in self.probes.items() if location(probe) == where for layer in self.maps[slot(name)]]  # type: ignore[union-attr]
+        names = [name for name, probe in self.probes.items() if location(probe) == where]
+        layers = [layer for name in names for layer in self.maps[slot(name)]]  # type: ignore[union-attr]
         if not layers:
             like = next(self.parameters())
             return Code(like.new_zeros(0, self.hidden), like.new_zeros(self.hidden))
-        return Code(torch.cat([layer.weight.t() for layer in layers]), reduce(torch.add, [layer.bias for layer in layers]))
+        return Code(
+            torch.cat([layer.weight.t() for layer in layers]), reduce(torch.add, [layer.bias for layer in layers])
+        )
 
     def scalars(self, where: str, stage: str, values: Mapping[str, Tensor]) -> list[Tensor]:
         """The scalars of the probes of a stage and location, in the order of ``code``."""
-        return [scalars(p, values[name]) for name, p in self.probes.items() if p.stage == stage and location(p) == where]
+        return [
+            scalars(p, values[name]) for name, p in self.probes.items() if p.stage == stage and location(p) == where
+        ]
 
 
 def adjacency(probes: Mapping[str, Probe], values: Mapping[str, Tensor], size: int) -> Tensor:

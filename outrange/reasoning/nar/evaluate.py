@@ -45,16 +45,24 @@ def execute(reasoner: Reasoner, traces: Sequence[Trace]) -> list[dict[str, np.nd
         matrices = any(probe.type == "permutation_pointer" for probe in spec.values())
         for start in range(0, len(members), BATCH):
             chosen = members[start : start + BATCH]
-            samples = prepare(clrs.batch([traces[k] for k in chosen]), random_pos=None, pred_as_input=moved, permutations=matrices)
+            samples = prepare(
+                clrs.batch([traces[k] for k in chosen]), random_pos=None, pred_as_input=moved, permutations=matrices
+            )
             found = predict(reasoner, samples)
             for probe, value in clrs.spec(name).outputs.items():
-                array = predecessors(found[probe], found[f"{probe}_mask"]) if spec[probe].type == "permutation_pointer" else found[probe]
+                array = (
+                    predecessors(found[probe], found[f"{probe}_mask"])
+                    if spec[probe].type == "permutation_pointer"
+                    else found[probe]
+                )
                 for place, k in enumerate(chosen):
                     results[k][probe] = array[place].astype(value.dtype)
     return results
 
 
-def evaluate(reasoner: Reasoner, batches: Iterable[Samples], progress: Callable[[int], None] | None = None) -> dict[str, float]:
+def evaluate(
+    reasoner: Reasoner, batches: Iterable[Samples], progress: Callable[[int], None] | None = None
+) -> dict[str, float]:
     """Scores by output and their mean, ``score``, over all samples of one algorithm together."""
     truths: dict[str, list[np.ndarray]] = {}
     found: dict[str, list[np.ndarray]] = {}
@@ -66,7 +74,9 @@ def evaluate(reasoner: Reasoner, batches: Iterable[Samples], progress: Callable[
             truths.setdefault(name, []).append(samples.outputs[name])
         if progress:
             progress(k + 1)
-    return score(spec, {n: np.concatenate(v) for n, v in truths.items()}, {n: np.concatenate(v) for n, v in found.items()})
+    return score(
+        spec, {n: np.concatenate(v) for n, v in truths.items()}, {n: np.concatenate(v) for n, v in found.items()}
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,11 @@ class Board:
     @property
     def near_published(self) -> int:
         """How many reach the published mean of Triplet-GMPNN minus two of its standard deviations."""
-        return sum(100 * v >= PUBLISHED[n].triplet_gmpnn - 2 * PUBLISHED[n].std for n, v in self.scores.items() if n in PUBLISHED)
+        return sum(
+            100 * v >= PUBLISHED[n].triplet_gmpnn - 2 * PUBLISHED[n].std
+            for n, v in self.scores.items()
+            if n in PUBLISHED
+        )
 
     def as_dict(self, published: bool = True) -> dict[str, object]:
         """``published``: the scores are of the published test split, so they can be held against its table."""
@@ -108,12 +122,21 @@ class Board:
 
 
 def curve(
-    reasoner: Reasoner, algorithm: str, sizes: Sequence[int], *, count: int = 32, seed: int = 3, progress: Callable[[int], None] | None = None, **changes: bool
+    reasoner: Reasoner,
+    algorithm: str,
+    sizes: Sequence[int],
+    *,
+    count: int = 32,
+    seed: int = 3,
+    progress: Callable[[int], None] | None = None,
+    **changes: bool,
 ) -> dict[int, float]:
     """The score at each of several sizes, on ``count`` fresh samples of the published sampler each, with plain positions."""
     found = {}
     for k, size in enumerate(sizes):
-        found[size] = evaluate(reasoner, evaluation(algorithm, "test", size=size, count=count, seed=seed, **changes))["score"]
+        found[size] = evaluate(reasoner, evaluation(algorithm, "test", size=size, count=count, seed=seed, **changes))[
+            "score"
+        ]
         if progress:
             progress(k + 1)
     return found

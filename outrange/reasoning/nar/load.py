@@ -20,7 +20,10 @@ from outrange.reasoning.nar.spec import task_spec
 
 def shipped() -> dict[str, Path]:
     """The weights that come with the package, by name."""
-    return {path.parent.name: path.parent for path in sorted((Path(outrange.__file__).parent / "weights").glob("*/manifest.json"))}
+    return {
+        path.parent.name: path.parent
+        for path in sorted((Path(outrange.__file__).parent / "weights").glob("*/manifest.json"))
+    }
 
 
 def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str, Any]]:
@@ -43,15 +46,26 @@ def load(source: str | Path, *, layer: str = "auto") -> tuple[Reasoner, dict[str
             if path.exists() or len(path.parts) > 1:
                 raise BadInput(f"source: {str(source)!r} holds neither a run (run.json) nor weights (manifest.json)")
             if str(source) not in names:
-                raise unknown("source", str(source), names, "a run's directory, a folder of weights, or the name of shipped weights")
+                raise unknown(
+                    "source",
+                    str(source),
+                    names,
+                    "a run's directory, a folder of weights, or the name of shipped weights",
+                )
             path = names[str(source)]
         tensors, about = read_weights(path)
         stored = about["config"]
     config, reasoner = _known(stored, layer)
     own = reasoner.state_dict()
     if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
-        wrong = sorted(name for name in own.keys() | tensors.keys() if name not in own or name not in tensors or own[name].shape != tensors[name].shape)
-        raise BadInput(f"source: {str(source)!r} does not fit its own configuration: {wrong[0]} is of another shape, or on one side only")
+        wrong = sorted(
+            name
+            for name in own.keys() | tensors.keys()
+            if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+        )
+        raise BadInput(
+            f"source: {str(source)!r} does not fit its own configuration: {wrong[0]} is of another shape, or on one side only"
+        )
     reasoner.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     lengths = config.lengths or max((clrs.generalist(name)[0] for name in config.algorithms), key=max)
     reasoner.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -76,7 +90,12 @@ def _weights(run: Path, last: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise BadInput(f"source: {str(run)!r} holds no checkpoint yet; train it further")
     if last or "best" not in found.tensors:
         return found.tensors["model"], {"run": str(run), "weights": "last", "step": found.step}
-    return found.tensors["best"], {"run": str(run), "weights": "best", "step": found.state["best_step"], "validation": found.state["best_score"]}
+    return found.tensors["best"], {
+        "run": str(run),
+        "weights": "best",
+        "step": found.state["best_step"],
+        "validation": found.state["best_score"],
+    }
 
 
 def task_changes(about: dict[str, Any]) -> dict[str, bool]:
@@ -86,7 +105,10 @@ def task_changes(about: dict[str, Any]) -> dict[str, bool]:
 
 def reasoner_of(config: TrainConfig, layer: str = "auto") -> Reasoner:
     """A fresh reasoner of a training's shape."""
-    specs = {name: task_spec(clrs.spec(name), pred_as_input=config.pred_as_input, permutations=config.permutations) for name in config.algorithms}
+    specs = {
+        name: task_spec(clrs.spec(name), pred_as_input=config.pred_as_input, permutations=config.permutations)
+        for name in config.algorithms
+    }
     return Reasoner(specs, config.model, layer=layer)
 
 
@@ -95,7 +117,9 @@ def export(run: Path, folder: Path, about: dict[str, Any], half: bool = True, la
     tensors, told = _weights(run, last)
     if half:
         tensors = {name: value.half() for name, value in tensors.items()}
-    told = {"config": Run.open(run).config | {"load": [], "start": ""}} | told | about  # no paths of the machine it was made on
+    told = (
+        {"config": Run.open(run).config | {"load": [], "start": ""}} | told | about
+    )  # no paths of the machine it was made on
     del told["run"]
     write_weights(folder.resolve(), tensors, told)
 

@@ -62,14 +62,21 @@ def total(probe: Probe, raw: Tensor, truth: Tensor) -> Tensor:
     if probe.type == "scalar":
         return functional.mse_loss(raw, truth, reduction="sum")
     if probe.type == "mask":
-        return functional.binary_cross_entropy_with_logits(raw, truth.clamp(min=0), weight=(truth != -1).to(raw.dtype), reduction="sum")
+        return functional.binary_cross_entropy_with_logits(
+            raw, truth.clamp(min=0), weight=(truth != -1).to(raw.dtype), reduction="sum"
+        )
     if probe.type == "pointer":
         return functional.cross_entropy(raw.flatten(0, -2), truth.flatten().long(), reduction="sum")
     logs = raw if probe.type == "permutation_pointer" else functional.log_softmax(raw, -1)
     return -(truth.clamp(min=0) * logs).sum()
 
 
-def losses(samples: Samples, outputs: Mapping[str, Tensor], hints: Mapping[str, Tensor], counted: Mapping[str, float] | None = None) -> dict[str, Tensor]:
+def losses(
+    samples: Samples,
+    outputs: Mapping[str, Tensor],
+    hints: Mapping[str, Tensor],
+    counted: Mapping[str, float] | None = None,
+) -> dict[str, Tensor]:
     """The loss of every probe that was predicted.
 
     Args:

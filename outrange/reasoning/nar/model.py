@@ -56,7 +56,14 @@ class Reasoner(nn.Module):
         layer: the kernels: auto, torch or cpu.
     """
 
-    def __init__(self, specs: Mapping[str, Mapping[str, Probe]], config: ModelConfig | None = None, *, seed: int = 0, layer: str = "auto") -> None:
+    def __init__(
+        self,
+        specs: Mapping[str, Mapping[str, Probe]],
+        config: ModelConfig | None = None,
+        *,
+        seed: int = 0,
+        layer: str = "auto",
+    ) -> None:
         super().__init__()
         self.config, self.layer = config or ModelConfig(), layer
         from outrange.core.seeding import SeedTree
@@ -90,7 +97,9 @@ class Reasoner(nn.Module):
 
     def task(self, algorithm: str) -> Task:
         if algorithm not in self.algorithms:
-            raise BadInput(f"algorithm: {brief(algorithm)} is not one that this reasoner knows; it knows {', '.join(self.algorithms)}")
+            raise BadInput(
+                f"algorithm: {brief(algorithm)} is not one that this reasoner knows; it knows {', '.join(self.algorithms)}"
+            )
         return self.tasks[slot(algorithm)]  # type: ignore[return-value]
 
     def forward(
@@ -123,9 +132,16 @@ class Reasoner(nn.Module):
             return value.to(like.dtype) if value.is_floating_point() else value
 
         def true_hints(t: int, n: int) -> dict[str, Tensor]:
-            return {name: rows(task.spec[name], tensor(samples.hints[name][t][order[:n]]), size).to(like.dtype) for name in task.fed}
+            return {
+                name: rows(task.spec[name], tensor(samples.hints[name][t][order[:n]]), size).to(like.dtype)
+                for name in task.fed
+            }
 
-        inputs = {n: rows(p, tensor(samples.inputs[n][order]), size).to(like.dtype) for n, p in task.spec.items() if p.stage == "input"}
+        inputs = {
+            n: rows(p, tensor(samples.inputs[n][order]), size).to(like.dtype)
+            for n, p in task.spec.items()
+            if p.stage == "input"
+        }
         codes = Codes(*(task.enc.code(where) for where in ("node", "edge", "graph")))
         step = self.processor(codes, ops)
         decode = task.dec(task.hints, codes, ops)
@@ -145,7 +161,11 @@ class Reasoner(nn.Module):
 
             x, s, g = beside("node"), beside("edge"), beside("graph")
             z = torch.cat((x, hidden), -1)
-            known = adjacency(task.spec, {k: v[:n] for k, v in inputs.items()} | fed, size) if self.processor.masked else None  # type: ignore[arg-type]
+            known = (
+                adjacency(task.spec, {k: v[:n] for k, v in inputs.items()} | fed, size)
+                if self.processor.masked
+                else None
+            )  # type: ignore[arg-type]
             hidden, edges = step(State(z, s, g, hidden, known))
             decoded = Decoded(torch.cat((z, hidden), -1), s, g, edges)
             if remaining < n:
@@ -178,11 +198,15 @@ def _joined(parts: list[Decoded]) -> Decoded:
     if len(parts) == 1:
         return parts[0]
     edges = parts[0].edges and EdgeFeatures(torch.cat([d.edges.y for d in parts if d.edges]), *parts[0].edges[1:])
-    return Decoded(torch.cat([d.H for d in parts]), torch.cat([d.s for d in parts]), torch.cat([d.g for d in parts]), edges)
+    return Decoded(
+        torch.cat([d.H for d in parts]), torch.cat([d.s for d in parts]), torch.cat([d.g for d in parts]), edges
+    )
 
 
 def _forced(fed: dict[str, Tensor], true: dict[str, Tensor], force: Tensor) -> dict[str, Tensor]:
-    return {name: torch.where(force.view(-1, *[1] * (value.dim() - 1)), true[name], value) for name, value in fed.items()}
+    return {
+        name: torch.where(force.view(-1, *[1] * (value.dim() - 1)), true[name], value) for name, value in fed.items()
+    }
 
 
 class _initialised:  # noqa: N801

@@ -48,7 +48,9 @@ class Optimizer:
 
     def __init__(self, model: Reasoner, learning_rate: float = 1e-3, clip: float = 1.0) -> None:
         self.clip, self.steps = clip, 0
-        self.groups = {"processor": Flat(model.processor)} | {f"tasks.{name}": Flat(task) for name in model.algorithms for task in (model.task(name),)}
+        self.groups = {"processor": Flat(model.processor)} | {
+            f"tasks.{name}": Flat(task) for name in model.algorithms for task in (model.task(name),)
+        }
         self._adam = torch.optim.Adam([flat.values for flat in self.groups.values()], lr=learning_rate, foreach=True)
         for flat in self.groups.values():
             zeros = torch.zeros_like(flat.values.data)
@@ -91,7 +93,11 @@ class Optimizer:
 
     def state(self) -> dict[str, Tensor]:
         """The moments, by group."""
-        return {f"{name}.{kind}": self._adam.state[flat.values][kind] for name, flat in self.groups.items() for kind in ("exp_avg", "exp_avg_sq")}
+        return {
+            f"{name}.{kind}": self._adam.state[flat.values][kind]
+            for name, flat in self.groups.items()
+            for kind in ("exp_avg", "exp_avg_sq")
+        }
 
     def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
         for name, own in self.state().items():

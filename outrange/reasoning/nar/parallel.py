@@ -52,7 +52,9 @@ def group(device: str = "auto") -> Iterator[Group]:
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if kind == "cuda" and local >= torch.cuda.device_count():
-        raise BadInput(f"train.device: 'cuda' needs {local + 1} GPUs here, there are {torch.cuda.device_count()}; take 'cpu', or fewer processes")
+        raise BadInput(
+            f"train.device: 'cuda' needs {local + 1} GPUs here, there are {torch.cuda.device_count()}; take 'cpu', or fewer processes"
+        )
     chosen = torch.device("cuda", local) if kind == "cuda" else torch.device(kind)
     if world == 1:
         yield Group(0, 1, chosen)

@@ -91,7 +91,17 @@ class MessagePassing(nn.Module):
         def step(state: State) -> tuple[Tensor, EdgeFeatures | None]:
             z, s, g, hidden, adjacency = state
             recv = z @ M1 + (b_recv + g @ Mg)[:, None]
-            agg = kernels.message_max(recv, z @ M2, s, Fm, W1, self.msg_mlp_0.bias, W2, self.msg_mlp_1.bias, adjacency if self.masked else None)
+            agg = kernels.message_max(
+                recv,
+                z @ M2,
+                s,
+                Fm,
+                W1,
+                self.msg_mlp_0.bias,
+                W2,
+                self.msg_mlp_1.bias,
+                adjacency if self.masked else None,
+            )
             updated = self.norm(torch.relu(z @ O1 + b_out + self.out_msg(agg)))
             if self.gated:
                 gate = torch.sigmoid(self.gate_out(torch.relu(z @ G1 + b_gate + self.gate_msg(agg))))
@@ -111,7 +121,9 @@ class MessagePassing(nn.Module):
 
         def made(z: Tensor, s: Tensor, g: Tensor) -> EdgeFeatures:
             t1, t2, t3 = (z @ T).chunk(3, -1)
-            return EdgeFeatures(kernels.triplet_max(t1 + (bias + g @ G)[:, None], t2, t3, s, F1, F2, F3), O3, self.tri_out.bias)
+            return EdgeFeatures(
+                kernels.triplet_max(t1 + (bias + g @ G)[:, None], t2, t3, s, F1, F2, F3), O3, self.tri_out.bias
+            )
 
         return made
 
@@ -130,7 +142,11 @@ class Dense(nn.Module):
         del kernels
 
         def step(state: State) -> tuple[Tensor, EdgeFeatures | None]:
-            features = codes.node.features(state.z[..., : codes.node.weight.shape[0]]), codes.edge.features(state.s), codes.graph.features(state.g)
+            features = (
+                codes.node.features(state.z[..., : codes.node.weight.shape[0]]),
+                codes.edge.features(state.s),
+                codes.graph.features(state.g),
+            )
             given = self.inner(*features, state.hidden, state.adjacency)
             hidden, edges = self._checked(given, state.hidden.shape)
             return hidden, None if edges is None else EdgeFeatures(edges, None, None)
@@ -143,7 +159,10 @@ class Dense(nn.Module):
         hidden, edges = given if isinstance(given, tuple) and len(given) == 2 else (None, None)
         fits = isinstance(hidden, Tensor) and hidden.shape == shape and (edges is not None) == (self.edge_features > 0)
         if not fits or (edges is not None and tuple(edges.shape) != (*shape[:2], shape[1], self.edge_features)):
-            got = [tuple(part.shape) if isinstance(part, Tensor) else part for part in (given if isinstance(given, tuple) else (given,))]
+            got = [
+                tuple(part.shape) if isinstance(part, Tensor) else part
+                for part in (given if isinstance(given, tuple) else (given,))
+            ]
             raise BadInput(
                 f"processor {self.name}: forward returned {brief(got)}, not {wanted}; its attribute edge_features says whether it makes edge features"
             )
@@ -185,9 +204,15 @@ def register_processor(name: str, factory: Callable[[int], nn.Module]) -> None:
             ``edge_features`` is their width w.
     """
     if not isinstance(name, str) or not name.isidentifier() or name in _OURS:
-        raise BadInput(f"register_processor name: {brief(name)} is not a free identifier; ours are {', '.join(sorted(_OURS))}")
+        raise BadInput(
+            f"register_processor name: {brief(name)} is not a free identifier; ours are {', '.join(sorted(_OURS))}"
+        )
     required = (
-        [p for p in inspect.signature(factory).parameters.values() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        [
+            p
+            for p in inspect.signature(factory).parameters.values()
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
         if callable(factory)
         else []
     )

@@ -19,7 +19,9 @@ from outrange.core.errors import BadInput
 from outrange.reasoning.nar.spec import Probe
 
 
-def score(spec: Mapping[str, Probe], truth: Mapping[str, np.ndarray], pred: Mapping[str, np.ndarray]) -> dict[str, float]:
+def score(
+    spec: Mapping[str, Probe], truth: Mapping[str, np.ndarray], pred: Mapping[str, np.ndarray]
+) -> dict[str, float]:
     """The score of each output, and ``score``, their mean. Concatenate all samples first: F1 pools over them.
 
     Args:
@@ -40,7 +42,10 @@ def score(spec: Mapping[str, Probe], truth: Mapping[str, np.ndarray], pred: Mapp
 
 
 def hint_scores(
-    spec: Mapping[str, Probe], truth_hints: Mapping[str, np.ndarray], pred_hints: Mapping[str, np.ndarray], lengths: np.ndarray
+    spec: Mapping[str, Probe],
+    truth_hints: Mapping[str, np.ndarray],
+    pred_hints: Mapping[str, np.ndarray],
+    lengths: np.ndarray,
 ) -> dict[str, float | list[float]]:
     """The score of each hint: ``<probe>_along_time``, a value a step, and ``<probe>``, their mean weighted by the samples alive.
 
@@ -95,7 +100,11 @@ def _mean(values: np.ndarray) -> float:
 
 def _f1(truth: np.ndarray, pred: np.ndarray) -> float:
     shown = truth != -1
-    true, yes, no = truth[shown] > 0.5, pred[shown] > 0.5, pred[shown] < 0.5  # exactly 0.5 is neither, as in the reference
+    true, yes, no = (
+        truth[shown] > 0.5,
+        pred[shown] > 0.5,
+        pred[shown] < 0.5,
+    )  # exactly 0.5 is neither, as in the reference
     hits, wrong, missed = int((true & yes).sum()), int((~true & yes).sum()), int((true & no).sum())
     precision = hits / (hits + wrong) if hits + wrong else 1.0
     recall = hits / (hits + missed) if hits + missed else 1.0

@@ -55,7 +55,9 @@ def is_permutation(probe: specs.Probe, permutations: bool) -> bool:
     return permutations and (probe.stage, probe.location, probe.type) == ("output", "node", "should_be_permutation")
 
 
-def task_spec(clrs_spec: Mapping[str, specs.Probe], *, pred_as_input: bool | str = True, permutations: bool = True) -> dict[str, Probe]:
+def task_spec(
+    clrs_spec: Mapping[str, specs.Probe], *, pred_as_input: bool | str = True, permutations: bool = True
+) -> dict[str, Probe]:
     """The generalist's spec of an algorithm, in the order of the CLRS spec.
 
     Args:
@@ -76,11 +78,18 @@ def task_spec(clrs_spec: Mapping[str, specs.Probe], *, pred_as_input: bool | str
             result[name] = Probe("output", "node", "permutation_pointer")
             _add(result, clrs_spec, f"{name}_mask", Probe("output", "node", "mask_one"))
         else:
-            result[name] = Probe(probe.stage, probe.location, "pointer" if probe.type == "should_be_permutation" else probe.type, probe.classes)
+            result[name] = Probe(
+                probe.stage,
+                probe.location,
+                "pointer" if probe.type == "should_be_permutation" else probe.type,
+                probe.classes,
+            )
     return result
 
 
 def _add(result: dict[str, Probe], clrs_spec: Mapping[str, specs.Probe], name: str, probe: Probe) -> None:
     if name in clrs_spec:
-        raise BadInput(f"spec {name}: the name is taken by another probe, the generalist's set-up needs it; rename that one, or turn this change off")
+        raise BadInput(
+            f"spec {name}: the name is taken by another probe, the generalist's set-up needs it; rename that one, or turn this change off"
+        )
     result[name] = probe

@@ -54,14 +54,25 @@ class Trainer:
         """``fresh``: nothing is going to be restored, so weights start where the configuration says."""
         self.config, self.group = config, mine or Group()
         if config.batch < self.group.world:
-            raise BadInput(f"train.batch: {config.batch} is fewer than the {self.group.world} processes; each needs a sample")
+            raise BadInput(
+                f"train.batch: {config.batch} is fewer than the {self.group.world} processes; each needs a sample"
+            )
         torch.set_num_threads(config.threads)
         self.seeds = SeedTree(config.seed)
-        given: dict[str, Any] = dict(batch_size=config.batch, seed=self.seeds.child("data").integer(63), lengths=config.lengths)
-        given |= dict(random_pos=config.random_positions, pred_as_input=config.pred_as_input, permutations=config.permutations)
-        self.feeds = [ChunkedFeed(name, chunk=config.chunk, **given) if config.chunk else Feed(name, **given) for name in config.algorithms]
+        given: dict[str, Any] = dict(
+            batch_size=config.batch, seed=self.seeds.child("data").integer(63), lengths=config.lengths
+        )
+        given |= dict(
+            random_pos=config.random_positions, pred_as_input=config.pred_as_input, permutations=config.permutations
+        )
+        self.feeds = [
+            ChunkedFeed(name, chunk=config.chunk, **given) if config.chunk else Feed(name, **given)
+            for name in config.algorithms
+        ]
         specs = {feed.algorithm: feed.spec for feed in self.feeds}
-        self.model = Reasoner(specs, config.model, seed=self.seeds.child("weights").integer(63), layer=config.layer).to(self.group.device)
+        self.model = Reasoner(specs, config.model, seed=self.seeds.child("weights").integer(63), layer=config.layer).to(
+            self.group.device
+        )
         if config.start and fresh:
             start_from(self.model, config.start)
         self.optimizer = Optimizer(self.model, config.learning_rate, config.clip)
@@ -93,7 +104,9 @@ class Trainer:
         try:
             values["gradient_norm"] = self.optimizer.step(samples.algorithm)
         except ArithmeticError as error:
-            raise NonFinite(f"{samples.algorithm} at step {self.step}: {error} though the loss is finite; nothing was updated; lower learning_rate") from None
+            raise NonFinite(
+                f"{samples.algorithm} at step {self.step}: {error} though the loss is finite; nothing was updated; lower learning_rate"
+            ) from None
         self.step += 1
         return values
 
@@ -126,7 +139,9 @@ class Trainer:
             name = feed.algorithm
             if name not in self._validation:
                 size = None if self.config.lengths is None else max(self.config.lengths)
-                self._validation[name] = evaluation(name, "val", size=size, count=count or None, random_pos=self.config.random_positions, **feed.changes)
+                self._validation[name] = evaluation(
+                    name, "val", size=size, count=count or None, random_pos=self.config.random_positions, **feed.changes
+                )
             scores[name] = evaluate(self.model, self._validation[name])["score"]
         mean = statistics.fmean(scores.values())
         if mean >= self.best_score:
@@ -135,7 +150,9 @@ class Trainer:
         return scores
 
     def weights(self) -> dict[str, Tensor]:
-        return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in self.model.state_dict().items()}
+        return {
+            name: value.detach().to("cpu", copy=True).contiguous() for name, value in self.model.state_dict().items()
+        }
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds of tensors."""
@@ -150,7 +167,9 @@ class Trainer:
         self.model.load_state_dict(tensors["model"])
         self.optimizer.restore(tensors["optimizer"], state["step"])
         self.best = tensors.get("best", {})
-        self.step, self.best_score, self.best_step, self.lanes = (state[k] for k in ("step", "best_score", "best_step", "lanes"))
+        self.step, self.best_score, self.best_step, self.lanes = (
+            state[k] for k in ("step", "best_score", "best_step", "lanes")
+        )
         for feed in self.feeds:
             if feed.algorithm in self.lanes:
                 feed.restore(self.lanes[feed.algorithm])  # type: ignore[attr-defined]
@@ -208,14 +227,27 @@ def _loop(trainer: Trainer, run: Run | None, tell: Told | None) -> dict[str, Any
                 line = {"algorithm": batch.algorithm} | values
             if config.evaluate_every and (done % (config.evaluate_every * per_sweep) == 0 or done == config.steps):
                 scores = trainer.validate()
-                line |= {"val": statistics.fmean(scores.values())} | ({f"val/{n}": s for n, s in scores.items()} if per_sweep > 1 else {})
+                line |= {"val": statistics.fmean(scores.values())} | (
+                    {f"val/{n}": s for n, s in scores.items()} if per_sweep > 1 else {}
+                )
             if run and line:
                 run.metrics.write(step=done, **line)
             seconds = time.perf_counter() - begun
             if run and line:
-                run.timing.write(step=done, seconds=round(before + seconds, 3), steps_per_second=round((done - start) / seconds, 3))
+                run.timing.write(
+                    step=done, seconds=round(before + seconds, 3), steps_per_second=round((done - start) / seconds, 3)
+                )
             if tell:
-                tell({"step": done, "steps": config.steps, "loss": values["loss"], "best": trainer.best_score, "seconds": seconds} | line)
+                tell(
+                    {
+                        "step": done,
+                        "steps": config.steps,
+                        "loss": values["loss"],
+                        "best": trainer.best_score,
+                        "seconds": seconds,
+                    }
+                    | line
+                )
             stopped = stopping.requested if world == 1 else trainer.group.agreed(stopping.requested)
             if stopped or done % config.checkpoint_every == 0 or done == config.steps:
                 save()

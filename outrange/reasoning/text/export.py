@@ -19,7 +19,9 @@ class TextShard(TraceShard):
     kind = "text"
 
     def table(self, pieces: list[Piece], first: int) -> dict[str, Any]:
-        items = [render(trace, self.hints) for piece in pieces for trace in piece.block.traces()[piece.start : piece.stop]]
+        items = [
+            render(trace, self.hints) for piece in pieces for trace in piece.block.traces()[piece.start : piece.stop]
+        ]
         written = {"question": [i.question for i in items], "answer": [i.answer for i in items]}
         return written | self.origin(len(items), first) | {"use_hints": [self.hints] * len(items)}
 
@@ -39,4 +41,11 @@ def export_text(
     load_modules(selection.modules)
     plan, tasks = shards(selection, TextShard, format, shard_rows, hints=hints)
     text = "Questions and answers of CLRS-Text (arXiv 2406.04229): algorithms to be executed on the inputs given. A training text is `question + answer`."
-    return export(target, plan, tasks, lambda manifest: card(manifest, "CLRS-Text", text, command), whole("workers", workers, 1, 256), progress)
+    return export(
+        target,
+        plan,
+        tasks,
+        lambda manifest: card(manifest, "CLRS-Text", text, command),
+        whole("workers", workers, 1, 256),
+        progress,
+    )

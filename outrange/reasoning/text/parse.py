@@ -104,7 +104,9 @@ def inputs(question: str) -> tuple[str, dict[str, np.ndarray]]:
         if name == "initial_trace":
             break
         if name not in known.spec.arguments:
-            raise BadInput(f"question: {brief(name)} is not an input of {known.name}; it takes {', '.join(known.spec.arguments)}")
+            raise BadInput(
+                f"question: {brief(name)} is not an input of {known.name}; it takes {', '.join(known.spec.arguments)}"
+            )
         if name in values:
             raise BadInput(f"question: {name} is given twice; each input once")
         parts, well_formed = _nested(written)

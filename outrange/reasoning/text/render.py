@@ -93,7 +93,10 @@ def _steps(series: list[np.ndarray], start: int, stop: int) -> str:
     if len(series) == 1:
         return write_series(series[0][start:stop])
     if all(values.ndim == 1 for values in series):
-        return ", ".join("(" + ", ".join(map(str, step)) + ")" for step in zip(*(values[start:stop].tolist() for values in series), strict=True))
+        return ", ".join(
+            "(" + ", ".join(map(str, step)) + ")"
+            for step in zip(*(values[start:stop].tolist() for values in series), strict=True)
+        )
     return ", ".join(write(values[step]) for step in range(start, stop) for values in series)
 
 
@@ -102,7 +105,14 @@ def _readable(trace: Trace, probe: Probe, values: np.ndarray) -> np.ndarray:
     permutes = probe.type == "should_be_permutation" or (probe.stage == "hint" and _is_permuted(trace, probe))
     if not permutes:
         return values
-    keys = next((trace.recorded(name) for name, p in trace.spec.arguments.items() if p.location == "node" and p.type == "scalar"), np.arange(trace.size))
+    keys = next(
+        (
+            trace.recorded(name)
+            for name, p in trace.spec.arguments.items()
+            if p.location == "node" and p.type == "scalar"
+        ),
+        np.arange(trace.size),
+    )
     rows = values.reshape(-1, trace.size)
     return keys[_orders(rows, np.empty(rows.shape, np.int64))].reshape(values.shape)
 

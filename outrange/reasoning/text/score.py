@@ -12,6 +12,7 @@ With a trace in front only what follows its last ``|`` counts for shape and clrs
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,12 @@ def score_file(path: Path) -> dict[str, dict[str, float]]:
     if not sums:
         raise BadInput(f"file: {str(path)!r} holds no lines; give JSON lines with question, answer and completion")
     everything = [sum(column) for column in zip(*sums.values(), strict=True)]
-    means = lambda t: {"answers": t[0]} | {k: v / t[0] for k, v in zip(("clrs", "exact", "shape", "parse"), t[1:], strict=True)}  # noqa: E731
+
+    def means(total: Sequence[float]) -> dict[str, float]:
+        answers, *rest = total
+        shares = zip(("clrs", "exact", "shape", "parse"), rest, strict=True)
+        return {"answers": answers} | {key: value / answers for key, value in shares}
+
     return {name: means(total) for name, total in sorted(sums.items())} | {"all": means(everything)}
 
 
@@ -93,5 +99,7 @@ def _row(line: str, number: int) -> dict[str, str]:
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict) or not all(isinstance(row.get(k), str) for k in ("question", "answer", "completion")):
-        raise BadInput(f"file: line {number} is {brief(line)}; each line must be a JSON object with the strings question, answer and completion")
+        raise BadInput(
+            f"file: line {number} is {brief(line)}; each line must be a JSON object with the strings question, answer and completion"
+        )
     return row

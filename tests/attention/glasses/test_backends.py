@@ -59,9 +59,17 @@ def at(url, **more):
 def test_a_prompt_is_sent_as_a_chat_and_its_answer_is_scored():
     with server(completion(f"{ANSWER}0")) as (url, seen):
         found = ask(at(url, key="secret"), ["last digit"], [3, 5])
-    assert [(one.n, one.value, one.correct) for one in found.results] == [(3, 0, True), (5, 0, True)] and not found.failed
+    assert [(one.n, one.value, one.correct) for one in found.results] == [
+        (3, 0, True),
+        (5, 0, True),
+    ] and not found.failed
     path, headers, body = seen[0]
-    assert path == "/v1/chat/completions" and headers["Authorization"] == "Bearer secret" and body["temperature"] == 0 and body["model"] == "some-model"
+    assert (
+        path == "/v1/chat/completions"
+        and headers["Authorization"] == "Bearer secret"
+        and body["temperature"] == 0
+        and body["model"] == "some-model"
+    )
     assert body["messages"] == [{"role": "user", "content": build("last digit", 3).text}]
     assert "secret" not in repr(at(url, key="secret"))
 
@@ -71,7 +79,9 @@ def test_styles_items_and_lengths_are_all_asked_and_told_as_they_come():
     with server(completion("The final answer to your maths question is: 4")) as (url, seen):
         found = ask(at(url), ["count ones", "sum ones"], [4, 6], styles=("none", "few-shot"), items=2, tell=told.append)
     assert told == found.results and len(found.results) == 16 and len(seen) == 16
-    assert {one.error for one in found.results if one.n == 6} == {2.0} and all(one.correct for one in found.results if one.n == 4)
+    assert {one.error for one in found.results if one.n == 6} == {2.0} and all(
+        one.correct for one in found.results if one.n == 4
+    )
     assert {body["max_tokens"] for _, _, body in seen} == {16, 512}
 
 
@@ -236,17 +246,34 @@ def test_a_backend_of_ones_own_needs_one_method():
 
 def weighed(*places):
     """A completion whose tokens come with the likeliest ones in their place."""
-    content = [{"token": said, "logprob": -0.1, "top_logprobs": [{"token": token, "logprob": value} for token, value in top.items()]} for said, top in places]
+    content = [
+        {
+            "token": said,
+            "logprob": -0.1,
+            "top_logprobs": [{"token": token, "logprob": value} for token, value in top.items()],
+        }
+        for said, top in places
+    ]
     text = "".join(said for said, _ in places)
     return 200, json.dumps({"choices": [{"message": {"content": text}, "logprobs": {"content": content}}]})
 
 
 def test_a_server_s_margin_is_read_where_its_answer_s_last_digit_stands():
-    asked = weighed(("Of 1", {}), ("1", {"1": -0.1, "0": -9.0}), (" is:", {}), (" 0", {" 0": -0.5, "0": -3.0, " 1": -1.5, "x": -4.0}))
+    asked = weighed(
+        ("Of 1", {}),
+        ("1", {"1": -0.1, "0": -9.0}),
+        (" is:", {}),
+        (" 0", {" 0": -0.5, "0": -3.0, " 1": -1.5, "x": -4.0}),
+    )
     ones = weighed(("1", {"1": -0.2, "0": -2.2}))
     with server(asked, ones) as (url, seen):
         found, failed = moved(at(url), ["last digit"], [4])
-    assert not failed and found[0].odds == pytest.approx(1.0) and found[0].shift == pytest.approx(1.0 - -2.0) and found[0].n == 4
+    assert (
+        not failed
+        and found[0].odds == pytest.approx(1.0)
+        and found[0].shift == pytest.approx(1.0 - -2.0)
+        and found[0].n == 4
+    )
     sent = [body for _, _, body in seen]
     assert all(body["logprobs"] is True and body["top_logprobs"] == 20 for body in sent)
     assert "11110" in sent[0]["messages"][0]["content"] and "11111" in sent[1]["messages"][0]["content"]
@@ -278,6 +305,8 @@ def test_a_model_here_has_the_margins_of_the_tasks():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
     found, failed = moved(Local(watched, tokenizer), ["first digit", "last digit"], [3, 6])
     known = margins(watched, tokenizer, [3, 6], ["first digit", "last digit"])
-    assert not failed and [one.shift for one in found] == pytest.approx([shift for one in known for shift in one.shift], abs=1e-6)
+    assert not failed and [one.shift for one in found] == pytest.approx(
+        [shift for one in known for shift in one.shift], abs=1e-6
+    )
     with pytest.raises(BadInput, match="tasks: 'count ones'"):
         moved(Local(watched, tokenizer), ["count ones"], [3])

@@ -9,7 +9,18 @@ from families import model
 from letters import letters
 
 from outrange.attention.glasses import collapse as module
-from outrange.attention.glasses.collapse import COPY, FAMILIES, Family, collapse, distances, eight_bits, first_from, grouped, read, repeated
+from outrange.attention.glasses.collapse import (
+    COPY,
+    FAMILIES,
+    Family,
+    collapse,
+    distances,
+    eight_bits,
+    first_from,
+    grouped,
+    read,
+    repeated,
+)
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.tap import tapped
 from outrange.core.errors import BadInput
@@ -18,7 +29,12 @@ SHORT = [FAMILIES[name] for name in ("ones",)]
 
 
 def family(name="own", step=1):
-    return Family(name=name, meaning="", step=step, pair=lambda symbols, n, seed: ([0] + [symbols.digits[1]] * n, [0] + [symbols.digits[1]] * (n + step)))
+    return Family(
+        name=name,
+        meaning="",
+        step=step,
+        pair=lambda symbols, n, seed: ([0] + [symbols.digits[1]] * n, [0] + [symbols.digits[1]] * (n + step)),
+    )
 
 
 # what is read
@@ -34,8 +50,15 @@ def test_a_sequence_read_on_the_way_through_a_longer_one_has_the_state_of_a_pass
     for one, state in found.items():
         with torch.no_grad():
             out = watched(torch.tensor([one]), output_hidden_states=True)
-        torch.testing.assert_close(torch.from_numpy(state.layers).float(), torch.stack([h[0, -1] for h in out.hidden_states[1:]]), atol=2e-5, rtol=0)
-        torch.testing.assert_close(torch.from_numpy(state.next), torch.log_softmax(out.logits[0, -1], -1), atol=2e-5, rtol=0)
+        torch.testing.assert_close(
+            torch.from_numpy(state.layers).float(),
+            torch.stack([h[0, -1] for h in out.hidden_states[1:]]),
+            atol=2e-5,
+            rtol=0,
+        )
+        torch.testing.assert_close(
+            torch.from_numpy(state.next), torch.log_softmax(out.logits[0, -1], -1), atol=2e-5, rtol=0
+        )
 
 
 def test_how_much_was_read_is_told():
@@ -59,7 +82,13 @@ def test_distances_are_of_sums_squares_and_the_largest_entry():
 
 @pytest.mark.parametrize(
     ("holds", "first"),
-    [([True, True, True], 8), ([False, True, True], 16), ([True, False, True], 32), ([True, True, False], None), ([False, False, False], None)],
+    [
+        ([True, True, True], 8),
+        ([False, True, True], 16),
+        ([True, False, True], 32),
+        ([True, True, False], None),
+        ([False, False, False], None),
+    ],
 )
 def test_the_first_length_is_that_from_which_on_it_always_holds(holds, first):
     assert first_from((8, 16, 32), holds) == first
@@ -70,7 +99,9 @@ def test_eight_bits_are_255_levels_a_row_that_keep_its_largest_entry():
     weight[3] = 0
     found = eight_bits(weight)
     scale = weight.abs().amax(1, keepdim=True) / 127
-    assert ((found - weight).abs() <= scale / 2 + 1e-6).all() and torch.allclose(found.abs().amax(1), weight.abs().amax(1))
+    assert ((found - weight).abs() <= scale / 2 + 1e-6).all() and torch.allclose(
+        found.abs().amax(1), weight.abs().amax(1)
+    )
     assert all(len(row.unique()) <= 255 for row in found) and (found[3] == 0).all()
 
 
@@ -99,13 +130,24 @@ def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_sh
     before = copy.deepcopy(watched.state_dict())
     exact, rounded = collapse(watched, tokenizer, SHORT, lengths=(2, 9), dtypes=("float32", dtype))
     assert (exact.noise == 0).all() and np.isinf(exact.signal_over_noise).all() and not exact.same.any()
-    assert (rounded.noise > 0).all() and (rounded.blur > 0).all() and (exact.blur == 0).all() and np.isinf(exact.signal_over_blur).all()
+    assert (
+        (rounded.noise > 0).all()
+        and (rounded.blur > 0).all()
+        and (exact.blur == 0).all()
+        and np.isinf(exact.signal_over_blur).all()
+    )
     assert (rounded.blur <= 2 * rounded.noise * (1 + 1e-9)).all()  # a difference cannot move further than both its ends
     np.testing.assert_allclose(rounded.signal_over_noise * rounded.noise, exact.relative, rtol=1e-6)
     np.testing.assert_allclose(rounded.signal_over_blur * rounded.blur, exact.relative, rtol=1e-6)
     one = tokenizer.convert_tokens_to_ids("1")
     with torch.no_grad(), module.variant(watched, dtype) as other:
-        ends = [[m(torch.tensor([[0] + [one] * n]), output_hidden_states=True).hidden_states[-1][0, -1].float() for n in (9, 10)] for m in (watched, other)]
+        ends = [
+            [
+                m(torch.tensor([[0] + [one] * n]), output_hidden_states=True).hidden_states[-1][0, -1].float()
+                for n in (9, 10)
+            ]
+            for m in (watched, other)
+        ]
     moved = np.mean([float((a - b).abs().max()) for a, b in zip(*ends, strict=True)]) / float(ends[0][0].abs().max())
     assert rounded.noise[1] == pytest.approx(moved, rel=0.3)  # a pass of another length rounds otherwise
     (a, b), (rounded_a, rounded_b) = ends
@@ -116,13 +158,21 @@ def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_sh
 
 def test_what_moves_both_alike_is_noise_and_no_blur_and_what_moves_one_is_both():
     def states(first, second):
-        return {(k,): module.State(np.array([values], dtype=float), np.log(np.array([0.5, 0.5], np.float32))) for k, values in ((1, first), (2, second))}
+        return {
+            (k,): module.State(np.array([values], dtype=float), np.log(np.array([0.5, 0.5], np.float32)))
+            for k, values in ((1, first), (2, second))
+        }
 
     exact = states([4.0, 1.0], [4.0, 2.0])
-    for moved, noise, blur in ((states([4.0, 1.5], [4.0, 2.5]), 0.125, 0), (states([4.0, 1.0], [4.0, 2.5]), 0.0625, 0.125)):
+    for moved, noise, blur in (
+        (states([4.0, 1.5], [4.0, 2.5]), 0.125, 0),
+        (states([4.0, 1.0], [4.0, 2.5]), 0.0625, 0.125),
+    ):
         curve = module._curve(family(), "bfloat16", (1,), [[([1], [2])]], exact, moved, 1)
         assert (curve.noise[0], curve.blur[0]) == (noise, blur)
-        assert curve.signal_over_noise[0] == 0.25 / noise and curve.signal_over_blur[0] == (0.25 / blur if blur else np.inf)
+        assert curve.signal_over_noise[0] == 0.25 / noise and curve.signal_over_blur[0] == (
+            0.25 / blur if blur else np.inf
+        )
 
 
 def test_against_float64_float32_has_a_noise_of_its_own_far_below_that_of_coarser_types():
@@ -139,7 +189,9 @@ def test_around_takes_the_mean_over_neighbouring_lengths_of_sizes_and_asks_all_o
     whole = collapse(watched, tokenizer, [family()], lengths=(4,), dtypes=("float32", "bfloat16"), around=3)
     for one, three in zip(whole, each, strict=True):
         for name in ("relative", "linf", "heads", "variation", "noise", "blur"):
-            np.testing.assert_allclose(getattr(one, name)[0], getattr(three, name).mean(0), rtol=1e-3, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                getattr(one, name)[0], getattr(three, name).mean(0), rtol=1e-3, atol=1e-6, err_msg=name
+            )
         assert one.lengths == (4,) and one.tokens == (5,) and one.same_answer[0] == three.same_answer.all()
     np.testing.assert_allclose(whole[1].signal_over_blur, each[0].relative.mean() / each[1].blur.mean(), rtol=1e-3)
 
@@ -153,7 +205,10 @@ def test_where_nothing_passes_between_positions_two_counts_are_one_vector_and_gi
 
 def test_two_vectors_are_the_same_where_the_type_itself_computes_one_and_all_of_their_difference_is_blur():
     def states(second):
-        return {(k,): module.State(np.array([values]), np.zeros(2, np.float32)) for k, values in ((1, [1.0, 2.0]), (2, second))}
+        return {
+            (k,): module.State(np.array([values]), np.zeros(2, np.float32))
+            for k, values in ((1, [1.0, 2.0]), (2, second))
+        }
 
     exact, merged = states([1.5, 2.0]), states([1.0, 2.0])
     own, rounded = (module._curve(family(), "bfloat16", (1,), [[([1], [2])]], exact, one, 1) for one in (exact, merged))
@@ -195,13 +250,18 @@ def test_the_digits_of_the_control_are_random_end_in_one_and_two_ones_and_depend
 def test_commas_stand_between_groups_and_none_at_the_end():
     symbols = Symbols.of(letters())
     one, comma = symbols.digits[1], symbols.comma
-    assert grouped(symbols, [one] * 6, 3) == [one, one, one, comma, one, one, one] and grouped(symbols, [one] * 2, 0) == [one] * 2
+    assert (
+        grouped(symbols, [one] * 6, 3) == [one, one, one, comma, one, one, one]
+        and grouped(symbols, [one] * 2, 0) == [one] * 2
+    )
 
 
 @pytest.mark.parametrize("n", [6, 7, 8])
 def test_pairs_of_the_same_phase_end_alike_in_a_group_at_every_length(n):
     tokenizer = letters()
-    first, second = (plain(tokenizer, ids) for ids in repeated("groups", "", step=3, group=3).pair(Symbols.of(tokenizer), n, 0))
+    first, second = (
+        plain(tokenizer, ids) for ids in repeated("groups", "", step=3, group=3).pair(Symbols.of(tokenizer), n, 0)
+    )
     assert len(first.rsplit(",", 1)[1]) == len(second.rsplit(",", 1)[1]) and second.count(",") == first.count(",") + 1
 
 
@@ -248,10 +308,23 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence():
 
 
 def test_a_pretrained_model_s_distances_are_those_measured_before(smollm2):
-    wanted = {"ones": (1.6e-2, 1.2e-2), "count ones": (5.9e-2, 2.9e-2), "copy ones": (5.2e-2, 1.9e-2), "copy with commas": (2.2e-1, 1.9e-1)}
-    curves = collapse(smollm2.model, smollm2.tokenizer, [FAMILIES[name] for name in wanted], lengths=(8, 32), dtypes=("float32",))
+    wanted = {
+        "ones": (1.6e-2, 1.2e-2),
+        "count ones": (5.9e-2, 2.9e-2),
+        "copy ones": (5.2e-2, 1.9e-2),
+        "copy with commas": (2.2e-1, 1.9e-1),
+    }
+    curves = collapse(
+        smollm2.model, smollm2.tokenizer, [FAMILIES[name] for name in wanted], lengths=(8, 32), dtypes=("float32",)
+    )
     for curve in curves:
         np.testing.assert_allclose(curve.relative, wanted[curve.family], rtol=0.05, err_msg=curve.family)
-    phase = collapse(smollm2.model, smollm2.tokenizer, [FAMILIES["same phase"], FAMILIES["same phase with commas"]], lengths=(9, 33), dtypes=("float32",))
+    phase = collapse(
+        smollm2.model,
+        smollm2.tokenizer,
+        [FAMILIES["same phase"], FAMILIES["same phase with commas"]],
+        lengths=(9, 33),
+        dtypes=("float32",),
+    )
     for curve, values in zip(phase, ((4.7e-2, 3.3e-2), (2.7e-2, 2.2e-2)), strict=True):
         np.testing.assert_allclose(curve.relative, values, rtol=0.05, err_msg=curve.family)

@@ -44,11 +44,17 @@ def test_what_is_measured_and_restricted_is_said():
 
 
 BREAKS = {  # a check, what it reads, and numbers under which its statement, or its control, is false
-    "last weight": [("last_weight", lambda *a, **k: (0.2, 0.1)), ("last_weight", lambda n, seed, bounded=True: (1 / n, 0.999 / n))],
+    "last weight": [
+        ("last_weight", lambda *a, **k: (0.2, 0.1)),
+        ("last_weight", lambda n, seed, bounded=True: (1 / n, 0.999 / n)),
+    ],
     "total variation": [("variation", lambda *a, **k: 0.02), ("variation", lambda n, seed, head=200: 1 / n)],
     "alternating": [("alternating", lambda n, head=None: 0.9), ("alternating", lambda n, head=None: alternating(n))],
     "collapse": [("gap", lambda *a, **k: 1.0), ("gap", lambda model, n, seed, repeat=True: 1 / n**2)],
-    "over-squashing": [("bound", lambda attention: bound(attention) / 10), ("bound", lambda attention: bound(attention) * 10)],
+    "over-squashing": [
+        ("bound", lambda attention: bound(attention) / 10),
+        ("bound", lambda attention: bound(attention) * 10),
+    ],
     "row-stochastic": [("spectrum", lambda one: np.array([1.0, 1.0])), ("spectrum", lambda one: np.array([1.0, 0.5]))],
     "depth": [("limit", lambda *a: np.array([0.5])), ("limit", lambda *a: np.array([1.0]))],
     "ratios": [("ratio", lambda *a, **k: 0.1), ("ratio", lambda *a, **k: 0.0)],
@@ -57,7 +63,9 @@ BREAKS = {  # a check, what it reads, and numbers under which its statement, or 
 }
 
 
-@pytest.mark.parametrize(("check", "name", "broken"), [(check, *one) for check, breaks in BREAKS.items() for one in breaks])
+@pytest.mark.parametrize(
+    ("check", "name", "broken"), [(check, *one) for check, breaks in BREAKS.items() for one in breaks]
+)
 def test_a_check_fails_where_its_numbers_or_its_control_do(check, name, broken, monkeypatch):
     monkeypatch.setattr(limit_checks, name, broken)
     assert not limit_checks.TRIES[check](0).holds
@@ -70,7 +78,10 @@ def test_every_check_is_broken_above():
 def test_figure_9_has_the_values_that_were_measured_before_and_its_spread():
     found = figure9()
     np.testing.assert_allclose(found.mean["softmax"], [0.025, 0.027, 0.016, 0.0050, 0.0012, 0.00032], rtol=0.12)
-    assert all(low <= mean <= high for low, mean, high in zip(found.low["softmax"], found.mean["softmax"], found.high["softmax"], strict=True))
+    assert all(
+        low <= mean <= high
+        for low, mean, high in zip(found.low["softmax"], found.mean["softmax"], found.high["softmax"], strict=True)
+    )
 
 
 @pytest.mark.parametrize("length", [2, 10, 1000])
@@ -89,12 +100,16 @@ def test_alternating_logits_that_agree_behind_a_head_come_together():
 def test_one_more_logit_takes_weight_from_the_one_before():
     before, after = last_weight(50)
     draw = np.random.default_rng([0, 50]).uniform(-1, 1, 51)
-    assert before == pytest.approx(np.exp(draw[49]) / np.exp(draw[:50]).sum()) and after == pytest.approx(np.exp(draw[49]) / np.exp(draw).sum())
+    assert before == pytest.approx(np.exp(draw[49]) / np.exp(draw[:50]).sum()) and after == pytest.approx(
+        np.exp(draw[49]) / np.exp(draw).sum()
+    )
 
 
 @pytest.mark.parametrize(("count", "layers"), [(1, 1), (4, 1), (5, 3), (3, 4)])
 def test_paths_are_counted_one_by_one(count, layers):
-    found = [sum(1 for inner in itertools.combinations_with_replacement(range(i, count), layers - 1)) for i in range(count)]
+    found = [
+        sum(1 for inner in itertools.combinations_with_replacement(range(i, count), layers - 1)) for i in range(count)
+    ]
     assert path_count(count, layers) == found
     assert found == np.linalg.matrix_power(np.tril(np.ones((count, count), int)), layers)[-1].tolist()
 
@@ -105,10 +120,15 @@ def test_the_bound_is_the_sum_over_paths_of_products_of_weights():
     weights = attention / beta1 + np.eye(n)
     for i in range(n):
         total = sum(
-            math.prod(weights[layer, after, before] for layer, (before, after) in enumerate(itertools.pairwise((i, *inner, n - 1))))
+            math.prod(
+                weights[layer, after, before]
+                for layer, (before, after) in enumerate(itertools.pairwise((i, *inner, n - 1)))
+            )
             for inner in itertools.combinations_with_replacement(range(i, n), layers - 1)
         )
-        assert bound(attention, beta1, beta2=2.0, beta3=4.0, sigma=3.0)[i] == pytest.approx((3 / 2 + 1) ** layers / 4 * total)
+        assert bound(attention, beta1, beta2=2.0, beta3=4.0, sigma=3.0)[i] == pytest.approx(
+            (3 / 2 + 1) ** layers / 4 * total
+        )
 
 
 def test_in_depth_the_first_token_is_left_as_measured_before():
@@ -137,7 +157,10 @@ def test_one_attention_is_a_softmax_over_places_and_contents():
     for count in (1, 2):
         total, out = 0.0, np.zeros(d)
         for k in range(n - 1 + count):
-            place, last = (np.stack([np.sin(p), np.cos(p)], -1).ravel() for p in (at * 1e4 ** (-np.arange(0, d, 2) / d) for at in (k, n - 2 + count)))
+            place, last = (
+                np.stack([np.sin(p), np.cos(p)], -1).ravel()
+                for p in (at * 1e4 ** (-np.arange(0, d, 2) / d) for at in (k, n - 2 + count))
+            )
             key, value = (body[0, k], body[1, k]) if k < n - 1 else (ends[1], ends[2])
             weight = math.exp((key + place) @ (ends[0] + last) / 8)
             total, out = total + weight, out + weight * value
@@ -173,7 +196,9 @@ def test_the_toy_works_out_its_last_layer_for_the_last_token_alone_and_sees_orde
 
 
 def test_only_ratios_are_seen_without_a_mask_and_order_with_it():
-    assert ratio("10", "1100", causal=False) < 1e-12 and ratio("1", "11111", causal=True) < 1e-12  # all ones: in both cases
+    assert (
+        ratio("10", "1100", causal=False) < 1e-12 and ratio("1", "11111", causal=True) < 1e-12
+    )  # all ones: in both cases
     assert ratio("10", "110", causal=False) > 1e-3 and ratio("10", "1100", causal=True) > 1e-3
 
 

@@ -33,7 +33,9 @@ def curve(family, dtype="float32", relative=(0.1, 0.1, 0.1), noise=0.01):
 def curves(**changed):
     """All families at .1, those named with an underscore otherwise."""
     found = {name.replace("_", " "): values for name, values in changed.items()}
-    return [curve(name, dtype, found.get(name, (0.1, 0.1, 0.1))) for dtype in ("float32", "bfloat16") for name in FAMILIES]
+    return [
+        curve(name, dtype, found.get(name, (0.1, 0.1, 0.1))) for dtype in ("float32", "bfloat16") for name in FAMILIES
+    ]
 
 
 def shifts(**changed):
@@ -43,7 +45,9 @@ def shifts(**changed):
 
 def margin(task, lengths, shift):
     values = np.array(shift)
-    return Margins(task=task, lengths=lengths, shift=values, odds=np.zeros(len(values)), low=values - 0.1, high=values + 0.1)
+    return Margins(
+        task=task, lengths=lengths, shift=values, odds=np.zeros(len(values)), low=values - 0.1, high=values + 0.1
+    )
 
 
 REACH = {"u_shape": {"first": 2.0, "middle": 1, "last": 5.0}, "under": 0.25, "norms": [1.0] * 8}
@@ -62,9 +66,16 @@ def test_a_probe_of_a_small_model_fills_its_page():
     told = []
     found = probe(opened(), TINY, "some words that are read here", tell=lambda what, done, total: told.append(what))
     assert set(dict.fromkeys(told)) == {"float32", "bfloat16", "margins", "sensitivity"}
-    assert {(c["family"], c["dtype"]) for c in found["curves"]} == {(name, dtype) for name in FAMILIES for dtype in TINY.dtypes}
-    assert len(found["squashing"]["norms"]) == len(found["squashing"]["tokens"]) == 12 and found["squashing"]["norms"][0] == 1
-    assert [m["task"] for m in found["margins"]] == list(ASKED) and any("chat template" in note for note in found["notes"])
+    assert {(c["family"], c["dtype"]) for c in found["curves"]} == {
+        (name, dtype) for name in FAMILIES for dtype in TINY.dtypes
+    }
+    assert (
+        len(found["squashing"]["norms"]) == len(found["squashing"]["tokens"]) == 12
+        and found["squashing"]["norms"][0] == 1
+    )
+    assert [m["task"] for m in found["margins"]] == list(ASKED) and any(
+        "chat template" in note for note in found["notes"]
+    )
     json.dumps(found, allow_nan=False)
     assert {m["low"][0] < m["high"][0] for m in found["margins"]} == {True}  # over three orders
     (exact,) = collapse(opened().model, letters(), [FAMILIES["copy ones"]], TINY.lengths, ("float32",), around=3)
@@ -77,7 +88,11 @@ def test_a_probe_of_a_small_model_fills_its_page():
 def test_the_same_seed_gives_the_same_probe_and_no_directions_the_exact_sensitivities():
     first, second = (probe(opened(), TINY, "some words that are read here", seed=3) for _ in range(2))
     assert first == second
-    exactly = probe(opened(), Budget(lengths=(3,), dtypes=("float32", "bfloat16"), margins=(2,), tokens=12, directions=0), "some words that are read here")
+    exactly = probe(
+        opened(),
+        Budget(lengths=(3,), dtypes=("float32", "bfloat16"), margins=(2,), tokens=12, directions=0),
+        "some words that are read here",
+    )
     assert exactly["squashing"]["method"] == "exact" and exactly["squashing"]["error"] is None
     np.testing.assert_allclose(first["squashing"]["norms"], exactly["squashing"]["norms"], rtol=1.0)
 
@@ -95,7 +110,9 @@ def test_a_short_context_cuts_the_lengths_and_says_so():
 
 def test_budgets_grow():
     quick, full = BUDGETS["quick"], BUDGETS["full"]
-    assert set(quick.lengths) < set(full.lengths) and quick.tokens < full.tokens and set(quick.dtypes) < set(full.dtypes)
+    assert (
+        set(quick.lengths) < set(full.lengths) and quick.tokens < full.tokens and set(quick.dtypes) < set(full.dtypes)
+    )
 
 
 # what the verdict rests on
@@ -125,7 +142,10 @@ def test_types_that_differ_have_an_answer_each():
 
 
 def test_the_control_of_random_digits_is_judged_by_its_ends():
-    assert answer("do random", "", curves(digits=(0.1, 0.3, 0.08))) == "no" and answer("do random", "", curves(digits=(0.1, 0.3, 0.01))) == "yes"
+    assert (
+        answer("do random", "", curves(digits=(0.1, 0.3, 0.08))) == "no"
+        and answer("do random", "", curves(digits=(0.1, 0.3, 0.01))) == "yes"
+    )
 
 
 def test_a_margin_is_gone_once_the_zero_moves_the_odds_by_little():
@@ -133,7 +153,11 @@ def test_a_margin_is_gone_once_the_zero_moves_the_odds_by_little():
     assert answer("last digit:", "", curves(), shifts(last_digit=(0.1, 0.2, -0.2))) == "it never does, n = 5 to 100"
     assert answer("first digit", "", curves(), shifts()) == "not up to 100"
     counted = [margin("count ones", (5, 20), (0.5, 0.1))]
-    row = next(row for row in verdict(curves(), counted, REACH) if row["question"].startswith("count ones: from which n on does one more"))
+    row = next(
+        row
+        for row in verdict(curves(), counted, REACH)
+        if row["question"].startswith("count ones: from which n on does one more")
+    )
     assert row["answer"] == "n = 20" and "one more moves the log-odds by 0.50 (0.40 … 0.60) at n = 5" in row["detail"]
 
 
@@ -152,10 +176,18 @@ def test_commas_help_with_counts_only_if_the_control_says_so(one, three, said):
 def test_remedies_are_judged_by_medians_of_ratios():
     rows = {
         row["remedy"]: row["verdict"]
-        for row in remedies(curves(copy_with_commas=(0.3, 0.3, 0.01), same_phase_with_commas=(0.1, 0.1, 0.9)), shifts(last_digit=(1, 1, 1)))
+        for row in remedies(
+            curves(copy_with_commas=(0.3, 0.3, 0.01), same_phase_with_commas=(0.1, 0.1, 0.9)),
+            shifts(last_digit=(1, 1, 1)),
+        )
     }
-    assert rows["commas, n against n + 1"] == "helps" and rows["commas, n against n + 3: the control"] == "does not help"
-    assert rows["last digit, with a hint"] == rows["last digit, interleaved"] == "helps" and rows["float32 instead of bfloat16"] == "does not help"
+    assert (
+        rows["commas, n against n + 1"] == "helps" and rows["commas, n against n + 3: the control"] == "does not help"
+    )
+    assert (
+        rows["last digit, with a hint"] == rows["last digit, interleaved"] == "helps"
+        and rows["float32 instead of bfloat16"] == "does not help"
+    )
 
 
 def test_two_that_are_one_vector_with_and_without_a_remedy_are_not_helped():
@@ -169,9 +201,14 @@ def test_a_finer_type_helps_only_where_the_coarser_one_changes_the_difference_by
     def verdict_of(relative):
         return next(row for row in remedies(curves(copy_ones=relative), []) if row["remedy"].startswith("float32"))
 
-    assert verdict_of((0.1, 0.029, 0.005))["verdict"] == "helps" and verdict_of((0.1, 0.031, 0.005))["verdict"] == "does not help"
+    assert (
+        verdict_of((0.1, 0.029, 0.005))["verdict"] == "helps"
+        and verdict_of((0.1, 0.031, 0.005))["verdict"] == "does not help"
+    )
     assert verdict_of((0.1, 0.02, 0.005)) | {"without": "0.5", "with": "1"} == verdict_of((0.1, 0.02, 0.005))
-    assert verdict_of((0.0, 0.0, 0.0))["without"] == verdict_of((0.01, 0.01, 0.01))["without"] == "0"  # one vector in the type: nothing is left
+    assert (
+        verdict_of((0.0, 0.0, 0.0))["without"] == verdict_of((0.01, 0.01, 0.01))["without"] == "0"
+    )  # one vector in the type: nothing is left
 
 
 def test_where_a_type_computes_one_vector_its_rounding_changes_the_difference_by_as_much_as_it_is():

@@ -25,11 +25,16 @@ def last_of(watched, entering, layer=0):
         decoder(watched)
         .layers[layer]
         .register_forward_pre_hook(
-            lambda module, args, kwargs: ((entering, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": entering}), with_kwargs=True
+            lambda module, args, kwargs: (
+                ((entering, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": entering})
+            ),
+            with_kwargs=True,
         )
     )
     try:
-        return decoder(watched)(input_ids=torch.zeros(1, entering.shape[1], dtype=torch.long), use_cache=False).last_hidden_state[0, -1]
+        return decoder(watched)(
+            input_ids=torch.zeros(1, entering.shape[1], dtype=torch.long), use_cache=False
+        ).last_hidden_state[0, -1]
     finally:
         hook.remove()
 
@@ -40,7 +45,9 @@ def stream(watched, tokens, layer=0):
     hook = (
         decoder(watched)
         .layers[layer]
-        .register_forward_pre_hook(lambda module, args, kwargs: seen.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True)
+        .register_forward_pre_hook(
+            lambda module, args, kwargs: seen.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+        )
     )
     with torch.no_grad():
         decoder(watched)(input_ids=torch.tensor([tokens]), use_cache=False)
@@ -52,7 +59,9 @@ def stream(watched, tokens, layer=0):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_exact_norms_are_those_of_the_whole_jacobian(name, layer):
     watched, tokens = model(name).double(), text()
-    whole = torch.autograd.functional.jacobian(lambda v: last_of(watched, v, layer), stream(watched, tokens, layer))  # (width, 1, n, width)
+    whole = torch.autograd.functional.jacobian(
+        lambda v: last_of(watched, v, layer), stream(watched, tokens, layer)
+    )  # (width, 1, n, width)
     found = exact(watched, tokens, layer)
     np.testing.assert_allclose(found.norms, whole.square().sum((0, 1, 3)).sqrt(), rtol=1e-9)
     assert found.method == "exact" and found.error is None and found.layer == layer and found.tokens == tuple(tokens)
@@ -67,7 +76,9 @@ def test_exact_norms_are_finite_differences_within_a_thousandth():
             nudge = torch.zeros_like(start)
             nudge[0, i, channel] = step
             with torch.no_grad():
-                squares += float(((last_of(watched, start + nudge) - last_of(watched, start - nudge)) / (2 * step)).square().sum())
+                squares += float(
+                    ((last_of(watched, start + nudge) - last_of(watched, start - nudge)) / (2 * step)).square().sum()
+                )
         assert found[i] == pytest.approx(math.sqrt(squares), rel=1e-3)
 
 
@@ -113,7 +124,13 @@ def test_beyond_a_window_a_token_reaches_the_end_through_several_layers_only():
 
 
 def test_where_the_first_token_does_not_reach_the_end_others_are_told_relative_to_the_largest():
-    found = Sensitivity(tokens=tuple(range(20)), norms=np.array([0.0] * 16 + [0.001, 1.0, 2.0, 4.0]), error=None, layer=0, method="exact")
+    found = Sensitivity(
+        tokens=tuple(range(20)),
+        norms=np.array([0.0] * 16 + [0.001, 1.0, 2.0, 4.0]),
+        error=None,
+        layer=0,
+        method="exact",
+    )
     assert found.scale == 4.0 and found.under(0.01) == 17 / 20
     assert found.u_shape() == {"first": 0.0, "middle": 0.0, "last": 1.0}
 
@@ -131,7 +148,9 @@ def test_the_bound_is_the_last_row_of_the_product_of_attention_and_identity():
 
 @pytest.mark.parametrize(("count", "layers"), [(1, 1), (4, 1), (5, 3), (6, 4)])
 def test_paths_are_counted(count, layers):
-    found = [sum(1 for inner in itertools.combinations_with_replacement(range(i, count), layers - 1)) for i in range(count)]
+    found = [
+        sum(1 for inner in itertools.combinations_with_replacement(range(i, count), layers - 1)) for i in range(count)
+    ]
     np.testing.assert_allclose(paths(count, layers), np.array(found) / found[0], rtol=1e-12)
     powers = np.linalg.matrix_power(np.tril(np.ones((count, count))), layers)[-1]
     np.testing.assert_allclose(paths(count, layers), powers / powers[0], rtol=1e-12)

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from letters import letters
 
 from outrange.attention.glasses.symbols import Symbols
-from outrange.attention.glasses.tasks import ANSWER, COPYING, FINAL, STYLES, TASKS, TYPES, build, encoded, margins, other, score
+from outrange.attention.glasses.tasks import (
+    ANSWER,
+    COPYING,
+    FINAL,
+    STYLES,
+    TASKS,
+    TYPES,
+    build,
+    encoded,
+    margins,
+    other,
+    score,
+)
 from outrange.core.errors import BadInput
 
 
@@ -38,14 +50,21 @@ def test_orders_put_question_form_and_sequence_where_the_paper_has_them():
     places = []
     for order in TYPES:
         text = build("last digit", 3, order=order).text
-        places.append(sorted((text.index(part), name) for name, part in {"q": "What is the last", "f": "Please answer", "s": "1110"}.items()))
+        places.append(
+            sorted(
+                (text.index(part), name)
+                for name, part in {"q": "What is the last", "f": "Please answer", "s": "1110"}.items()
+            )
+        )
     assert ["".join(name for _, name in one) for one in places] == ["qfs", "fqs", "sqf"]
 
 
 def test_styles_add_a_thought_or_two_worked_examples_that_are_right():
     plain, thought, shown = (build("count ones", 7, style=style).text for style in STYLES)
     assert "step by step" in thought and "step by step" not in plain
-    assert "5 + 5 + 2 = 12" in shown and "5 + 1 = 6" in shown and shown.endswith(plain) and shown.count(FINAL) == 3  # its form names it once
+    assert (
+        "5 + 5 + 2 = 12" in shown and "5 + 1 = 6" in shown and shown.endswith(plain) and shown.count(FINAL) == 3
+    )  # its form names it once
     assert build("last digit", 7, style="few-shot").text.count(f"{ANSWER}0") == 2
 
 
@@ -70,7 +89,9 @@ def test_answers_are_read_behind_the_phrase_or_at_the_end(said, value, error):
 def test_any_text_is_scored(said):
     for task in ("count ones", "first digit"):
         found = score(build(task, 3), said)
-        assert found.correct == (found.value == build(task, 3).answer) and (found.error is None or found.error == abs(found.value - 3))
+        assert found.correct == (found.value == build(task, 3).answer) and (
+            found.error is None or found.error == abs(found.value - 3)
+        )
         assert found.value is not None or not any(c in "0123456789" for c in said)
 
 
@@ -95,7 +116,10 @@ def test_margins_are_log_odds_less_those_of_all_ones():
     (found,) = margins(watched, tokenizer, (2, 5), ("last digit",), lambda done, of: told.append((done, of)))
     for k, n in enumerate((2, 5)):
         asked = build("last digit", n)
-        odds, ones = (by_hand(watched, tokenizer, f"{text}\n{ANSWER}") for text in (asked.text, asked.text.replace("1" * n + "0", "1" * (n + 1))))
+        odds, ones = (
+            by_hand(watched, tokenizer, f"{text}\n{ANSWER}")
+            for text in (asked.text, asked.text.replace("1" * n + "0", "1" * (n + 1)))
+        )
         assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(odds - ones, abs=1e-4)
     assert told[-1] == (4, 4) and "no chat template" in found.notes[0] and found.lengths == (2, 5)
 
@@ -119,26 +143,46 @@ def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_
     def chance(text, answer):  # of an answer of some digits, digit by digit
         total = 0.0
         for k, digit in enumerate(answer):
-            ids = [0] + tokenizer(f"{text}\n{FINAL}", add_special_tokens=False)["input_ids"] + [tokenizer.convert_tokens_to_ids(d) for d in answer[:k]]
+            ids = (
+                [0]
+                + tokenizer(f"{text}\n{FINAL}", add_special_tokens=False)["input_ids"]
+                + [tokenizer.convert_tokens_to_ids(d) for d in answer[:k]]
+            )
             with torch.no_grad():
-                total += float(torch.log_softmax(watched(torch.tensor([ids])).logits[0, -1], -1)[tokenizer.convert_tokens_to_ids(digit)])
+                total += float(
+                    torch.log_softmax(watched(torch.tensor([ids])).logits[0, -1], -1)[
+                        tokenizer.convert_tokens_to_ids(digit)
+                    ]
+                )
         return total
 
     for k, n in enumerate((4, 9)):
         asked = build(task, n)
         longer = asked.text.replace(asked.sequence, asked.sequence + more)
-        odds, then = (chance(text, str(asked.answer)) - chance(text, str(asked.answer + 1)) for text in (asked.text, longer))
-        assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(odds - then, abs=1e-4), n
+        odds, then = (
+            chance(text, str(asked.answer)) - chance(text, str(asked.answer + 1)) for text in (asked.text, longer)
+        )
+        assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(
+            odds - then, abs=1e-4
+        ), n
 
 
 def test_one_more_is_one_more_of_what_is_counted():
     for task, sequence in (("count ones", "11111"), ("sum ones", "1+1+1+1+1")):
-        assert other(build(task, 4)) == build(task, 5).__class__(**{**build(task, 5).__dict__, "n": 4}) and other(build(task, 4)).sequence == sequence
+        assert (
+            other(build(task, 4)) == build(task, 5).__class__(**{**build(task, 5).__dict__, "n": 4})
+            and other(build(task, 4)).sequence == sequence
+        )
     assert other(build("count words", 4)).sequence.split().count("car") == other(build("count words", 4)).answer == 5
 
 
 def test_copying_is_held_against_a_one_for_the_digit_asked_for_and_no_other_change():
-    for task, sequence in (("last digit", "11111"), ("first digit", "11111"), ("last digit, interleaved", "01011"), ("last digit, with a hint", "11111")):
+    for task, sequence in (
+        ("last digit", "11111"),
+        ("first digit", "11111"),
+        ("last digit, interleaved", "01011"),
+        ("last digit, with a hint", "11111"),
+    ):
         asked = build(task, 4)
         assert (other(asked).sequence, other(asked).answer) == (sequence, 1)
         assert sum(a != b for a, b in zip(asked.text, other(asked).text, strict=True)) == 1
@@ -146,7 +190,9 @@ def test_copying_is_held_against_a_one_for_the_digit_asked_for_and_no_other_chan
 
 def test_a_chat_template_frames_the_prompt_and_the_answer_is_begun_behind_it():
     tokenizer = letters()
-    tokenizer.chat_template = "{{ '<s>' }}{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}::{% endif %}"
+    tokenizer.chat_template = (
+        "{{ '<s>' }}{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}::{% endif %}"
+    )
     ids, note = encoded(Symbols.of(tokenizer), build("first digit", 3))
     text = "".join(tokenizer.convert_ids_to_tokens(ids))
     assert not note and text.startswith("<s>") and text.count("<s>") == 1 and "0111::" in text
@@ -161,7 +207,9 @@ def test_where_digits_merge_the_sequence_is_single_digits_and_the_rest_as_it_was
 
 def test_a_pretrained_model_s_answer_is_moved_by_the_first_digit_more_than_by_the_last(smollm2):
     first, last = margins(smollm2.model, smollm2.tokenizer, (5, 20), ("first digit", "last digit"))
-    assert first.shift == pytest.approx([3.73, 3.41], abs=0.35) and last.shift == pytest.approx([0.93, 0.24], abs=0.35)  # another wording of the prompt
+    assert first.shift == pytest.approx([3.73, 3.41], abs=0.35) and last.shift == pytest.approx(
+        [0.93, 0.24], abs=0.35
+    )  # another wording of the prompt
 
 
 @pytest.mark.parametrize(

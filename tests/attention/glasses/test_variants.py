@@ -31,7 +31,11 @@ def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_blur_in_bf
     assert [found.name for found in rows] == ["llama", "mistral"] and all(found.lengths == (4, 9) for found in rows)
     for found, one in zip(rows, opened, strict=True):
         exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), around=3)
-        assert np.array_equal(found.relative, exact.relative) and (exact.relative > 1e-4).all() and np.array_equal(found.clear, rounded.signal_over_blur)
+        assert (
+            np.array_equal(found.relative, exact.relative)
+            and (exact.relative > 1e-4).all()
+            and np.array_equal(found.clear, rounded.signal_over_blur)
+        )
     with pytest.raises(BadInput, match=r"family: 'copy' is not a family of pairs"):
         compare(opened, family="copy")
 
@@ -53,7 +57,9 @@ def test_behind_a_window_two_long_runs_of_one_token_are_one_input():
     watched = model("mistral", sliding_window=3, num_hidden_layers=2, max_position_embeddings=128)
     (found,) = compare([Opened("m", watched, letters())], lengths=(2, reach(2, 3), 40))
     assert found.relative[0] > 1e-3 and (found.relative[1:] == 0).all()  # but for rounding of angles at other positions
-    (whole,) = compare([Opened("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, reach(2, 3), 40))
+    (whole,) = compare(
+        [Opened("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, reach(2, 3), 40)
+    )
     assert (whole.relative > 1e-5).all()
 
 
@@ -69,16 +75,30 @@ def stories(tmp_path_factory):
 
 
 def test_variants_are_trained_alike_kept_and_opened_by_their_runs(stories, tmp_path):
-    config = TrainConfig(text=(str(stories),), model=sized(1), vocab=300, length=128, batch=2, steps=2, warmup=1, evaluate_tokens=128)
+    config = TrainConfig(
+        text=(str(stories),), model=sized(1), vocab=300, length=128, batch=2, steps=2, warmup=1, evaluate_tokens=128
+    )
     runs = trained(config, tmp_path, seed=3)
     assert list(runs) == list(VARIANTS) and all(path.name.endswith("-seed3") for path in runs.values())
-    before = {name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors")) for name, path in runs.items()}
+    before = {
+        name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors"))
+        for name, path in runs.items()
+    }
     assert trained(config, tmp_path, seed=3) == runs
-    assert before == {name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors")) for name, path in runs.items()}
+    assert before == {
+        name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors"))
+        for name, path in runs.items()
+    }
     opened = {name: open_model(str(path)) for name, path in runs.items()}
-    assert opened["RoPE, window 16"].model.config.sliding_window == 16 and opened["NoPE"].model.config.rope_parameters["partial_rotary_factor"] == 0
+    assert (
+        opened["RoPE, window 16"].model.config.sliding_window == 16
+        and opened["NoPE"].model.config.rope_parameters["partial_rotary_factor"] == 0
+    )
     rows = compare(list(opened.values()), lengths=(4, 24))
     assert all((found.relative >= 0).all() for found in rows) and len({float(found.relative[0]) for found in rows}) > 1
-    assert open_config(str(runs["RoPE, window 16"])).model_type == "mistral" and open_model(str(runs["RoPE"]), "bfloat16").model.dtype == torch.bfloat16
+    assert (
+        open_config(str(runs["RoPE, window 16"])).model_type == "mistral"
+        and open_model(str(runs["RoPE"]), "bfloat16").model.dtype == torch.bfloat16
+    )
     with pytest.raises(BadInput, match=r"variants: 'ropes' is not a variant.*RoPE"):
         trained(config, tmp_path, names=("ropes",))

@@ -29,7 +29,9 @@ def test_scores_leave_out_the_rows_that_have_no_choice():
     scores(seen_of(weights))
     one = {name: float(value[0]) for name, value in scores.layers[0].items()}
     assert one["diagonal"] == pytest.approx((0.1 + 0.3 + 0.1) / 3, abs=1e-6)
-    assert one["previous"] == pytest.approx((0.5 + 0.6) / 2, abs=1e-6)  # row 1 is left out: what is before it is the first token
+    assert one["previous"] == pytest.approx(
+        (0.5 + 0.6) / 2, abs=1e-6
+    )  # row 1 is left out: what is before it is the first token
     assert one["first"] == pytest.approx((0.9 + 0.2 + 0.1) / 3, abs=1e-6)
 
 
@@ -37,12 +39,17 @@ def test_scores_leave_out_the_rows_that_have_no_choice():
 def test_scores_in_blocks_equal_those_of_the_whole_map(name, monkeypatch):
     monkeypatch.setattr("outrange.attention.heads._CELLS", 500)
     watched, scores, maps = model(name), HeadScores(), {}
-    with torch.no_grad(), tapped(watched, lambda one: (scores(one), maps.setdefault(one.layer, one.weights(slice(None))[0].double()))):
+    with (
+        torch.no_grad(),
+        tapped(watched, lambda one: (scores(one), maps.setdefault(one.layer, one.weights(slice(None))[0].double()))),
+    ):
         watched(ids(22))
     for index, one in scores.layers.items():
         own = maps[index].diagonal(dim1=-2, dim2=-1)
         torch.testing.assert_close(one["diagonal"], own[:, 1:].mean(1), atol=1e-6, rtol=1e-5)
-        torch.testing.assert_close(one["previous"], maps[index].diagonal(-1, dim1=-2, dim2=-1)[:, 1:].mean(1), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            one["previous"], maps[index].diagonal(-1, dim1=-2, dim2=-1)[:, 1:].mean(1), atol=1e-6, rtol=1e-5
+        )
         torch.testing.assert_close(one["first"], maps[index][:, 1:, 0].mean(1), atol=1e-6, rtol=1e-5)
 
 
@@ -64,7 +71,9 @@ def test_frequencies_are_chosen_from_the_fastest(text, chosen):
     assert choose(text, 8) == chosen
 
 
-@pytest.mark.parametrize("text", ["", "lowest", "lowest:9", "quarter:5", "8", "4-2", "highest:101%", "x", "-1", "1-", "quarter:1%"])
+@pytest.mark.parametrize(
+    "text", ["", "lowest", "lowest:9", "quarter:5", "8", "4-2", "highest:101%", "x", "-1", "1-", "quarter:1%"]
+)
 def test_frequencies_that_are_not_there_are_refused(text):
     with pytest.raises(BadInput, match="pairs: "):
         choose(text, 8)
@@ -82,7 +91,11 @@ def test_taking_nothing_away_changes_nothing(name):
     found = layout(watched)
     with torch.no_grad():
         before = watched(tokens).logits
-        for one in (Ablation(pairs="lowest:0"), Ablation(kind="remove", pairs="lowest:0"), Ablation(kind="remove", pairs="all", heads=[])):
+        for one in (
+            Ablation(pairs="lowest:0"),
+            Ablation(kind="remove", pairs="lowest:0"),
+            Ablation(kind="remove", pairs="all", heads=[]),
+        ):
             with ablated(watched, found, one):
                 torch.testing.assert_close(watched(tokens).logits, before, atol=0, rtol=0)
         with ablated(watched, found, Ablation(kind="remove", pairs="all")):
@@ -90,7 +103,13 @@ def test_taking_nothing_away_changes_nothing(name):
 
 
 @pytest.mark.parametrize(
-    ("pairs", "p", "kind"), [("lowest:25%", 0.75, "p-rope"), ("lowest:75%", 0.25, "p-rope"), ("all", 0.0, "p-rope"), ("highest:25%", 0.75, "reversed")]
+    ("pairs", "p", "kind"),
+    [
+        ("lowest:25%", 0.75, "p-rope"),
+        ("lowest:75%", 0.25, "p-rope"),
+        ("all", 0.0, "p-rope"),
+        ("highest:25%", 0.75, "reversed"),
+    ],
 )
 @pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3"])
 def test_frequencies_that_stop_turning_are_p_rope(name, pairs, p, kind):
@@ -151,7 +170,10 @@ def test_the_pretrained_models_named_heads_and_their_frequencies(smollm2):
 
     def scores(pairs):
         watch = HeadScores()
-        with torch.no_grad(), ablated(smollm2.model, found, Ablation(kind="remove", pairs=pairs, heads=[(16, 0), (11, 6)]), watch):
+        with (
+            torch.no_grad(),
+            ablated(smollm2.model, found, Ablation(kind="remove", pairs=pairs, heads=[(16, 0), (11, 6)]), watch),
+        ):
             smollm2.model.model(tokens, use_cache=False)
         return watch.layers
 

@@ -84,7 +84,9 @@ def test_the_right_frequencies_with_the_wrong_pairing_are_called_a_mistake(monke
 
 
 def test_a_factor_that_llama_ignores_is_seen_to_be_ignored():
-    settings = config("llama", rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5})
+    settings = config(
+        "llama", rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5}
+    )
     assert layout(settings).layers[0].scheme == "RoPE"
 
 
@@ -118,7 +120,9 @@ def test_layers_that_are_alike_stand_together():
 def test_learned_positions_are_called_what_they_are(kind):
     import transformers
 
-    settings = dict(vocab_size=96, hidden_size=64, ffn_dim=96, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=64)
+    settings = dict(
+        vocab_size=96, hidden_size=64, ffn_dim=96, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=64
+    )
     if kind == "GPT2Config":
         settings = dict(vocab_size=96, n_positions=256, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)
     found = layout(getattr(transformers, kind)(**settings))
@@ -145,7 +149,12 @@ def test_reading_a_layout_leaves_the_random_state_and_the_model_alone():
 
 @pytest.mark.parametrize(("theta", "head_dim", "length"), [(2.8e9, 128, 1 << 20), (500_000.0, 32, 32), (1e7, 32, 32)])
 def test_rope_with_very_slow_pairs_is_still_rope(theta, head_dim, length):
-    settings = config("llama", hidden_size=4 * head_dim, max_position_embeddings=length, rope_parameters=parameters(Rotary(theta=theta)))
+    settings = config(
+        "llama",
+        hidden_size=4 * head_dim,
+        max_position_embeddings=length,
+        rope_parameters=parameters(Rotary(theta=theta)),
+    )
     assert {one.scheme for one in layout(settings).layers.values()} == {"RoPE"}
 
 
@@ -160,10 +169,14 @@ def test_frequencies_of_modules_apart_are_not_mixed_up():
 def test_a_model_that_sees_as_well_is_watched_where_it_reads():
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
-    sizes = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14)
+    sizes = dict(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        both = Gemma3ForConditionalGeneration(Gemma3Config(text_config=config("gemma3").to_dict(), vision_config=sizes, mm_tokens_per_image=4)).eval()
+        both = Gemma3ForConditionalGeneration(
+            Gemma3Config(text_config=config("gemma3").to_dict(), vision_config=sizes, mm_tokens_per_image=4)
+        ).eval()
     assert {type(module).__name__ for module in attention_modules(both).values()} == {"Gemma3Attention"}
     assert len(layout(both).layers) == 6
 

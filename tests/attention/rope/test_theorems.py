@@ -54,7 +54,16 @@ def test_every_statement_is_tried_in_every_type_and_holds(rows):
     for dtype in DTYPES:
         assert sum(row.name.endswith(f", {dtype}") for row in rows) == 12
     places = {row.place for row in rows}
-    assert {"Proposition 3.1", "Proposition 3.2", "Lemma A.1", "Proposition 5.2", "Theorem 5.3", "Theorem 6.1", "Lemma A.2", "Table 1"} < places
+    assert {
+        "Proposition 3.1",
+        "Proposition 3.2",
+        "Lemma A.1",
+        "Proposition 5.2",
+        "Theorem 5.3",
+        "Theorem 6.1",
+        "Lemma A.2",
+        "Table 1",
+    } < places
 
 
 def test_every_check_says_whose_hypotheses_they_are(rows):
@@ -88,9 +97,15 @@ CURVE = precision.curve
 
 CONTROLS = {
     "_maximal": ("frequencies", _still),  # nothing turns: all distances are alike
-    "_gaussians": ("fp.paired_logits", lambda q, k, dtype: (q.double() * q.double()).sum((-2, -1))),  # k = q is not independent of it
+    "_gaussians": (
+        "fp.paired_logits",
+        lambda q, k, dtype: (q.double() * q.double()).sum((-2, -1)),
+    ),  # k = q is not independent of it
     "_decay": ("frequencies", _still),  # nothing decays
-    "_returns": ("near_returns", lambda g, length, count: [precision.NearReturn(6, 0.0, 0.0)]),  # g = pi / 3 would come back
+    "_returns": (
+        "near_returns",
+        lambda g, length, count: [precision.NearReturn(6, 0.0, 0.0)],
+    ),  # g = pi / 3 would come back
     "_nope": ("nope_head", lambda **kw: nope_head(**kw, share=1.0)),  # positions tell equal tokens apart
     "_positional": ("positional_head", lambda *a, **kw: positional_head(*a, **kw | {"share": 0.0})),
     "_one_frequency": ("positional_head", lambda *a, **kw: positional_head(*a, **kw | {"frequency": 1e-4})),
@@ -125,7 +140,10 @@ def test_logits_that_are_too_small_are_noticed(monkeypatch):
 def test_checks_of_one_type_and_seed_repeat_and_leave_the_global_generator_alone():
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    again = [[one(dtype, 3) for one in (theorems._maximal, theorems._gaussians, theorems._nope, theorems._choices)] for dtype in ("float32", "float32")]
+    again = [
+        [one(dtype, 3) for one in (theorems._maximal, theorems._gaussians, theorems._nope, theorems._choices)]
+        for dtype in ("float32", "float32")
+    ]
     assert again[0] == again[1]
     assert torch.equal(before, torch.get_rng_state())
     assert gaussian_attention(pairs=100, seed=1) != gaussian_attention(pairs=100, seed=2)
@@ -133,7 +151,9 @@ def test_checks_of_one_type_and_seed_repeat_and_leave_the_global_generator_alone
 
 def test_checks_can_be_asked_for_some_types_only():
     assert checks(()) == []
-    with pytest.raises(BadInput, match=r"^dtypes: 'bf16' is not a type that the statements are checked in; did you mean 'bfloat16'\?$"):
+    with pytest.raises(
+        BadInput, match=r"^dtypes: 'bf16' is not a type that the statements are checked in; did you mean 'bfloat16'\?$"
+    ):
         checks(("bf16",))
 
 
@@ -152,15 +172,24 @@ def test_frequencies_of_small_heads_by_hand():
 def test_a_quarter_turn_by_hand():
     quarter = torch.tensor([math.pi / 2], dtype=torch.float64)
     turned = rotate(torch.tensor([[1.0, 0.0]]), torch.arange(5), quarter, "float64")[:, 0]
-    assert torch.allclose(turned, torch.tensor([[1, 0], [0, 1], [-1, 0], [0, -1], [1, 0]], dtype=torch.float64), atol=1e-15)
-    assert logits(turned[:1, None], turned[:, None], "float64")[0].tolist() == pytest.approx([1, 0, -1, 0, 1], abs=1e-15)
+    assert torch.allclose(
+        turned, torch.tensor([[1, 0], [0, 1], [-1, 0], [0, -1], [1, 0]], dtype=torch.float64), atol=1e-15
+    )
+    assert logits(turned[:1, None], turned[:, None], "float64")[0].tolist() == pytest.approx(
+        [1, 0, -1, 0, 1], abs=1e-15
+    )
 
 
 def test_chunks_turn_as_the_matrix_of_the_whole_head_does():
     g = frequencies(8, 100.0)
     x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    blocks = [torch.tensor([[math.cos(3 * w), -math.sin(3 * w)], [math.sin(3 * w), math.cos(3 * w)]], dtype=torch.float64) for w in g.tolist()]
-    assert torch.allclose(rotate(x, torch.tensor([3]), g, "float64")[0].flatten(), torch.block_diag(*blocks) @ x.flatten())
+    blocks = [
+        torch.tensor([[math.cos(3 * w), -math.sin(3 * w)], [math.sin(3 * w), math.cos(3 * w)]], dtype=torch.float64)
+        for w in g.tolist()
+    ]
+    assert torch.allclose(
+        rotate(x, torch.tensor([3]), g, "float64")[0].flatten(), torch.block_diag(*blocks) @ x.flatten()
+    )
 
 
 def test_every_step_is_rounded_to_the_type():
@@ -237,7 +266,9 @@ def test_the_near_returns_of_one_radian():
     assert [one.distance for one in found] == [710, 333, 377, 666, 44, 754]
     assert found[0].from_one == pytest.approx(1.8e-9, rel=0.02)
     assert found[4].phase == pytest.approx(44 - 14 * math.pi)
-    assert exact_phase(355, 1.0) == pytest.approx(-math.pi, abs=1e-4) or exact_phase(355, 1.0) == pytest.approx(math.pi, abs=1e-4)
+    assert exact_phase(355, 1.0) == pytest.approx(-math.pi, abs=1e-4) or exact_phase(355, 1.0) == pytest.approx(
+        math.pi, abs=1e-4
+    )
 
 
 def test_a_slow_frequency_is_nearest_to_its_start_at_its_neighbours():
@@ -298,7 +329,10 @@ def test_a_rotary_head_can():
 # Theorem 5.3
 
 
-@pytest.mark.parametrize(("norm", "diagonal", "previous", "tolerance"), [(10, 0.25, 0.21, 0.005), (100, 0.967, 0.937, 6e-4), (1e4, 1, 1, 1e-12)])
+@pytest.mark.parametrize(
+    ("norm", "diagonal", "previous", "tolerance"),
+    [(10, 0.25, 0.21, 0.005), (100, 0.967, 0.937, 6e-4), (1e4, 1, 1, 1e-12)],
+)
 def test_positional_heads_of_all_frequencies_weigh_their_target_as_measured_before(norm, diagonal, previous, tolerance):
     assert positional_head(norm, 0)["worst"] == pytest.approx(diagonal, abs=tolerance)
     assert positional_head(norm, 1)["worst"] == pytest.approx(previous, abs=tolerance)
@@ -329,7 +363,9 @@ def test_without_rotation_attention_is_uniform():
 def test_the_norm_needed_is_what_gives_the_weight():
     for one in ([1.0], frequencies(64, 1e4).tolist()):
         norm = norm_needed(one, 300, 0.9)
-        assert positional_head(norm, frequency=1.0 if len(one) == 1 else None, length=300, rows=1)["worst"] == pytest.approx(0.9, abs=1e-6)
+        assert positional_head(norm, frequency=1.0 if len(one) == 1 else None, length=300, rows=1)[
+            "worst"
+        ] == pytest.approx(0.9, abs=1e-6)
 
 
 def test_the_norm_needed_by_hand_and_its_extremes():
@@ -357,7 +393,10 @@ def test_a_slow_channel_crosses_where_the_arccosine_says():
 def test_there_is_no_crossing_within_a_shorter_context_nor_without_rotation():
     assert slow_channel(SLOWEST, 0.5, int(math.acos(0.5) / SLOWEST))["crossing"] == math.inf
     assert slow_channel(0.0, 0.5, 100_000)["crossing"] == math.inf  # p-RoPE's channel
-    assert slow_channel(0.0, 0.999, 100_000, "bfloat16") == {"crossing": math.inf, "predicted": math.inf} or float(torch.tensor(0.999).bfloat16()) == 1
+    assert (
+        slow_channel(0.0, 0.999, 100_000, "bfloat16") == {"crossing": math.inf, "predicted": math.inf}
+        or float(torch.tensor(0.999).bfloat16()) == 1
+    )
 
 
 def test_a_quarter_turn_a_token_crosses_at_once():
@@ -388,9 +427,17 @@ def test_a_robust_length_is_one_less_than_the_crossing():
 
 
 def test_robust_lengths_of_other_channels_and_of_p_rope():
-    assert robust_length(1e4, 4, 0.5, channel=0) == {"frequency": 1.0, "tokens": 1, "quarter_turn": 1, "half_turn": 3, "full_turn": 6}
+    assert robust_length(1e4, 4, 0.5, channel=0) == {
+        "frequency": 1.0,
+        "tokens": 1,
+        "quarter_turn": 1,
+        "half_turn": 3,
+        "full_turn": 6,
+    }
     assert robust_length(1e4, 64, 0.5, share=0.75)["tokens"] == math.inf
-    assert robust_length(1e4, 64, 0.5, channel=23, share=0.75)["full_turn"] == math.floor(2 * math.pi * 1e4 ** (46 / 64))
+    assert robust_length(1e4, 64, 0.5, channel=23, share=0.75)["full_turn"] == math.floor(
+        2 * math.pi * 1e4 ** (46 / 64)
+    )
 
 
 # Table 1
@@ -444,9 +491,15 @@ def test_tables_from_angles_in_bfloat16_are_as_wrong_as_can_be_where_those_from_
         (lambda: frequencies(63), "head_dim: 63 is not allowed; it must be an even whole number of at least 2"),
         (lambda: frequencies(64, 1.0), "theta: 1.0 is not allowed; it must be a finite number above 1"),
         (lambda: frequencies(64, 1e4, 1.5), "share: 1.5 is not allowed; it must be from 0 to 1"),
-        (lambda: maximal_attention(distance=4096), "distance: 4096 is not allowed; it must be from 0 to 4095, below the length"),
+        (
+            lambda: maximal_attention(distance=4096),
+            "distance: 4096 is not allowed; it must be from 0 to 4095, below the length",
+        ),
         (lambda: maximal_attention(slowest=33), "slowest: 33 is not allowed; it must be from 0 to 32"),
-        (lambda: maximal_attention(dtype="float"), "dtype: 'float' is not a type that the statements are checked in; did you mean 'float"),
+        (
+            lambda: maximal_attention(dtype="float"),
+            "dtype: 'float' is not a type that the statements are checked in; did you mean 'float",
+        ),
         (lambda: maximal_attention(angle_dtype="int8"), "angle_dtype: 'int8' is not a type"),
         (lambda: maximal_attention(seed=-1), "seed: -1 is not allowed; it must be a whole number from 0"),
         (lambda: gaussian_attention(pairs=1), "pairs: 1 is not allowed; it must be from 2 to 200,000"),
@@ -460,7 +513,10 @@ def test_tables_from_angles_in_bfloat16_are_as_wrong_as_can_be_where_those_from_
         (lambda: slow_channel(1.0, 1.0), "ratio: 1.0 is not allowed; it must be above -1 and below 1"),
         (lambda: robust_length(1e4, 64, 0.0), "margin: 0.0 is not allowed; it must be above 0 and at most 1"),
         (lambda: robust_length(1e4, 64, 0.5, 32), "channel: 32 is not allowed; it must be from -32 to 31"),
-        (lambda: first_wrong_position([], "float16"), "frequencies: [] is not allowed; it must be numbers from 0 to pi"),
+        (
+            lambda: first_wrong_position([], "float16"),
+            "frequencies: [] is not allowed; it must be numbers from 0 to pi",
+        ),
         (lambda: angle_error(-1, 1.0, "float16"), "position: -1 is not allowed; it must be a whole number from 0"),
     ],
 )

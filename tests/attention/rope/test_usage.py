@@ -14,7 +14,11 @@ def whole(seen, pairs):
     pairs = torch.tensor(pairs)
     query = seen.query[0].double()[..., pairs]
     key = seen.key[0].double()[..., pairs].repeat_interleave(seen.groups, 0)
-    return seen.scaling * torch.einsum("hipc,hjpc->hpij", query, key), query.norm(dim=-1).mean(1), seen.key[0].double()[..., pairs].norm(dim=-1).mean(1)
+    return (
+        seen.scaling * torch.einsum("hipc,hjpc->hpij", query, key),
+        query.norm(dim=-1).mean(1),
+        seen.key[0].double()[..., pairs].norm(dim=-1).mean(1),
+    )
 
 
 def by_hand(parts):
@@ -27,7 +31,10 @@ def by_hand(parts):
         found["diagonal"].append(parts[:, :, i, i] - mean)
         found["previous"].append(parts[:, :, i, i - 1] - mean)
         found["first"].append(parts[:, :, i, 0] - mean)
-    return {name: torch.stack(values).mean(0).sqrt() if name == "spread" else torch.stack(values).mean(0) for name, values in found.items()}
+    return {
+        name: torch.stack(values).mean(0).sqrt() if name == "spread" else torch.stack(values).mean(0)
+        for name, values in found.items()
+    }
 
 
 @pytest.mark.parametrize("name", ["llama", "glm", "gemma4", "llama4", "gpt_neox", "qwen3", "smollm3"])
@@ -108,6 +115,8 @@ def test_the_pretrained_models_shares_are_those_measured_before(smollm2):
         smollm2.model(tokens, use_cache=False, logits_to_keep=1)
     wanted = {"q": (0.185, 0.216, 0.291, 0.308), "k": (0.194, 0.220, 0.277, 0.308), "v": (0.25, 0.25, 0.25, 0.25)}
     for name, shares in wanted.items():
-        assert quarter_shares(torch.stack([getattr(one, name) for one in usage.layers.values()])) == pytest.approx(shares, abs=0.01)
+        assert quarter_shares(torch.stack([getattr(one, name) for one in usage.layers.values()])) == pytest.approx(
+            shares, abs=0.01
+        )
     strongest = [int(one.q.mean(0).argmax()) for one in usage.layers.values()]
     assert sum(22 <= m <= 26 for m in strongest) >= 25

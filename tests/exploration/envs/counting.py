@@ -19,7 +19,15 @@ def truth(steps: int) -> list[tuple]:
     told, episode, at = [], 0, 0
     while len(told) < steps:
         over = at + 1 == length(episode)
-        told.append(((episode, at), (episode, at + 1), float(10 * episode + at), over and episode % 2 == 0, over and episode % 2 == 1))
+        told.append(
+            (
+                (episode, at),
+                (episode, at + 1),
+                float(10 * episode + at),
+                over and episode % 2 == 0,
+                over and episode % 2 == 1,
+            )
+        )
         episode, at = (episode + 1, 0) if over else (episode, at + 1)
     return told
 
@@ -143,7 +151,15 @@ class Engine(Vectorised):
                 final[i], shown[i] = shown[i], env.reset()[0]
         self.over = terminated | truncated
         place = shown[:, 1].astype(np.int64)
-        return Raw(shown, reward, terminated | dummy, self.over | dummy if actions[0] else truncated, place, final, final[:, 1].astype(np.int64))
+        return Raw(
+            shown,
+            reward,
+            terminated | dummy,
+            self.over | dummy if actions[0] else truncated,
+            place,
+            final,
+            final[:, 1].astype(np.int64),
+        )
 
     def _close(self):
         self.envs = []
@@ -156,7 +172,15 @@ def transitions(envs, steps: int, seed: int = 0) -> list[list[tuple]]:
     for _ in range(steps):
         step = envs.step(random.integers(envs.actions, size=envs.count))
         for i in np.flatnonzero(step.valid):
-            told[i].append((tuple(before[i]), tuple(step.final[i]), float(step.reward[i]), bool(step.terminated[i]), bool(step.truncated[i])))
+            told[i].append(
+                (
+                    tuple(before[i]),
+                    tuple(step.final[i]),
+                    float(step.reward[i]),
+                    bool(step.terminated[i]),
+                    bool(step.truncated[i]),
+                )
+            )
         before = step.observation
     return told
 

@@ -26,7 +26,9 @@ def test_a_move_goes_one_cell(move, to):
     assert step.observation[0].ravel().tolist() == [1 if j == to else 2 if j == 15 else 0 for j in range(16)]
 
 
-@pytest.mark.parametrize(("cell", "moves"), [(0, (UP, LEFT)), (3, (UP, RIGHT)), (12, (DOWN, LEFT)), (14, (DOWN,)), (11, (RIGHT,))])
+@pytest.mark.parametrize(
+    ("cell", "moves"), [(0, (UP, LEFT)), (3, (UP, RIGHT)), (12, (DOWN, LEFT)), (14, (DOWN,)), (11, (RIGHT,))]
+)
 def test_a_bump_into_the_border_does_nothing(cell, moves):
     for move in moves:
         step = by_hand(cell, 5).step(np.array([move]))
@@ -37,7 +39,10 @@ def test_the_coin_gives_one_and_ends_the_episode():
     step = by_hand(5, 6).step(np.array([RIGHT]))
     assert step.reward.tolist() == [1] and step.terminated.all() and step.started.all() and step.place.tolist() == [6]
     assert step.final[0].ravel().tolist() == [1 if j == 6 else 0 for j in range(16)]
-    assert sorted(step.observation[0].ravel().tolist()) == [0] * 14 + [1, 2] and step.observation[0].ravel()[step.start_place[0]] == 1
+    assert (
+        sorted(step.observation[0].ravel().tolist()) == [0] * 14 + [1, 2]
+        and step.observation[0].ravel()[step.start_place[0]] == 1
+    )
 
 
 def test_a_coin_that_does_not_end_the_episode_moves_to_another_cell():
@@ -70,7 +75,13 @@ def test_agent_and_coin_are_on_distinct_cells_each_pair_as_likely_as_another():
 
 def test_the_default_is_the_published_room():
     envs = make("outrange/RandomCoin-v0", 1, 0)
-    assert envs.shape == (15, 15) and envs.options["cap"] == 200 and envs.codes == 3 and envs.reset() and envs.places().tolist() == [225]
+    assert (
+        envs.shape == (15, 15)
+        and envs.options["cap"] == 200
+        and envs.codes == 3
+        and envs.reset()
+        and envs.places().tolist() == [225]
+    )
 
 
 def test_terminates_is_true_or_false():

@@ -23,9 +23,17 @@ def test_always_right_finds_the_treasure_for_0_99(mapped):
     steps = sailed(envs, [True] * 7)
     assert [int(step.place[0]) for step in steps] == [8, 16, 24, 32, 40, 48, -1]
     assert sum(float(step.reward[0]) for step in steps) == pytest.approx(0.99)
-    assert [float(step.reward[0]) for step in steps[:-1]] == pytest.approx([-0.01 / 7] * 6) and float(steps[-1].reward[0]) == pytest.approx(1 - 0.01 / 7)
-    assert [bool(step.terminated[0]) for step in steps] == [False] * 6 + [True] and not any(step.truncated.any() for step in steps)
-    assert (steps[-1].final == 0).all() and steps[-1].observation[0, 0, 0] == 1 and steps[-1].start_place.tolist() == [0, 0]
+    assert [float(step.reward[0]) for step in steps[:-1]] == pytest.approx([-0.01 / 7] * 6) and float(
+        steps[-1].reward[0]
+    ) == pytest.approx(1 - 0.01 / 7)
+    assert [bool(step.terminated[0]) for step in steps] == [False] * 6 + [True] and not any(
+        step.truncated.any() for step in steps
+    )
+    assert (
+        (steps[-1].final == 0).all()
+        and steps[-1].observation[0, 0, 0] == 1
+        and steps[-1].start_place.tolist() == [0, 0]
+    )
     assert steps[2].observation[0].ravel().tolist() == [int(j == 24) for j in range(49)]
 
 

@@ -74,12 +74,18 @@ def test_the_start_is_a_free_cell_each_as_likely_as_another():
     for _ in range(200):
         observation, place = envs.reset()
         assert (envs.state()["walls"].reshape(64, -1)[np.arange(64), place] == 0).all()
-        assert (observation.reshape(64, -1)[np.arange(64), place] == 1).all() and ((observation == 1).sum((1, 2)) == 1).all()
+        assert (observation.reshape(64, -1)[np.arange(64), place] == 1).all() and (
+            (observation == 1).sum((1, 2)) == 1
+        ).all()
         counts += np.bincount(place, minlength=25)
-    assert abs(counts.reshape(5, 5)[1::2, 1::2] - 12800 / 7).max() < 5 * np.sqrt(12800 / 7)  # each room is one of seven free cells
+    assert abs(counts.reshape(5, 5)[1::2, 1::2] - 12800 / 7).max() < 5 * np.sqrt(
+        12800 / 7
+    )  # each room is one of seven free cells
 
 
-@pytest.mark.parametrize(("cell", "move", "to"), [(6, RIGHT, 7), (7, LEFT, 6), (7, DOWN, 12), (12, UP, 7), (12, DOWN, 17), (17, RIGHT, 18)])
+@pytest.mark.parametrize(
+    ("cell", "move", "to"), [(6, RIGHT, 7), (7, LEFT, 6), (7, DOWN, 12), (12, UP, 7), (12, DOWN, 17), (17, RIGHT, 18)]
+)
 def test_a_step_along_a_corridor_moves_the_agent(cell, move, to):
     step = by_hand(cell=cell).step(np.array([move, move]))
     assert step.place.tolist() == [to, to] and not step.started.any() and step.final is step.observation
@@ -87,12 +93,18 @@ def test_a_step_along_a_corridor_moves_the_agent(cell, move, to):
     assert step.reward.tolist() == [0, 0] and step.valid.all() and not step.broken.any()
 
 
-@pytest.mark.parametrize(("cell", "move"), [(6, UP), (6, LEFT), (6, DOWN), (7, RIGHT), (18, DOWN), (18, RIGHT), (18, UP)])
+@pytest.mark.parametrize(
+    ("cell", "move"), [(6, UP), (6, LEFT), (6, DOWN), (7, RIGHT), (18, DOWN), (18, RIGHT), (18, UP)]
+)
 def test_a_step_into_a_wall_ends_the_episode_where_the_agent_stood(cell, move):
     envs = by_hand(cell=cell)
     step = envs.step(np.array([move, move]))
     assert step.terminated.all() and not step.truncated.any() and step.started.all() and step.valid.all()
-    assert step.place.tolist() == [-1, -1] and (step.final.reshape(2, -1)[:, cell] == 1).all() and (step.final == 1).sum() == 2
+    assert (
+        step.place.tolist() == [-1, -1]
+        and (step.final.reshape(2, -1)[:, cell] == 1).all()
+        and (step.final == 1).sum() == 2
+    )
     assert (step.observation.reshape(2, -1)[[0, 1], step.start_place] == 1).all()
     assert (envs.state()["episode"] == 1).all() and (envs.state()["clock"] == 0).all()
 
@@ -109,12 +121,19 @@ def test_the_cap_truncates_and_a_wall_at_the_cap_terminates():
     for move in (RIGHT, LEFT):
         assert not envs.step(np.array([move, move])).started.any()
     step = envs.step(np.array([RIGHT, UP]))
-    assert step.truncated.tolist() == [True, False] and step.terminated.tolist() == [False, True] and step.place.tolist() == [7, -1]
+    assert (
+        step.truncated.tolist() == [True, False]
+        and step.terminated.tolist() == [False, True]
+        and step.place.tolist() == [7, -1]
+    )
 
 
 def test_walls_change_colour_every_step_corridors_do_not():
     envs = by_hand(count=64)
-    before, wall = envs.step(np.full(64, RIGHT)).observation, np.array([[letter == "#" for letter in row] for row in ROOM.split()])
+    before, wall = (
+        envs.step(np.full(64, RIGHT)).observation,
+        np.array([[letter == "#" for letter in row] for row in ROOM.split()]),
+    )
     counts, pairs, neighbours = np.zeros(7), np.zeros((7, 7)), np.zeros((7, 7))
     for t in range(300):
         shown = envs.step(np.full(64, (LEFT, RIGHT)[t % 2])).observation
@@ -217,7 +236,9 @@ def test_options_out_of_range_are_said(options, said):
         make("outrange/RandomDiscoMaze-v0", 1, 0, **options)
 
 
-@pytest.mark.parametrize("actions", [np.array([0, 4]), np.array([-1, 0]), np.array([0]), np.array([0.0, 1.0]), np.array([[0, 1]])])
+@pytest.mark.parametrize(
+    "actions", [np.array([0, 4]), np.array([-1, 0]), np.array([0]), np.array([0.0, 1.0]), np.array([[0, 1]])]
+)
 def test_actions_that_do_not_exist_are_said(actions):
     envs = make("outrange/RandomDiscoMaze-v0", 2, 0)
     with pytest.raises(BadInput, match="step before reset"):

@@ -33,7 +33,14 @@ def ends(envs, steps: int) -> list[list[int]]:
 def test_pool_levels_keep_the_contract_and_are_cut_at_the_cap():
     pytest.importorskip("envpool")
     envs, twin = (make("MiniGrid-DoorKey-5x5-v0", 3, 2, "envpool", cap=20) for _ in range(2))
-    assert (envs.engine, envs.shape, envs.dtype, envs.actions, envs.exact, envs.codes) == ("envpool", (7, 7, 4), np.uint8, 7, False, 0)
+    assert (envs.engine, envs.shape, envs.dtype, envs.actions, envs.exact, envs.codes) == (
+        "envpool",
+        (7, 7, 4),
+        np.uint8,
+        7,
+        False,
+        0,
+    )
     assert check_envs(envs, steps=60, twin=twin) == []
     assert ends(envs, 62) == [[20, 20, 20, 0]] * 3  # 60 transitions and two dummy steps between them
     envs.close()
@@ -46,7 +53,11 @@ def test_the_view_of_a_level_is_its_image_and_the_direction_of_the_agent():
     assert (observation[..., 3] == 0).all() and place.tolist() == [33, 33]  # x 1, y 1, facing right
     step = envs.step(np.array([1, 2]))  # turn right, go forward
     assert (step.observation[0, ..., 3] == 1).all() and step.place.tolist() == [33, 34]
-    assert envs.picture().shape == (7, 7, 3) and envs.places().tolist() == [0, 0] and envs.action_names[1:3] == ("right", "forward")
+    assert (
+        envs.picture().shape == (7, 7, 3)
+        and envs.places().tolist() == [0, 0]
+        and envs.action_names[1:3] == ("right", "forward")
+    )
     kept, copy = step.observation, step.observation.copy()
     for _ in range(20):
         envs.step(np.array([1, 1]))
@@ -57,24 +68,46 @@ def test_the_pool_and_python_show_the_same_empty_room():
     pytest.importorskip("envpool")
     pytest.importorskip("minigrid")
     pool, python = make("MiniGrid-Empty-6x6-v0", 2, 0, "envpool"), make("MiniGrid-Empty-6x6-v0", 2, 0)
-    assert python.engine == "gymnasium" and python.exact and python.action_names == pool.action_names and python.shape == pool.shape
+    assert (
+        python.engine == "gymnasium"
+        and python.exact
+        and python.action_names == pool.action_names
+        and python.shape == pool.shape
+    )
     (a, a_place), (b, b_place) = pool.reset(), python.reset()
     assert (a == b).all() and (a_place == b_place).all()
     for action in (2, 2, 1, 2, 2, 2, 0, 2, 5, 1, 2):  # through the room to the goal, and on
         a, b = pool.step(np.array([action, 6])), python.step(np.array([action, 6]))
         going = ~(b.started | a.started)
-        assert (a.final == b.final).all() and (a.place == b.place).all() and a.reward == pytest.approx(b.reward) and (a.terminated == b.terminated).all()
+        assert (
+            (a.final == b.final).all()
+            and (a.place == b.place).all()
+            and a.reward == pytest.approx(b.reward)
+            and (a.terminated == b.terminated).all()
+        )
         if not going.all():
             break
     assert b.terminated[0] and a.reward[0] > 0.9
     a = pool.step(np.array([2, 6]))
-    assert a.started[0] and not a.valid[0] and (a.observation[0] == b.observation[0]).all() and a.start_place[0] == b.start_place[0]
+    assert (
+        a.started[0]
+        and not a.valid[0]
+        and (a.observation[0] == b.observation[0]).all()
+        and a.start_place[0] == b.start_place[0]
+    )
 
 
 def test_python_levels_keep_the_contract_and_what_the_pool_lacks_is_made_in_python():
     pytest.importorskip("minigrid")
     options = {"engine": "gymnasium", "max_steps": 12}
-    assert check_envs(make("MiniGrid-DoorKey-5x5-v0", 2, 2, **options), steps=30, twin=make("MiniGrid-DoorKey-5x5-v0", 2, 2, **options)) == []
+    assert (
+        check_envs(
+            make("MiniGrid-DoorKey-5x5-v0", 2, 2, **options),
+            steps=30,
+            twin=make("MiniGrid-DoorKey-5x5-v0", 2, 2, **options),
+        )
+        == []
+    )
     envs, fresh = make("MiniGrid-MultiRoom-N4-S5-v1", 2, 3), make("MiniGrid-MultiRoom-N4-S5-v1", 2, 4)
     assert envs.engine == "gymnasium"
     envs.reset()
@@ -122,7 +155,12 @@ def emulated(game: str, actions: np.ndarray, noops: int) -> list[tuple[bytes, fl
         for _ in range(4):
             reward += ale.act(action)
             frames.append(ale.getScreenGrayscale())
-        told.append((cv2.resize(np.maximum(frames[-1], frames[-2]), (84, 84), interpolation=cv2.INTER_AREA).tobytes(), float(reward)))
+        told.append(
+            (
+                cv2.resize(np.maximum(frames[-1], frames[-2]), (84, 84), interpolation=cv2.INTER_AREA).tobytes(),
+                float(reward),
+            )
+        )
     return told
 
 
@@ -133,7 +171,9 @@ def test_consoles_play_as_the_emulator_does_with_the_settings_of_the_paper(engin
     actions = np.random.default_rng(0).integers(18, size=100)
     envs = make(name, 1, 0, engine=engine, noops=1)
     envs.reset()
-    told = [(step.final.tobytes(), float(step.reward[0])) for step in (envs.step(np.array([action])) for action in actions)]
+    told = [
+        (step.final.tobytes(), float(step.reward[0])) for step in (envs.step(np.array([action])) for action in actions)
+    ]
     assert told in [emulated(game, actions, noops) for noops in (0, 1)]
     assert game == "breakout" or max(reward for _, reward in told) == 10  # not clipped to 1
 
@@ -149,28 +189,43 @@ def test_both_habits_of_ale_give_the_same_transitions():
         for _ in range(60):
             step = envs.step(np.zeros(1, np.int64))
             if step.valid[0]:
-                rows.append((observation.tobytes(), step.final.tobytes(), float(step.reward[0]), bool(step.truncated[0])))
+                rows.append(
+                    (observation.tobytes(), step.final.tobytes(), float(step.reward[0]), bool(step.truncated[0]))
+                )
             observation = step.observation
         told[next_step] = rows
         envs.close()
-    assert told[False][: len(told[True])] == told[True] and 50 < len(told[True]) < 60 and sum(row[3] for row in told[True]) >= 2
+    assert (
+        told[False][: len(told[True])] == told[True]
+        and 50 < len(told[True]) < 60
+        and sum(row[3] for row in told[True]) >= 2
+    )
 
 
 def test_rooms_are_read_from_memory_where_they_are_known():
     memory = np.zeros((2, 128), np.uint8)
     memory[:, 3], memory[1, 57] = (1, 5), 2
-    assert rooms(MONTEZUMA, memory, 2).tolist() == [1, 53] and rooms("ALE/Pong-v5", memory, 2).tolist() == [-1, -1] == rooms(MONTEZUMA, None, 2).tolist()
+    assert (
+        rooms(MONTEZUMA, memory, 2).tolist() == [1, 53]
+        and rooms("ALE/Pong-v5", memory, 2).tolist() == [-1, -1] == rooms(MONTEZUMA, None, 2).tolist()
+    )
     pytest.importorskip("envpool")
     for name, start in ((MONTEZUMA, 1), ("ALE/Pitfall-v5", 0xC4)):
         envs = make(name, 3, 0)
-        assert envs.engine == "envpool" and envs.reset()[1].tolist() == [start] * 3 and envs.step(NOOP).place.tolist() == [start] * 3
+        assert (
+            envs.engine == "envpool"
+            and envs.reset()[1].tolist() == [start] * 3
+            and envs.step(NOOP).place.tolist() == [start] * 3
+        )
         envs.close()
 
 
 def test_auto_takes_ale_where_no_room_is_known():
     pytest.importorskip("ale_py")
     envs = make("ALE/Pong-v5", 1, 0)
-    assert envs.engine == "ale" and envs.reset()[1].tolist() == [-1] and len(set(envs.action_names)) == 18 == envs.actions
+    assert (
+        envs.engine == "ale" and envs.reset()[1].tolist() == [-1] and len(set(envs.action_names)) == 18 == envs.actions
+    )
 
 
 def test_seeds_differ_between_environments_and_after_a_restore():
@@ -186,8 +241,16 @@ def test_seeds_differ_between_environments_and_after_a_restore():
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("MiniGrid-DoorKey-5x6-v0", {"engine": "envpool"}, "is not a level of envpool's; engine 'gymnasium' may have it; did you mean 'MiniGrid-DoorKey-"),
-        ("MiniGrid-DoorKey-5x5-v0", {"engine": "envpool", "caps": 3}, "option: 'caps' is not an option of it; did you mean 'cap'"),
+        (
+            "MiniGrid-DoorKey-5x6-v0",
+            {"engine": "envpool"},
+            "is not a level of envpool's; engine 'gymnasium' may have it; did you mean 'MiniGrid-DoorKey-",
+        ),
+        (
+            "MiniGrid-DoorKey-5x5-v0",
+            {"engine": "envpool", "caps": 3},
+            "option: 'caps' is not an option of it; did you mean 'cap'",
+        ),
         ("MiniGrid-DoorKey-5x5-v0", {"engine": "envpool", "cap": 0}, "option cap: 0"),
         (MONTEZUMA, {"frames": 0}, "option frames: 0"),
         (MONTEZUMA, {"sticky": 1.0}, "option sticky: 1.0"),
@@ -231,22 +294,45 @@ def test_directions_places_and_pictures_of_minigrid():
     image = np.zeros((2, 7, 7, 3), np.uint8)
     image[0, 1, 2], image[0, 0, 0] = (5, 4, 0), (1, 0, 0)  # a yellow key, an empty cell
     grid = with_direction(image, np.array([3, 1], np.int32))
-    assert grid.shape == (2, 7, 7, 4) and (grid[0, ..., 3] == 3).all() and (grid[1, ..., 3] == 1).all() and (grid[..., :3] == image).all()
+    assert (
+        grid.shape == (2, 7, 7, 4)
+        and (grid[0, ..., 3] == 3).all()
+        and (grid[1, ..., 3] == 1).all()
+        and (grid[..., :3] == image).all()
+    )
     picture = rgb(grid[0], minigrid=True)
-    assert picture[1, 2].tolist() == [255, 255, 0] and picture[0, 0].tolist() == [0, 0, 0] and picture[6, 6].tolist() == [20, 20, 20]
-    assert minigrid_place(np.array([[2, 3], [0, 1]])).tolist() == [98, 32] and minigrid_place(np.array([2, 3]), 50) == 152
+    assert (
+        picture[1, 2].tolist() == [255, 255, 0]
+        and picture[0, 0].tolist() == [0, 0, 0]
+        and picture[6, 6].tolist() == [20, 20, 20]
+    )
+    assert (
+        minigrid_place(np.array([[2, 3], [0, 1]])).tolist() == [98, 32] and minigrid_place(np.array([2, 3]), 50) == 152
+    )
 
 
 def test_pictures_of_other_observations():
     colour = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    assert (rgb(colour) == colour).all() and (rgb(colour[..., :1]) == colour[..., :1]).all() and (rgb(colour[..., 0])[..., 2] == colour[..., 0]).all()
-    assert rgb(np.array([-1.0, 0.0, 1.0], np.float32))[0, :, 0].tolist() == [0, 127, 255] and (rgb(np.ones(3, np.float32)) == 0).all()
+    assert (
+        (rgb(colour) == colour).all()
+        and (rgb(colour[..., :1]) == colour[..., :1]).all()
+        and (rgb(colour[..., 0])[..., 2] == colour[..., 0]).all()
+    )
+    assert (
+        rgb(np.array([-1.0, 0.0, 1.0], np.float32))[0, :, 0].tolist() == [0, 127, 255]
+        and (rgb(np.ones(3, np.float32)) == 0).all()
+    )
 
 
 # whether levels can be solved at all
 
 
-LEVELS = ("MiniGrid-MultiRoom-N2-S4-v0", "MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N6-v0", "MiniGrid-FourRooms-v0")
+LEVELS = (
+    "MiniGrid-MultiRoom-N2-S4-v0",
+    "MiniGrid-MultiRoom-N4-S5-v0",
+    "MiniGrid-MultiRoom-N6-v0",
+    "MiniGrid-FourRooms-v0",
+)
 
 
 @pytest.mark.parametrize("name", LEVELS)
@@ -258,7 +344,8 @@ def test_python_s_levels_can_be_solved_by_going_everywhere(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "all_of_them"), [("MiniGrid-MultiRoom-N4-S5-v0", False), ("MiniGrid-MultiRoom-N6-v0", False), ("MiniGrid-FourRooms-v0", True)]
+    ("name", "all_of_them"),
+    [("MiniGrid-MultiRoom-N4-S5-v0", False), ("MiniGrid-MultiRoom-N6-v0", False), ("MiniGrid-FourRooms-v0", True)],
 )
 def test_most_of_envpool_s_multi_room_levels_cannot_which_is_why_auto_does_not_take_it(name, all_of_them):
     pytest.importorskip("envpool")

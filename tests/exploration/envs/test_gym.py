@@ -31,7 +31,12 @@ def test_the_contract_holds_and_an_episode_is_gone_on_with():
     for _ in range(30):
         actions = random.integers(4, size=3)
         a, b = envs.step(actions), other.step(actions)
-        assert (a.observation == b.observation).all() and (a.final == b.final).all() and (a.reward == b.reward).all() and (a.started == b.started).all()
+        assert (
+            (a.observation == b.observation).all()
+            and (a.final == b.final).all()
+            and (a.reward == b.reward).all()
+            and (a.started == b.started).all()
+        )
 
 
 def test_an_environment_that_does_not_repeat_itself_is_found_out():
@@ -40,7 +45,8 @@ def test_an_environment_that_does_not_repeat_itself_is_found_out():
     for _ in range(5):
         envs.step(np.zeros(2, int))
     with pytest.raises(
-        BadInput, match=r"environment 0 does not repeat its episode from the same seed and actions \(2 steps; it (ended|shows something else)\)"
+        BadInput,
+        match=r"environment 0 does not repeat its episode from the same seed and actions \(2 steps; it (ended|shows something else)\)",
     ):
         make(COUNTING, 2, 0).restore(envs.state())
     loose = make(COUNTING, 2, 0, exact=False)
@@ -89,7 +95,11 @@ def test_one_that_breaks_leaves_the_others_alone():
     envs.reset(), alone.reset()
     envs._envs[1].unwrapped.step = lambda action: 1 / 0
     a, b = envs.step(np.ones(3, int)), alone.step(np.ones(3, int))
-    assert a.broken.tolist() == [False, True, False] and (a.observation[[0, 2]] == b.observation[[0, 2]]).all() and (a.observation[1] != b.observation[1]).any()
+    assert (
+        a.broken.tolist() == [False, True, False]
+        and (a.observation[[0, 2]] == b.observation[[0, 2]]).all()
+        and (a.observation[1] != b.observation[1]).any()
+    )
     assert not envs.step(np.ones(3, int)).broken.any()
 
 
@@ -117,7 +127,13 @@ def test_every_episode_has_a_seed_of_its_own_and_so_has_every_environment():
         (spaces.Box(0, 255, (84, 84, 3), np.uint8), (84, 84, 3), np.uint8),
         (spaces.Box(-np.inf, np.inf, (4,), np.float32), (4,), np.float32),
         (spaces.Box(-1, 1, (2, 3), np.float64), (2, 3), np.float32),
-        (spaces.Dict(image=spaces.Box(0, 255, (7, 7, 3), np.uint8), direction=spaces.Discrete(4), mission=spaces.Text(5)), (7, 7, 4), np.uint8),
+        (
+            spaces.Dict(
+                image=spaces.Box(0, 255, (7, 7, 3), np.uint8), direction=spaces.Discrete(4), mission=spaces.Text(5)
+            ),
+            (7, 7, 4),
+            np.uint8,
+        ),
     ],
 )
 def test_spaces_that_can_be_read(space, shape, dtype):
@@ -139,7 +155,9 @@ def test_spaces_that_can_be_read(space, shape, dtype):
     ],
 )
 def test_spaces_that_cannot_be_read_are_said(space):
-    with pytest.raises(BadInput, match="env: x shows .* which cannot be read; supported are a Box of uint8, float32 or float64"):
+    with pytest.raises(
+        BadInput, match="env: x shows .* which cannot be read; supported are a Box of uint8, float32 or float64"
+    ):
         reading("x", space)
 
 
@@ -185,7 +203,12 @@ def test_engines_and_options_that_do_not_exist_are_said():
 
 def test_the_own_ones_can_be_run_by_gymnasium_too():
     ours, theirs = (make("outrange/RandomCoin-v0", 2, 0, engine=engine) for engine in ("native", "gymnasium"))
-    assert theirs.engine == "gymnasium" and theirs.shape == ours.shape and theirs.actions == ours.actions and theirs.codes == 0
+    assert (
+        theirs.engine == "gymnasium"
+        and theirs.shape == ours.shape
+        and theirs.actions == ours.actions
+        and theirs.codes == 0
+    )
     observation, place = theirs.reset()
     assert (observation.reshape(2, -1)[[0, 1], place] == 1).all() and theirs.picture(1).shape == (15, 15, 3)
 

@@ -58,7 +58,11 @@ def test_an_environment_does_not_depend_on_how_many_there_are(name):
     for _ in range(60):
         actions = random.integers(few.actions, size=5)
         a, b = few.step(actions[:2]), many.step(actions)
-        assert (a.observation == b.observation[:2]).all() and (a.reward == b.reward[:2]).all() and (a.started == b.started[:2]).all()
+        assert (
+            (a.observation == b.observation[:2]).all()
+            and (a.reward == b.reward[:2]).all()
+            and (a.started == b.started[:2]).all()
+        )
 
 
 def test_the_compiled_text_runs_as_plain_python_and_draws_the_same():
@@ -66,7 +70,11 @@ def test_the_compiled_text_runs_as_plain_python_and_draws_the_same():
     for off in ("0", "1"):
         environment = {**os.environ, "NUMBA_DISABLE_JIT": off}
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", FINGERPRINT, json.dumps(SMALL)], capture_output=True, text=True, env=environment, check=True
+            [sys.executable, "-W", "error", "-c", FINGERPRINT, json.dumps(SMALL)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
         )
         told[off] = json.loads(done.stdout)
     assert told["0"] == told["1"] and len(set(told["0"].values())) == 4
@@ -81,23 +89,42 @@ def test_gymnasium_finds_nothing_wrong(name, mode):
     env.reset(seed=1)
     drawn = env.render()
     if mode == "rgb_array":
-        assert drawn.dtype == np.uint8 and drawn.shape == (8 * env.observation_space.shape[0], 8 * env.observation_space.shape[1], 3)
+        assert drawn.dtype == np.uint8 and drawn.shape == (
+            8 * env.observation_space.shape[0],
+            8 * env.observation_space.shape[1],
+            3,
+        )
     if mode == "ansi":
-        assert [len(line) for line in drawn.split("\n")] == [env.observation_space.shape[1]] * env.observation_space.shape[0] and drawn.count("@") == 1
+        assert [len(line) for line in drawn.split("\n")] == [
+            env.observation_space.shape[1]
+        ] * env.observation_space.shape[0] and drawn.count("@") == 1
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_alone_and_in_a_batch_they_are_the_same(name):
-    single, batch, ours = gymnasium.make(name, **SMALL[name]), gymnasium.make_vec(name, num_envs=3, **SMALL[name]), make(name, 3, 5, **SMALL[name])
+    single, batch, ours = (
+        gymnasium.make(name, **SMALL[name]),
+        gymnasium.make_vec(name, num_envs=3, **SMALL[name]),
+        make(name, 3, 5, **SMALL[name]),
+    )
     assert batch.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP and batch.unwrapped.__class__.__name__ == "Batch"
     (alone, info), (together, _), (expected, place) = single.reset(seed=5), batch.reset(seed=5), ours.reset()
-    assert (alone == expected[0]).all() and (together == expected).all() and info["place"] == place[0] and info["places"] == ours.places()[0]
+    assert (
+        (alone == expected[0]).all()
+        and (together == expected).all()
+        and info["place"] == place[0]
+        and info["places"] == ours.places()[0]
+    )
     random, ended = np.random.default_rng(0), 0
     for _ in range(60):
         actions = random.integers(ours.actions, size=3)
         step = ours.step(actions)
         shown, reward, terminated, truncated, info = single.step(actions[0])
-        assert (shown == step.final[0]).all() and (reward, terminated, truncated) == (step.reward[0], step.terminated[0], step.truncated[0])
+        assert (shown == step.final[0]).all() and (reward, terminated, truncated) == (
+            step.reward[0],
+            step.terminated[0],
+            step.truncated[0],
+        )
         assert info["place"] == step.place[0]
         if terminated or truncated:
             with pytest.raises(BadInput, match="call reset first"):
@@ -106,7 +133,11 @@ def test_alone_and_in_a_batch_they_are_the_same(name):
             shown, info = single.reset()
             assert (shown == step.observation[0]).all() and info["place"] == step.start_place[0]
         shown, reward, terminated, truncated, info = batch.step(actions)
-        assert (shown == step.observation).all() and (reward == step.reward).all() and (terminated == step.terminated).all()
+        assert (
+            (shown == step.observation).all()
+            and (reward == step.reward).all()
+            and (terminated == step.terminated).all()
+        )
         assert all((info["final_obs"][i] == step.final[i]).all() for i in np.flatnonzero(step.started))
     assert ended
 

@@ -24,7 +24,9 @@ def test_coverage_at_21_is_the_measured_one(policy, share, tolerance, length):
     assert shares.mean() == pytest.approx(share, abs=tolerance) and lengths.mean() == pytest.approx(length, abs=0.35)
 
 
-@pytest.mark.parametrize(("policy", "share"), [("uniform", 0.033), ("legal", 0.61), ("onward", 1.0), ("wall follower", 1.0)])
+@pytest.mark.parametrize(
+    ("policy", "share"), [("uniform", 0.033), ("legal", 0.61), ("onward", 1.0), ("wall follower", 1.0)]
+)
 def test_coverage_at_11_is_the_measured_one(policy, share):
     assert coverage(policy, 128, seed=1, size=11)[0].mean() == pytest.approx(share, abs=0.06)
 

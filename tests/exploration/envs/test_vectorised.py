@@ -14,7 +14,9 @@ def test_every_habit_of_autoreset_gives_the_same_transitions(kind):
     envs = make("counting/Counting-v0", 3, 0) if kind == "gymnasium" else Engine(3, 0, next_step=kind == "next step")
     told = transitions(envs, 60)
     expected = truth(60)
-    assert [len(row) for row in told] == [60 if kind != "next step" else 43] * 3  # 17 episodes end within 43 transitions, each with a dummy step after it
+    assert [len(row) for row in told] == [
+        60 if kind != "next step" else 43
+    ] * 3  # 17 episodes end within 43 transitions, each with a dummy step after it
     for row in told:
         assert row == expected[: len(row)]
     assert any(item[3] for item in expected) and any(item[4] for item in expected)
@@ -34,7 +36,11 @@ def test_after_a_restore_a_vector_engine_drops_its_episodes_and_begins_others(ne
     other.restore(envs.state())
     step = other.step(np.zeros(2, int))
     assert step.broken.all() and step.started.all() and not step.valid.any() and not step.reward.any()
-    assert other.seeds != first and other.seeds != Engine(2, 6, next_step)._open([1, 2]) and not other.step(np.zeros(2, int)).broken.any()
+    assert (
+        other.seeds != first
+        and other.seeds != Engine(2, 6, next_step)._open([1, 2])
+        and not other.step(np.zeros(2, int)).broken.any()
+    )
     envs.restore(envs.state())
     envs.reset()
     assert envs.seeds == other.seeds and not envs.step(np.zeros(2, int)).broken.any()

@@ -3,7 +3,16 @@
 import numpy as np
 
 from outrange.core.seeding import SeedTree
-from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, LearnerConfig, NetworkConfig, ReplayConfig, TrainConfig, changed
+from outrange.exploration.config import (
+    ActingConfig,
+    BonusConfig,
+    EnvConfig,
+    LearnerConfig,
+    NetworkConfig,
+    ReplayConfig,
+    TrainConfig,
+    changed,
+)
 from outrange.exploration.envs.contract import Step
 from outrange.exploration.ngu import NGU
 
@@ -14,7 +23,9 @@ SMALL = TrainConfig(
     acting=ActingConfig(base=0.0),
     replay=ReplayConfig(rows=4096, trace=4, period=2, start=1),
     learner=LearnerConfig(batch=2, rate=1e-2, copy_every=1000),
-    bonus=BonusConfig(kind="none", encoder="vector", dimension=2, capacity=20, k=1, frames=2, rnd_width=3, refresh=1000),
+    bonus=BonusConfig(
+        kind="none", encoder="vector", dimension=2, capacity=20, k=1, frames=2, rnd_width=3, refresh=1000
+    ),
 )
 
 
@@ -41,7 +52,11 @@ class Scripted:
     def __init__(self, scripts, rewards=None, habit="same", exact=True):
         self.scripts, self.rewards, self.habit, self.exact = scripts, rewards or [[] for _ in scripts], habit, exact
         self.count = len(scripts)
-        self.episode, self.clock, self.over = np.full(self.count, -1), np.zeros(self.count, np.int64), np.zeros(self.count, bool)
+        self.episode, self.clock, self.over = (
+            np.full(self.count, -1),
+            np.zeros(self.count, np.int64),
+            np.zeros(self.count, bool),
+        )
         self.given = []
 
     def _shown(self):
@@ -104,7 +119,9 @@ class Written:
 
     def append(self, columns, where, state):
         for b in np.flatnonzero(where):
-            self.rows[b].append({name: column[b].copy() for name, column in columns.items()} | {"state": state[b].copy()})
+            self.rows[b].append(
+                {name: column[b].copy() for name, column in columns.items()} | {"state": state[b].copy()}
+            )
 
     def drop(self, where, lengths):
         for b in np.flatnonzero(where):
@@ -122,7 +139,14 @@ class Told(NGU):
     asked about.
     """
 
-    def __init__(self, config, envs, best=lambda x: x.sum(1) % ACTIONS, novelty=lambda x: x[:, 2] + 0.5, first=lambda x: np.full(len(x), 0.25)):
+    def __init__(
+        self,
+        config,
+        envs,
+        best=lambda x: x.sum(1) % ACTIONS,
+        novelty=lambda x: x[:, 2] + 0.5,
+        first=lambda x: np.full(len(x), 0.25),
+    ):
         super().__init__(config, envs, SeedTree(0))
         self._best, self._novelty, self._first = best, novelty, first
         self.seen, self.judged, self.begun, self.refreshed = [], [], [], 0

@@ -94,7 +94,12 @@ def test_insertion_sort_of_sorted_and_equal_keys_shifts_nothing_so_i_equals_j():
 def test_insertion_sort_of_reversed_keys_displaces_the_smallest_so_far_every_time():
     t = clrs.trace("insertion_sort", {"key": [4.0, 3.0, 2.0, 1.0]})
     # P = 0 1 2 3, then 1 0 2 3, then 2 1 0 3, then 3 2 1 0
-    assert steps(t, "pred_h", "i", "j") == [([0, 0, 1, 2], 0, 0), ([1, 1, 0, 2], 0, 1), ([1, 2, 2, 0], 1, 2), ([1, 2, 3, 3], 2, 3)]
+    assert steps(t, "pred_h", "i", "j") == [
+        ([0, 0, 1, 2], 0, 0),
+        ([1, 1, 0, 2], 0, 1),
+        ([1, 2, 2, 0], 1, 2),
+        ([1, 2, 3, 3], 2, 3),
+    ]
     assert output(t, "pred") == [1, 2, 3, 3]
 
 
@@ -115,7 +120,9 @@ def test_bubble_sort_records_every_comparison_from_the_right():
 
 def test_bubble_sort_of_equal_keys_compares_all_pairs_and_moves_nothing():
     t = clrs.trace("bubble_sort", {"key": [5.0] * 4})
-    assert steps(t, "pred_h", "i", "j") == [([0, 0, 1, 2], i, j) for i, j in [(0, 0), (0, 3), (0, 2), (0, 1), (1, 3), (1, 2), (2, 3)]]
+    assert steps(t, "pred_h", "i", "j") == [
+        ([0, 0, 1, 2], i, j) for i, j in [(0, 0), (0, 3), (0, 2), (0, 1), (1, 3), (1, 2), (2, 3)]
+    ]
 
 
 def test_heapsort_builds_then_retires_the_root_and_sifts():
@@ -132,7 +139,14 @@ def test_heapsort_builds_then_retires_the_root_and_sifts():
         (0, heap, 1, 1, 1, 3),  # the child's key 1 is not greater than 1
         (0, heap, 0, 0, 0, 3),
         (1, first, 3, 0, 0, 2),  # i = the new root, j = the retired, largest = node 0 always, heap_size = P[2]
-        (2, second, 0, 2, 3, 3),  # sift from the root, swapped with position 2: i = the retired, j = P[0], largest = P[2]
+        (
+            2,
+            second,
+            0,
+            2,
+            3,
+            3,
+        ),  # sift from the root, swapped with position 2: i = the retired, j = P[0], largest = P[2]
         (2, second, 0, 3, 3, 3),  # and again at position 2, no swap: j = largest = P[2]
         (1, [0, 3, 2, 3], 3, 2, 0, 1),
         (2, [0, 3, 2, 3], 2, 3, 3, 1),
@@ -209,7 +223,15 @@ def test_quickselect_narrows_to_the_upper_median():
         (1, 3, 0, 2, 3, 0.25, 0.5),
         (1, 0, 3, 0, 3, 0.25, 0.5),  # the pivot is at position 1, so look for place 2 - 1 - 1 = 0 of positions 2..3
         (2, 0, 0, 2, 0, 0.75, 0.0),
-        (2, 0, 0, 0, 0, 0.25, 0.0),  # … and at the end of a partition from the segment's start: 1 / 4. Place 0 is left of it
+        (
+            2,
+            0,
+            0,
+            0,
+            0,
+            0.25,
+            0.0,
+        ),  # … and at the end of a partition from the segment's start: 1 / 4. Place 0 is left of it
         (2, 2, 2, 2, 2, 0.0, 0.0),  # a segment of one
     ]
     assert output(t, "median") == 2  # 1 1 [2] 3
@@ -358,7 +380,12 @@ def test_optimal_bst_grows_one_diagonal_a_step():
         [[0.125, 0.75, 1.5, 0], [0, 0.125, 0.625, 1.375], [0, 0, 0.125, 0.625], [0, 0, 0, 0.125]],
         [[0.125, 0.75, 1.5, 2.375], [0, 0.125, 0.625, 1.375], [0, 0, 0.125, 0.625], [0, 0, 0, 0.125]],
     ]
-    assert hint(t, "w")[-1] == [[0.125, 0.5, 0.75, 1.0], [0, 0.125, 0.375, 0.625], [0, 0, 0.125, 0.375], [0, 0, 0, 0.125]]
+    assert hint(t, "w")[-1] == [
+        [0.125, 0.5, 0.75, 1.0],
+        [0, 0.125, 0.375, 0.625],
+        [0, 0, 0.125, 0.375],
+        [0, 0, 0, 0.125],
+    ]
     assert hint(t, "root_h") == [
         [[0] * 4] * 4,
         [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 2], [0, 0, 0, 0]],
@@ -395,7 +422,9 @@ def test_dfs_starts_discovers_pushes_and_finishes():
         (3, 3, 3, 3, [2, 2, 2, 2], c[8]),  # finish 3
     ]
     identity, one, two = [0, 1, 2, 3], [0, 1, 0, 3], [0, 2, 0, 3]
-    assert hint(t, "s_prev") == [identity] * 2 + [one] * 2 + [two] * 3 + [one] + [identity] * 4  # a pop shows one record late
+    assert (
+        hint(t, "s_prev") == [identity] * 2 + [one] * 2 + [two] * 3 + [one] + [identity] * 4
+    )  # a pop shows one record late
     assert hint(t, "pi_h") == [identity] * 2 + [one] * 2 + [two] * 8
     assert hint(t, "d")[-1] == [c[1], c[3], c[2], c[7]] and hint(t, "f")[-1] == [c[6], c[4], c[5], c[8]]
     assert hint(t, "d")[4] == [c[1], 0, c[2], 0] and hint(t, "f")[7] == [0, c[4], c[5], 0]
@@ -515,7 +544,9 @@ def test_strongly_connected_components_searches_twice():
     assert output(t, "scc_id") == [0, 0, 2, 3]
     assert t.length == 23  # 5 n + three components
     assert hint(t, "phase") == [0] * 12 + [1] * 11
-    assert hint(t, "time") == [c[k] for k in (0, 1, 1, 2, 2, 3, 4, 5, 6, 6, 7, 8, 8, 9, 10, 10, 11, 11, 12, 13, 13, 14, 15)]
+    assert hint(t, "time") == [
+        c[k] for k in (0, 1, 1, 2, 2, 3, 4, 5, 6, 6, 7, 8, 8, 9, 10, 10, 11, 11, 12, 13, 13, 14, 15)
+    ]
     assert steps(t, "s", "u", "v")[12:] == [
         (3, 3, 3),
         (3, 3, 3),
@@ -551,7 +582,13 @@ def test_bfs_takes_the_lowest_parent_of_the_level_before():
     ]
     assert output(t, "pi") == [0, 0, 0, 1, 4]
     alone = clrs.trace("bfs", {"A": A, "s": 4})
-    assert steps(alone, "reach_h", "pi_h") == [([0, 0, 0, 0, 1], [0, 1, 2, 3, 4])] and output(alone, "pi") == [0, 1, 2, 3, 4]
+    assert steps(alone, "reach_h", "pi_h") == [([0, 0, 0, 0, 1], [0, 1, 2, 3, 4])] and output(alone, "pi") == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
 
 
 def test_mst_kruskal_climbs_to_the_roots_and_keeps_both_directions():
@@ -614,7 +651,10 @@ def test_dijkstra_keeps_the_shorter_path_from_the_source():
 
 def test_prim_and_dijkstra_from_a_lonely_source_take_two_steps():
     for t in (clrs.trace("mst_prim", {"A": WEIGHTED, "s": 4}), clrs.trace("dijkstra", {"A": WEIGHTED, "s": 4})):
-        assert steps(t, "u", "mark", "in_queue") == [(4, [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]), (4, [0, 0, 0, 0, 1], [0, 0, 0, 0, 0])]
+        assert steps(t, "u", "mark", "in_queue") == [
+            (4, [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]),
+            (4, [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]),
+        ]
         assert output(t, "pi") == [0, 1, 2, 3, 4]
 
 
@@ -704,7 +744,12 @@ def test_a_way_that_is_only_as_good_does_not_replace_the_one_found_before():
     short = graph(4, (0, 1, 0.5), (0, 2, 0.25), (1, 2, 0.25))
     for name in ("dijkstra", "bellman_ford"):
         assert output(clrs.trace(name, {"A": short, "s": 0}), "pi") == [0, 0, 0, 3]
-    assert output(clrs.trace("floyd_warshall", {"A": short}), "Pi") == [[0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2], [3, 3, 3, 3]]
+    assert output(clrs.trace("floyd_warshall", {"A": short}), "Pi") == [
+        [0, 0, 0, 0],
+        [1, 1, 1, 1],
+        [2, 2, 2, 2],
+        [3, 3, 3, 3],
+    ]
     acyclic = graph(4, (0, 1, 0.5), (0, 2, 0.25), (2, 1, 0.25), directed=True)  # sorted: 0, 2, 1
     assert output(clrs.trace("dag_shortest_paths", {"A": acyclic, "s": 0}), "pi") == [0, 0, 0, 3]
 
@@ -766,7 +811,12 @@ def test_kmp_matcher_falls_back_along_a_border():
 def test_kmp_matcher_with_a_needle_of_one_letter():
     # the first record points q at the needle's only node, 3
     found = clrs.trace("kmp_matcher", {"string": [0, 0, 0, 1], "key": [0, 0, 1, 1]})
-    assert steps(found, "phase", "s", "i", "q", "q_reset") == [(0, 0, 0, 3, 1), (1, 0, 0, 3, 1), (1, 1, 1, 3, 1), (1, 2, 2, 3, 1)]
+    assert steps(found, "phase", "s", "i", "q", "q_reset") == [
+        (0, 0, 0, 3, 1),
+        (1, 0, 0, 3, 1),
+        (1, 1, 1, 3, 1),
+        (1, 2, 2, 3, 1),
+    ]
     assert output(found, "match") == 2
     missing = clrs.trace("kmp_matcher", {"string": [0, 0, 0, 1], "key": [0, 0, 0, 1]})
     assert missing.length == 4 and output(missing, "match") == 3  # no match names the needle
@@ -795,7 +845,12 @@ def test_segments_intersect_tests_four_orientations():
         ([0, 1, 2, 3], [0, 0, 0, 0], [0, 0, 0, 0], 0),  # on one line, apart
         ([0, 2, 1, 3], [0, 0, 0, 0], [0, 1, 1, 0], 1),  # on one line, overlapping
         ([0, 2, 1, 1], [0, 0, 0, 3], [0, 0, 1, 0], 1),  # a T: point 2 lies on the first segment
-        ([0, 4, 1, 1], [0, 4, 2, 3], [0, 0, 1, 1], 0),  # both points in the box of the first segment, but on one side of it
+        (
+            [0, 4, 1, 1],
+            [0, 4, 2, 3],
+            [0, 0, 1, 1],
+            0,
+        ),  # both points in the box of the first segment, but on one side of it
     ],
 )
 def test_segments_that_touch_or_share_a_line(x, y, on_seg, meet):
@@ -836,12 +891,21 @@ def test_jarvis_march_wraps_around_the_square():
     t = clrs.trace("jarvis_march", SQUARE)
     assert output(t, "in_hull") == [1, 1, 1, 0, 1]
     assert t.length == 2 + 4 * 5 + 3
-    assert hint(t, "endpoint") == [0, 0] + [0, 0, 0, 0, 0] + [0] + [0, 1, 1, 1, 1] + [0] + [0, 0, 2, 2, 4] + [0] + [0, 0, 2, 2, 2]
+    assert hint(t, "endpoint") == [0, 0] + [0, 0, 0, 0, 0] + [0] + [0, 1, 1, 1, 1] + [0] + [0, 0, 2, 2, 4] + [0] + [
+        0,
+        0,
+        2,
+        2,
+        2,
+    ]
     assert hint(t, "last_point") == [0, 2] + [2] * 5 + [0] * 6 + [1] * 6 + [4] * 6
     assert hint(t, "i") == [0, 0] + [0, 1, 2, 3, 4] + ([0] + [0, 1, 2, 3, 4]) * 3
     assert hint(t, "phase") == [0] + [1] * 24
     assert hint(t, "best") == [0] + [2] * 24
-    assert hint(t, "in_hull_h") == [[0] * 5] + [[0, 0, 1, 0, 0]] * 6 + [[1, 0, 1, 0, 0]] * 6 + [[1, 1, 1, 0, 0]] * 6 + [[1, 1, 1, 0, 1]] * 6
+    assert (
+        hint(t, "in_hull_h")
+        == [[0] * 5] + [[0, 0, 1, 0, 0]] * 6 + [[1, 0, 1, 0, 0]] * 6 + [[1, 1, 1, 0, 0]] * 6 + [[1, 1, 1, 0, 1]] * 6
+    )
 
 
 def test_hulls_of_a_triangle_hold_all_their_points():
@@ -869,7 +933,12 @@ def test_inputs_come_back_with_pos_and_adj_derived():
     t = clrs.trace("bfs", {"A": [[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], "s": [0, 1, 0, 0]})
     assert list(t.inputs) == ["pos", "s", "A", "adj"]
     assert t.inputs["pos"].tolist() == [0, 0.25, 0.5, 0.75]
-    assert t.inputs["A"].tolist() == [[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]  # as given, the loop included
+    assert t.inputs["A"].tolist() == [
+        [0, 1, 0, 0],
+        [1, 1, 0, 0],
+        [0, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]  # as given, the loop included
     assert t.inputs["adj"].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     assert t.inputs["s"].tolist() == [0, 1, 0, 0]
 

@@ -19,9 +19,9 @@ from outrange.reasoning import clrs
 few = settings(max_examples=25, derandomize=True, deadline=None)
 
 # keys with many ties, and keys with few
-keys = st.one_of(st.lists(st.integers(-3, 3), min_size=2, max_size=9), st.lists(st.integers(-1000, 1000), min_size=2, max_size=9)).map(
-    lambda v: np.array(v, float) / 8
-)
+keys = st.one_of(
+    st.lists(st.integers(-3, 3), min_size=2, max_size=9), st.lists(st.integers(-1000, 1000), min_size=2, max_size=9)
+).map(lambda v: np.array(v, float) / 8)
 letters = st.lists(st.integers(0, 3), min_size=1, max_size=7)
 sizes = st.integers(2, 7)
 
@@ -276,7 +276,11 @@ def test_lcs_length_has_the_length_of_the_recursion_and_arrows_that_spell_it(x, 
     assert (b[hidden] == [0, 0, 0, -1]).all() and (c[hidden] == 0).all()
 
 
-@given(weights=st.integers(2, 6).flatmap(lambda n: st.tuples(*[st.lists(st.integers(1, 8), min_size=k, max_size=k) for k in (n, n + 1)])))
+@given(
+    weights=st.integers(2, 6).flatmap(
+        lambda n: st.tuples(*[st.lists(st.integers(1, 8), min_size=k, max_size=k) for k in (n, n + 1)])
+    )
+)
 @few
 def test_optimal_bst_costs_what_the_recursion_costs(weights):
     p, q = (np.array(part, float) / 64 for part in weights)
@@ -285,7 +289,11 @@ def test_optimal_bst_costs_what_the_recursion_costs(weights):
 
     @cache
     def best(i, j):  # keys i … j - 1 between gaps i … j
-        return q[i] if i == j else min(best(i, r) + best(r + 1, j) for r in range(i, j)) + p[i:j].sum() + q[i : j + 1].sum()
+        return (
+            q[i]
+            if i == j
+            else min(best(i, r) + best(r + 1, j) for r in range(i, j)) + p[i:j].sum() + q[i : j + 1].sum()
+        )
 
     def cost(i, j):
         r = int(t.outputs["root"][i, j])
@@ -526,7 +534,10 @@ def test_ties_are_broken_by_numpys_own_default_argsort(seed, n):
 # ------------------------------------------------------------------------------------------------------------------------------ strings and geometry
 
 
-@given(haystack=st.lists(st.integers(0, 1), min_size=1, max_size=9), needle=st.lists(st.integers(0, 1), min_size=1, max_size=4))
+@given(
+    haystack=st.lists(st.integers(0, 1), min_size=1, max_size=9),
+    needle=st.lists(st.integers(0, 1), min_size=1, max_size=4),
+)
 @few
 def test_string_matchers_find_what_str_find_finds(haystack, needle):
     assume(len(needle) <= len(haystack))
@@ -603,7 +614,9 @@ def test_every_trace_holds_what_its_spec_promises(name, seed, length):
         for probe, values in stage.items():
             p = spec[probe]
             time = (t.length,) if stage is t.hints else ()
-            assert values.shape == time + (t.size,) * {"node": 1, "edge": 2, "graph": 0}[p.location] + ((p.classes,) if p.classes else ())
+            assert values.shape == time + (t.size,) * {"node": 1, "edge": 2, "graph": 0}[p.location] + (
+                (p.classes,) if p.classes else ()
+            )
             if p.type in ("pointer", "should_be_permutation"):
                 assert values.dtype == np.int32 and values.min() >= 0 and values.max() < t.size
             elif p.type == "scalar":
@@ -628,7 +641,10 @@ def test_the_last_record_of_an_output_is_the_output(name, seed, length):
 
 def test_floyd_warshall_and_lcs_length_can_return_what_they_never_recorded():
     for name, output in LATE.items():
-        assert any((t.hints[f"{output}_h"][-1] != t.outputs[output]).any() for t in clrs.sample(name, length=6, count=40, seed=5))
+        assert any(
+            (t.hints[f"{output}_h"][-1] != t.outputs[output]).any()
+            for t in clrs.sample(name, length=6, count=40, seed=5)
+        )
 
 
 CHAINED = "binary_search minimum find_maximum_subarray_kadane matrix_chain_order optimal_bst activity_selector task_scheduling jarvis_march".split()
@@ -650,7 +666,9 @@ def test_string_algorithms_keep_two_chains_and_two_rows_of_positions(name, lengt
     first = int((t.inputs["string"] == 0).sum())
     assert t.inputs["string"].tolist() == [0] * first + [1] * (length - first)
     assert (t.hints["pred_h"] == [0, *range(first - 1), first, *range(first, length - 1)]).all()
-    assert t.inputs["pos"].tolist() == [i / first for i in range(first)] + [i / (length - first) for i in range(length - first)]
+    assert t.inputs["pos"].tolist() == [i / first for i in range(first)] + [
+        i / (length - first) for i in range(length - first)
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name in clrs.ALGORITHMS if "string" not in clrs.spec(name)])

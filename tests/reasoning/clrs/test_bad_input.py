@@ -35,7 +35,14 @@ def test_bad_input_is_a_value_error():
 
 @pytest.mark.parametrize(
     ("given", "nearest"),
-    [("bsf", "bfs"), ("BFS", "bfs"), ("bellman-ford", "bellman_ford"), ("quick_sort", "quicksort"), ("Dijkstra ", "dijkstra"), ("bfs\n", "bfs")],
+    [
+        ("bsf", "bfs"),
+        ("BFS", "bfs"),
+        ("bellman-ford", "bellman_ford"),
+        ("quick_sort", "quicksort"),
+        ("Dijkstra ", "dijkstra"),
+        ("bfs\n", "bfs"),
+    ],
 )
 def test_an_unknown_algorithm_is_answered_with_the_nearest_one(given, nearest):
     shown = repr(given)[1:-1]
@@ -48,7 +55,12 @@ def test_an_unknown_algorithm_is_answered_with_the_nearest_one(given, nearest):
 
 @pytest.mark.parametrize("given", ["", None, 3, ["bfs"], b"bfs", "x" * 100_000, "two\nlines"])
 def test_what_is_no_name_at_all_is_refused_in_one_line(given):
-    for call in (lambda: clrs.spec(given), lambda: clrs.trace(given, {}), lambda: clrs.sample(given, length=4), lambda: clrs.dataset([given], [4])):
+    for call in (
+        lambda: clrs.spec(given),
+        lambda: clrs.trace(given, {}),
+        lambda: clrs.sample(given, length=4),
+        lambda: clrs.dataset([given], [4]),
+    ):
         refused(call, "algorithm")
 
 
@@ -63,13 +75,22 @@ def test_a_length_below_one_is_refused(name, length):
     refused(lambda: clrs.sample(name, length=length), name, "length", length)
 
 
-@pytest.mark.parametrize("name", [name for name in clrs.ALGORITHMS if name not in ("optimal_bst", "segments_intersect")])
+@pytest.mark.parametrize(
+    "name", [name for name in clrs.ALGORITHMS if name not in ("optimal_bst", "segments_intersect")]
+)
 def test_a_length_of_one_is_refused_where_it_gives_a_single_node(name):
     refused(lambda: clrs.sample(name, length=1), name, "length", "1 ", "at least")
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("graham_scan", 3), ("jarvis_march", 3), ("kmp_matcher", 3), ("naive_string_matcher", 3), ("strongly_connected_components", 4)]
+    ("name", "least"),
+    [
+        ("graham_scan", 3),
+        ("jarvis_march", 3),
+        ("kmp_matcher", 3),
+        ("naive_string_matcher", 3),
+        ("strongly_connected_components", 4),
+    ],
 )
 def test_a_length_that_is_too_small_for_the_task_is_refused_and_the_next_is_not(name, least):
     refused(lambda: clrs.sample(name, length=least - 1), name, "length", least - 1, least)
@@ -116,7 +137,9 @@ def test_seeds_out_of_range_are_refused():
 @pytest.mark.parametrize("decimals", [-1, 16, 400])
 def test_decimals_out_of_range_are_refused(decimals):
     refused(lambda: clrs.sample("minimum", 4, truncate_decimals=decimals), "truncate_decimals", decimals, "0 to 15")
-    refused(lambda: clrs.dataset(["minimum"], [4], truncate_decimals=decimals), "truncate_decimals", decimals, "0 to 15")
+    refused(
+        lambda: clrs.dataset(["minimum"], [4], truncate_decimals=decimals), "truncate_decimals", decimals, "0 to 15"
+    )
 
 
 EDGES = [name for name in clrs.ALGORITHMS if any(probe.location == "edge" for probe in clrs.spec(name).values())]
@@ -164,7 +187,16 @@ def test_an_edge_probability_lies_between_zero_and_one(p):
 
 @pytest.mark.parametrize(
     "bounds",
-    [{"low": 2, "high": 1}, {"low": 1, "high": 1}, {"low": NAN}, {"high": INF}, {"low": "a"}, {"high": None}, {"low": True}, {"low": -1e308, "high": 1e308}],
+    [
+        {"low": 2, "high": 1},
+        {"low": 1, "high": 1},
+        {"low": NAN},
+        {"high": INF},
+        {"low": "a"},
+        {"high": None},
+        {"low": True},
+        {"low": -1e308, "high": 1e308},
+    ],
     ids=repr,
 )
 def test_bounds_are_finite_numbers_in_order(bounds):
@@ -172,14 +204,21 @@ def test_bounds_are_finite_numbers_in_order(bounds):
         refused(lambda name=name: clrs.sample(name, 6, **bounds), name, next(iter(bounds)))
 
 
-@pytest.mark.parametrize("name", ["mst_kruskal", "mst_prim", "dijkstra", "bellman_ford", "floyd_warshall", "dag_shortest_paths"])
+@pytest.mark.parametrize(
+    "name", ["mst_kruskal", "mst_prim", "dijkstra", "bellman_ford", "floyd_warshall", "dag_shortest_paths"]
+)
 def test_drawn_weights_are_not_negative(name):
     refused(lambda: clrs.sample(name, 6, low=-1.0, high=1.0), name, "low", "-1", "from 0 up")
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "3", 2**40], ids=repr)
 def test_the_largest_deadline_is_a_whole_number_from_one_up(value):
-    refused(lambda: clrs.sample("task_scheduling", 6, max_deadline=value), "task_scheduling max_deadline", repr(value), "from 1")
+    refused(
+        lambda: clrs.sample("task_scheduling", 6, max_deadline=value),
+        "task_scheduling max_deadline",
+        repr(value),
+        "from 1",
+    )
 
 
 @pytest.mark.parametrize("value", [0, 4, 5, 8, 9, -4, -9, 2.5, True, "3"], ids=repr)
@@ -195,12 +234,22 @@ def test_a_second_string_has_a_letter_at_least(value):
 
 @pytest.mark.parametrize("value", [0, -1, 9, 2.5, True, "3"], ids=repr)
 def test_there_are_at_most_as_many_communities_as_nodes(value):
-    refused(lambda: clrs.sample("strongly_connected_components", 8, k=value), "strongly_connected_components", "k", repr(value).strip("'"))
+    refused(
+        lambda: clrs.sample("strongly_connected_components", 8, k=value),
+        "strongly_connected_components",
+        "k",
+        repr(value).strip("'"),
+    )
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, NAN, "3", None, True], ids=repr)
 def test_the_toggle_probability_lies_between_zero_and_one(value):
-    refused(lambda: clrs.sample("strongly_connected_components", 8, eps=value), "strongly_connected_components eps", repr(value), "0 to 1")
+    refused(
+        lambda: clrs.sample("strongly_connected_components", 8, eps=value),
+        "strongly_connected_components eps",
+        repr(value),
+        "0 to 1",
+    )
 
 
 @pytest.mark.parametrize("name", ["graham_scan", "jarvis_march"])
@@ -265,7 +314,21 @@ def test_inputs_are_a_mapping(inputs):
 
 @pytest.mark.parametrize(
     "value",
-    [None, "abcd", b"abcd", list("abcd"), [1, 2, "3"], [[1, 2], [3]], [1, [2]], [1, 2j], [None, 1.0], {1, 2}, {"a": 1}, iter(KEY), [10**400, 1]]
+    [
+        None,
+        "abcd",
+        b"abcd",
+        list("abcd"),
+        [1, 2, "3"],
+        [[1, 2], [3]],
+        [1, [2]],
+        [1, 2j],
+        [None, 1.0],
+        {1, 2},
+        {"a": 1},
+        iter(KEY),
+        [10**400, 1],
+    ]
     + [np.array(KEY, object), np.array(["a", "b"]), np.array([1 + 2j, 3]), np.array([1, 2], "datetime64[s]")],
     ids=lambda v: type(v).__name__,
 )
@@ -298,7 +361,9 @@ def test_keys_of_a_wrong_shape_are_refused(value, words):
 
 
 @pytest.mark.parametrize("A", [PATH[:3], PATH[:, :3], PATH[:, :, None], [[0]]], ids=lambda A: str(np.shape(A)))
-@pytest.mark.parametrize("name", ["bfs", "dfs", "mst_kruskal", "dijkstra", "strongly_connected_components", "floyd_warshall"])
+@pytest.mark.parametrize(
+    "name", ["bfs", "dfs", "mst_kruskal", "dijkstra", "strongly_connected_components", "floyd_warshall"]
+)
 def test_a_matrix_is_square_and_of_two_nodes_at_least(name, A):
     inputs = {"A": A, "s": 0} if "s" in clrs.spec(name).arguments else {"A": A}
     trace_refused(name, inputs, f"{name} A")
@@ -366,7 +431,9 @@ def test_a_source_is_one_of_the_nodes(name, s):
     trace_refused(name, {"A": PATH, "s": s}, f"{name} s", repr(s))
 
 
-@pytest.mark.parametrize("s", [[1, 1, 0, 0], [0, 0, 0, 0], [0, 2, 0, 0], [0.5, 0.5, 0, 0], [-1, 0, 0, 0], [2, -1, 0, 0]], ids=repr)
+@pytest.mark.parametrize(
+    "s", [[1, 1, 0, 0], [0, 0, 0, 0], [0, 2, 0, 0], [0.5, 0.5, 0, 0], [-1, 0, 0, 0], [2, -1, 0, 0]], ids=repr
+)
 def test_a_source_given_as_a_vector_is_one_hot(s):
     trace_refused("bfs", {"A": PATH, "s": s}, "bfs s", "one-hot")
     trace_refused("dag_shortest_paths", {"A": ONE_WAY, "s": s}, "dag_shortest_paths s", "one-hot")
@@ -380,7 +447,9 @@ def test_unweighted_graphs_hold_whole_numbers(name):
 
 @pytest.mark.parametrize("name", ["bfs", "dijkstra", "mst_kruskal"])
 def test_negative_weights_are_refused_where_the_algorithm_cannot_take_them(name):
-    trace_refused(name, {"A": PATH * -1.0} if name == "mst_kruskal" else {"A": PATH * -1.0, "s": 0}, f"{name} A", "-1", "negative")
+    trace_refused(
+        name, {"A": PATH * -1.0} if name == "mst_kruskal" else {"A": PATH * -1.0, "s": 0}, f"{name} A", "-1", "negative"
+    )
 
 
 @pytest.mark.parametrize("name", ["articulation_points", "bridges", "mst_kruskal", "mst_prim"])
@@ -391,7 +460,9 @@ def test_undirected_algorithms_refuse_an_asymmetric_matrix(name):
 
 
 @pytest.mark.parametrize(
-    "A", [PATH, np.diag([0, 1, 0, 0]), np.array([[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])], ids=["two nodes", "a loop", "three nodes"]
+    "A",
+    [PATH, np.diag([0, 1, 0, 0]), np.array([[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])],
+    ids=["two nodes", "a loop", "three nodes"],
 )
 def test_acyclic_algorithms_refuse_cycles_and_loops(A):
     trace_refused("topological_sort", {"A": A}, "topological_sort A", "cycle")
@@ -401,7 +472,11 @@ def test_acyclic_algorithms_refuse_cycles_and_loops(A):
 
 @pytest.mark.parametrize(
     "A",
-    [np.array([[0, 1, 0, 0], [0, 0, -2, 0], [0, 0, 0, 1.5], [0, 0.25, 0, 0]]), np.diag([0, -1.0, 0, 0]), np.array([[0, -1.0], [-1.0, 0]])],
+    [
+        np.array([[0, 1, 0, 0], [0, 0, -2, 0], [0, 0, 0, 1.5], [0, 0.25, 0, 0]]),
+        np.diag([0, -1.0, 0, 0]),
+        np.array([[0, -1.0], [-1.0, 0]]),
+    ],
     ids=["three nodes", "a loop", "an undirected edge"],
 )
 def test_shortest_paths_refuse_cycles_of_negative_weight(A):
@@ -467,7 +542,9 @@ def test_segments_are_four_points():
 
 
 def test_optimal_bst_takes_one_gap_more_than_keys():
-    trace_refused("optimal_bst", {"p": [0.25, 0.25, 0.25], "q": [0.1, 0.1, 0.1]}, "optimal_bst p", "0.25", "one entry less")
+    trace_refused(
+        "optimal_bst", {"p": [0.25, 0.25, 0.25], "q": [0.1, 0.1, 0.1]}, "optimal_bst p", "0.25", "one entry less"
+    )
     trace_refused("optimal_bst", {"p": [0.5, 0.5, 0, 0], "q": [0.1, 0.1, 0.1]}, "optimal_bst q", "(3,)", "(4,)")
     padded, bare = (clrs.trace("optimal_bst", {"p": p, "q": [0.1, 0.1, 0.1]}) for p in ([0.5, 0.2, 0.0], [0.5, 0.2]))
     assert padded.inputs["p"].tolist() == bare.inputs["p"].tolist() == [0.5, 0.2, 0.0]

@@ -38,7 +38,9 @@ def test_memory_of_sizes_no_longer_wanted_is_given_up_for_those_that_are():
 
 def test_traces_that_are_kept_do_not_change_when_others_are_made():
     kept = clrs.sample("dfs", 16, 40, seed=1)
-    before = {name: array.copy() for name, array in kept[3].hints.items()} | {n: a.copy() for n, a in kept[3].inputs.items()}
+    before = {name: array.copy() for name, array in kept[3].hints.items()} | {
+        n: a.copy() for n, a in kept[3].inputs.items()
+    }
     for seed in range(2, 12):
         for t in clrs.sample("dfs", 16, 40, seed=seed):
             _ = t.hints, t.inputs

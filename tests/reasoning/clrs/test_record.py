@@ -49,7 +49,13 @@ def test_with_the_compiler_off_everything_is_the_same():
     digests = []
     for disabled in ("0", "1"):
         environment = os.environ | {"NUMBA_DISABLE_JIT": disabled}
-        done = subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout.strip())
     assert digests[0] == digests[1]
@@ -81,12 +87,16 @@ def test_an_edited_algorithm_is_never_served_from_an_old_cache(tmp_path):
 
 
 def test_an_edited_constant_of_another_file_is_never_served_from_an_old_cache(tmp_path):
-    (tmp_path / "constant_algorithm.py").write_text("from step_constant import K\n" + ALGORITHM.format(step="min(i, K)"))
+    (tmp_path / "constant_algorithm.py").write_text(
+        "from step_constant import K\n" + ALGORITHM.format(step="min(i, K)")
+    )
     seen = []
     for value in (1, 2):
         (tmp_path / "step_constant.py").write_text(f"K = {value}\n# {'x' * value}\n")
         code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import constant_algorithm; from outrange.reasoning import clrs; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
-        seen.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+        seen.append(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        )
     assert seen == ["[0, 1, 1, 1]", "[0, 1, 2, 2]"]
 
 
@@ -94,9 +104,13 @@ def test_an_edited_helper_in_another_file_is_never_served_from_an_old_cache(tmp_
     (tmp_path / "helped_algorithm.py").write_text("from step_helper import step\n" + ALGORITHM.format(step="step(i)"))
     seen = []
     for value in ("i", "3 - i"):
-        (tmp_path / "step_helper.py").write_text(f"from outrange.reasoning import clrs\n@clrs.compiled\ndef step(i):\n    return {value}\n")
+        (tmp_path / "step_helper.py").write_text(
+            f"from outrange.reasoning import clrs\n@clrs.compiled\ndef step(i):\n    return {value}\n"
+        )
         code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import helped_algorithm; from outrange.reasoning import clrs; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
-        seen.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+        seen.append(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        )
     assert seen == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
 
 

@@ -112,7 +112,12 @@ def test_a_registered_algorithm_is_known_by_name_and_the_thirty_stay_thirty():
 
 
 def test_hints_are_a_named_tuple_in_the_order_of_the_spec():
-    assert SortHints._fields == ("pred_h", "i", "least_h") and DegreeHints._fields == ("u", "isolated_h", "seen", "edges")
+    assert SortHints._fields == ("pred_h", "i", "least_h") and DegreeHints._fields == (
+        "u",
+        "isolated_h",
+        "seen",
+        "edges",
+    )
 
 
 def test_a_registered_sort_is_traced_step_by_step():
@@ -154,14 +159,24 @@ def test_samples_repeat_by_seed_and_take_the_samplers_options():
 
 
 def test_a_dataset_mixes_registered_algorithms_with_the_thirty():
-    data = clrs.dataset(["own_selection_sort", "bfs", "own_out_degrees"], lengths=[4, 6], seed=0, count=30, options={"own_out_degrees": {"p": 1.0}})
+    data = clrs.dataset(
+        ["own_selection_sort", "bfs", "own_out_degrees"],
+        lengths=[4, 6],
+        seed=0,
+        count=30,
+        options={"own_out_degrees": {"p": 1.0}},
+    )
     assert {t.name for t in data} == {"own_selection_sort", "bfs", "own_out_degrees"}
     assert all(t.inputs["A"].all() for t in data if t.name == "own_out_degrees")
     alone = clrs.dataset("own_selection_sort", lengths=[6], seed=0)[0:5]
     among = [t for t in data if t.name == "own_selection_sort" and t.size == 6]
-    assert len(among) == 5 and all((a.inputs["key"] == b.inputs["key"]).all() for a, b in zip(alone, among, strict=True))
+    assert len(among) == 5 and all(
+        (a.inputs["key"] == b.inputs["key"]).all() for a, b in zip(alone, among, strict=True)
+    )
     for i, t in enumerate(data):
-        assert data[i].name == t.name and all((data[i].inputs[probe] == value).all() for probe, value in t.inputs.items())
+        assert data[i].name == t.name and all(
+            (data[i].inputs[probe] == value).all() for probe, value in t.inputs.items()
+        )
 
 
 def test_truncation_cuts_a_registered_samplers_floats():
@@ -191,10 +206,21 @@ def test_a_mapping_of_probes_is_a_spec():
 
 # ------------------------------------------------------------------------------------------------------------------------------------------ refusals
 
-MARK = clrs.Spec("own", inputs="key node scalar", outputs="mark node pointer", hints="mark_h node pointer, i node mask_one")
+MARK = clrs.Spec(
+    "own", inputs="key node scalar", outputs="mark node pointer", hints="mark_h node pointer, i node mask_one"
+)
 MarkHints = clrs.hints(MARK)
-Shorter = clrs.hints(clrs.Spec("own", inputs="key node scalar", outputs="mark node pointer", hints="mark_h node pointer"))
-Longer = clrs.hints(clrs.Spec("own", inputs="key node scalar", outputs="mark node pointer", hints="mark_h node pointer, i node mask_one, j node mask_one"))
+Shorter = clrs.hints(
+    clrs.Spec("own", inputs="key node scalar", outputs="mark node pointer", hints="mark_h node pointer")
+)
+Longer = clrs.hints(
+    clrs.Spec(
+        "own",
+        inputs="key node scalar",
+        outputs="mark node pointer",
+        hints="mark_h node pointer, i node mask_one, j node mask_one",
+    )
+)
 
 
 def refused(call, *words):
@@ -263,7 +289,9 @@ def test_parameters_must_be_the_inputs_and_then_the_outputs():
 
 
 @pytest.mark.parametrize(
-    "thing", [returns, asynchronous, Callable(), Callable, len, None, "mark", 3], ids=lambda thing: getattr(thing, "__name__", repr(thing)[:20])
+    "thing",
+    [returns, asynchronous, Callable(), Callable, len, None, "mark", 3],
+    ids=lambda thing: getattr(thing, "__name__", repr(thing)[:20]),
 )
 def test_what_is_not_a_generator_function_is_refused(thing):
     register_refused(thing, "algorithm", "generator function")
@@ -296,7 +324,11 @@ def test_a_spec_is_a_spec_or_a_mapping_of_probes(spec):
 
 def test_a_mapping_that_holds_no_probes_or_no_output_is_refused():
     refused(lambda: clrs.register(fresh(), {"key": 1}, mark, draw_keys), "spec", "key", "1", "Probe")
-    refused(lambda: clrs.register(fresh(), {"key": clrs.Probe("input", "node", "scalar")}, mark, draw_keys), "spec outputs", "none")
+    refused(
+        lambda: clrs.register(fresh(), {"key": clrs.Probe("input", "node", "scalar")}, mark, draw_keys),
+        "spec outputs",
+        "none",
+    )
 
 
 @pytest.mark.parametrize(
@@ -493,7 +525,11 @@ def test_a_hint_of_another_length_than_its_probe_is_refused(algorithm):
         clrs.trace(name, {"key": [1.0, 2.0, 3.0]})
 
 
-@pytest.mark.parametrize("algorithm", [index_beyond_the_nodes, half_an_index, pointer_beyond_the_nodes, no_step_at_all], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "algorithm",
+    [index_beyond_the_nodes, half_an_index, pointer_beyond_the_nodes, no_step_at_all],
+    ids=lambda f: f.__name__,
+)
 def test_a_value_that_is_not_of_its_probes_kind_is_found_by_the_check(algorithm):
     name = fresh()
     clrs.register(name, MARK, algorithm, draw_keys)
@@ -509,7 +545,14 @@ def test_the_check_passes_an_algorithm_that_keeps_its_promises():
 def test_the_check_survives_a_hint_that_is_not_yet_the_chain_its_output_will_be():
     # in a process of its own: before its last step, pred_h of the selection sort has several heads, and nothing may follow it out of the array
     script = "import test_register as t; t.clrs.register('own_sort', t.SORT, t.selection_sort, t.draw_keys); print(len(t.clrs.check_algorithm('own_sort')))"
-    run = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert run.returncode == 0 and int(run.stdout) > 0, f"return code {run.returncode}: {run.stderr[-300:]}"
 
 

@@ -49,7 +49,9 @@ def test_the_first_two_insertion_sorts_are_two_draws_of_one_generator():
     assert second.inputs["key"].tolist() == rng.uniform(0, 1, 7).tolist()
 
 
-@pytest.mark.parametrize("name", ["insertion_sort", "bubble_sort", "heapsort", "quicksort", "quickselect", "minimum", "matrix_chain_order"])
+@pytest.mark.parametrize(
+    "name", ["insertion_sort", "bubble_sort", "heapsort", "quicksort", "quickselect", "minimum", "matrix_chain_order"]
+)
 @given(seed=st.integers(0, 2**32 - 1), length=st.integers(4, 20))
 @few
 def test_keys_are_uniform_between_low_and_high(name, seed, length):
@@ -130,14 +132,25 @@ def draws_needle(rng, n, length_needle=None):
 
 @pytest.mark.parametrize("name", ["naive_string_matcher", "kmp_matcher"])
 @pytest.mark.parametrize(
-    ("length", "options"), [(4, {}), (5, {}), (16, {}), (23, {}), (16, {"length_needle": 6}), (20, {"length_needle": -8}), (9, {"length_needle": None})]
+    ("length", "options"),
+    [
+        (4, {}),
+        (5, {}),
+        (16, {}),
+        (23, {}),
+        (16, {"length_needle": 6}),
+        (20, {"length_needle": -8}),
+        (9, {"length_needle": None}),
+    ],
 )
 def test_string_matchers_draw_needle_then_haystack_then_place(name, length, options):
     assert_draws(name, length, lambda rng: draws_needle(rng, length, **options), count=6, **options)
 
 
 def test_a_negative_needle_length_draws_a_new_length_for_every_sample():
-    needles = [int(t.inputs["string"].sum()) for t in clrs.sample("kmp_matcher", length=20, count=60, seed=0, length_needle=-8)]
+    needles = [
+        int(t.inputs["string"].sum()) for t in clrs.sample("kmp_matcher", length=20, count=60, seed=0, length_needle=-8)
+    ]
     assert set(needles) == {1, 2, 3, 4, 5, 6, 7, 8}  # 1 to 8, both included
 
 
@@ -231,7 +244,13 @@ def draws_communities(rng, n, k=4, p=(0.5,), eps=0.01):
 def test_strongly_connected_components_draws_communities_and_toggles_between_them(length):
     assert_draws("strongly_connected_components", length, lambda rng: draws_communities(rng, length), count=8)
     options = {"k": 2, "eps": 0.3, "p": (0.2, 0.7)}
-    assert_draws("strongly_connected_components", length, lambda rng: draws_communities(rng, length, **options), count=8, **options)
+    assert_draws(
+        "strongly_connected_components",
+        length,
+        lambda rng: draws_communities(rng, length, **options),
+        count=8,
+        **options,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------------------------------ geometry
@@ -245,7 +264,9 @@ def draws_segments(rng, low=0.0, high=1.0):
     while True:
         xs, ys = rng.uniform(low, high, 4), rng.uniform(low, high, 4)
         a, b, c, d = zip(xs, ys, strict=True)
-        meet = counter_clockwise(a, c, d) != counter_clockwise(b, c, d) and counter_clockwise(a, b, c) != counter_clockwise(a, b, d)
+        meet = counter_clockwise(a, c, d) != counter_clockwise(b, c, d) and counter_clockwise(
+            a, b, c
+        ) != counter_clockwise(a, b, d)
         if meet == coin:
             return {"x": xs, "y": ys}
 
@@ -271,7 +292,10 @@ def draws_disc(rng, n, decimals=None):
         x, y = r * np.cos(theta), r * np.sin(theta)
         if decimals is not None:
             x, y = truncated(x, decimals), truncated(y, decimals)
-        if all(abs((x[j] - x[i]) * (y[k] - y[i]) - (y[j] - y[i]) * (x[k] - x[i])) >= 1e-12 for i, j, k in combinations(range(n), 3)):
+        if all(
+            abs((x[j] - x[i]) * (y[k] - y[i]) - (y[j] - y[i]) * (x[k] - x[i])) >= 1e-12
+            for i, j, k in combinations(range(n), 3)
+        ):
             return {"x": x, "y": y}, again
         again += 1
 
@@ -304,7 +328,10 @@ def test_rejection_and_the_second_cut_do_change_something_in_these_tests():
 
 def test_truncation_cuts_toward_zero_on_both_sides():
     rng = np.random.RandomState(3)
-    key, cut = rng.uniform(-1, 1, 40), clrs.sample("find_maximum_subarray_kadane", length=40, seed=3, truncate_decimals=1)[0].inputs["key"]
+    key, cut = (
+        rng.uniform(-1, 1, 40),
+        clrs.sample("find_maximum_subarray_kadane", length=40, seed=3, truncate_decimals=1)[0].inputs["key"],
+    )
     assert np.array_equal(cut, truncated(key, 1)) and (np.abs(cut) <= np.abs(key)).all()
     assert (cut[key < 0] >= key[key < 0]).all() and (key < 0).any() and (cut[key > 0] <= key[key > 0]).all()
 
@@ -315,7 +342,12 @@ def test_truncation_cuts_every_float_input_and_no_integer_after_the_draws(decima
         return {k: truncated(v, decimals) if np.asarray(v).dtype.kind == "f" else v for k, v in inputs.items()}
 
     assert_draws("heapsort", 9, lambda rng: cut({"key": rng.uniform(0, 1, 9)}), truncate_decimals=decimals)
-    assert_draws("binary_search", 9, lambda rng: cut({"key": np.sort(rng.uniform(0, 1, 9)), "target": rng.uniform(0, 1)}), truncate_decimals=decimals)
+    assert_draws(
+        "binary_search",
+        9,
+        lambda rng: cut({"key": np.sort(rng.uniform(0, 1, 9)), "target": rng.uniform(0, 1)}),
+        truncate_decimals=decimals,
+    )
     assert_draws("activity_selector", 9, lambda rng: cut(draws_activities(rng, 9)), truncate_decimals=decimals)
     assert_draws("task_scheduling", 9, lambda rng: cut(draws_tasks(rng, 9)), truncate_decimals=decimals)
     assert_draws("optimal_bst", 5, lambda rng: cut(draws_probabilities(rng, 5)), truncate_decimals=decimals)
@@ -337,13 +369,18 @@ def test_samples_come_one_after_another_whatever_the_count():
     for count in (0, 1, 7, 129):
         part = clrs.sample("dijkstra", length=5, count=count, seed=9)
         assert len(part) == count
-        assert all(np.array_equal(a.inputs["A"], b.inputs["A"]) and np.array_equal(a.hints["d"], b.hints["d"]) for a, b in zip(part, many, strict=False))
+        assert all(
+            np.array_equal(a.inputs["A"], b.inputs["A"]) and np.array_equal(a.hints["d"], b.hints["d"])
+            for a, b in zip(part, many, strict=False)
+        )
 
 
 def test_different_seeds_differ_and_equal_seeds_do_not():
     for name in clrs.ALGORITHMS:
         a, b, c = (clrs.sample(name, length=8, count=3, seed=seed) for seed in (0, 0, 1))
-        assert all(same(x, y) for x, y in zip(a, b, strict=True)) and not all(same(x, y) for x, y in zip(a, c, strict=True))
+        assert all(same(x, y) for x, y in zip(a, b, strict=True)) and not all(
+            same(x, y) for x, y in zip(a, c, strict=True)
+        )
 
 
 def test_sampling_does_not_touch_the_global_generators():
@@ -371,7 +408,15 @@ def test_random_access_equals_iteration_equals_slicing():
     assert len(straight) == len(data) == 40
     for i in [39, 0, 17, 5, 5, 38]:
         assert same(data[i], straight[i]) and same(data[np.int64(i)], straight[i])
-    for part in (slice(None), slice(3, 9), slice(30, 100), slice(None, None, 7), slice(None, None, -1), slice(-5, None), slice(9, 3)):
+    for part in (
+        slice(None),
+        slice(3, 9),
+        slice(30, 100),
+        slice(None, None, 7),
+        slice(None, None, -1),
+        slice(-5, None),
+        slice(9, 3),
+    ):
         taken = data[part]
         assert len(taken) == len(straight[part]) and all(same(a, b) for a, b in zip(taken, straight[part], strict=True))
 
@@ -403,7 +448,9 @@ def test_adding_algorithms_or_lengths_does_not_change_the_samples_of_the_others(
     small = by_cell(clrs.dataset(["bfs"], lengths=[4, 8], seed=2), 12)
     large = by_cell(clrs.dataset(["heapsort", "bfs", "dfs"], lengths=[6, 8, 4], seed=2), 54)
     for cell, traces in small.items():
-        assert len(traces) == len(large[cell]) == 6 and all(same(a, b) for a, b in zip(traces, large[cell], strict=True))
+        assert len(traces) == len(large[cell]) == 6 and all(
+            same(a, b) for a, b in zip(traces, large[cell], strict=True)
+        )
 
 
 def test_cells_and_samples_do_not_repeat_one_another():
@@ -485,7 +532,10 @@ def test_a_pickled_trace_comes_back_whole(name):
 
 
 def test_a_pickled_trace_holds_its_own_sample_only():
-    (alone,), among = clrs.sample("minimum", length=16, count=1, seed=1), clrs.sample("minimum", length=16, count=128, seed=1)
+    (alone,), among = (
+        clrs.sample("minimum", length=16, count=1, seed=1),
+        clrs.sample("minimum", length=16, count=128, seed=1),
+    )
     assert len(pickle.dumps(among[0])) < 2 * len(pickle.dumps(alone))
 
 

@@ -17,11 +17,26 @@ from outrange.reasoning.clrs import picture, show
 from outrange.reasoning.clrs.trace import Block, Trace
 from outrange.report import stepper
 
-HOSTILE = ["<script>alert(1)</script>", "</script><b>", '"><img onerror=alert(1)>', "a & b", "\u2028\u2029", "__proto__", "[red]x[/red]", "'; //"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><b>",
+    '"><img onerror=alert(1)>',
+    "a & b",
+    "\u2028\u2029",
+    "__proto__",
+    "[red]x[/red]",
+    "'; //",
+]
 
 
 def printed(trace: Trace, width: int = 100, steps: int | None = None, colour: bool = False) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=colour, color_system="standard" if colour else None, legacy_windows=False)
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        legacy_windows=False,
+    )
     show.terminal(trace, console, steps)
     return console.file.getvalue()
 
@@ -36,11 +51,18 @@ def made(spec: clrs.Spec, arguments: list, outputs: list, hints: list, name: str
     inputs = tuple(np.asarray(a)[None] for a in arguments)
     steps = len(hints[0]) if hints else 0
     recorded = tuple(np.asarray(h) for h in hints)
-    return Block(name, spec, size, inputs, tuple(np.asarray(o)[None] for o in outputs), recorded, np.array([steps])).traces()[0]
+    return Block(
+        name, spec, size, inputs, tuple(np.asarray(o)[None] for o in outputs), recorded, np.array([steps])
+    ).traces()[0]
 
 
 def two_steps(name: str = "own") -> Trace:
-    spec = clrs.Spec("own", inputs="key node scalar", outputs="best node mask_one", hints="i node mask_one, seen node mask, total graph scalar")
+    spec = clrs.Spec(
+        "own",
+        inputs="key node scalar",
+        outputs="best node mask_one",
+        hints="i node mask_one, seen node mask, total graph scalar",
+    )
     hints = [[0, 1], [[1, 0, -1], [1, 1, -1]], [0.5, np.inf]]
     return made(spec, [[0.5, 0.25, 1.0]], [[1]], hints, name)
 
@@ -128,7 +150,12 @@ def test_a_trace_without_hints_can_be_looked_at():
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_names_are_escaped(hostile):
     page = picture.page(two_steps(hostile))
-    assert page.count("<script") == 2 and page.count("</script") == 2 and "<img" not in page and "\u2028" not in page.split('id="story"')[1]
+    assert (
+        page.count("<script") == 2
+        and page.count("</script") == 2
+        and "<img" not in page
+        and "\u2028" not in page.split('id="story"')[1]
+    )
     assert embedded(page)["title"] == hostile
     assert hostile.split("\u2028")[0] in printed(two_steps(hostile))
 
@@ -136,7 +163,16 @@ def test_hostile_names_are_escaped(hostile):
 def test_hostile_variables_nodes_and_words_are_escaped_and_come_back():
     variables = [{"name": name, "shape": "row", "kind": "class", "words": HOSTILE} for name in HOSTILE]
     steps = [{name: [0, 1] for name in HOSTILE}, {name: [0, 2] for name in HOSTILE}]
-    page = stepper.page({"title": HOSTILE[0], "subtitle": HOSTILE[1], "notes": HOSTILE, "nodes": HOSTILE[:2], "variables": variables, "steps": steps})
+    page = stepper.page(
+        {
+            "title": HOSTILE[0],
+            "subtitle": HOSTILE[1],
+            "notes": HOSTILE,
+            "nodes": HOSTILE[:2],
+            "variables": variables,
+            "steps": steps,
+        }
+    )
     data = embedded(page)
     assert page.count("<script") == 2 and page.count("</script") == 2 and "<img" not in page
     assert data["variables"] == variables and stepper.unpack(variables, data["steps"]) == steps
@@ -151,23 +187,36 @@ def test_an_algorithm_of_ones_own_gets_the_picture_that_its_probes_ask_for():
     matrix, still = np.array([[0, 2], [1, 0]]), [[0, 0], [0, 0]]
     graph = clrs.Spec("own", inputs="M edge scalar", outputs="out node pointer", hints="out_h node pointer")
     assert pictures(made(graph, [matrix], [[0, 0]], [still])) == ["graph"]
-    assert picture.story(made(graph, [matrix], [[0, 0]], [still]))["edges"] == {"directed": True, "weighted": True, "list": [[0, 1, 2], [1, 0, 1]]}
+    assert picture.story(made(graph, [matrix], [[0, 0]], [still]))["edges"] == {
+        "directed": True,
+        "weighted": True,
+        "list": [[0, 1, 2], [1, 0, 1]],
+    }
     plane = clrs.Spec("own", inputs="x node scalar, y node scalar", outputs="far node mask", hints="far_h node mask")
     assert pictures(made(plane, [[0.0, 1.0], [1.0, 0.0]], [[0, 1]], [still])) == ["plane"]
-    intervals = clrs.Spec("own", inputs="start node scalar, end node scalar", outputs="taken node mask", hints="taken_h node mask")
+    intervals = clrs.Spec(
+        "own", inputs="start node scalar, end node scalar", outputs="taken node mask", hints="taken_h node mask"
+    )
     assert pictures(made(intervals, [[0.0, 0.5], [0.4, 1.0]], [[1, 1]], [still])) == ["intervals"]
     table = clrs.Spec("own", inputs="key node scalar", outputs="T edge scalar", hints="T_h edge scalar")
     assert pictures(made(table, [[0.0, 0.5]], [matrix], [np.array([matrix * 0.0, matrix * 1.0])])) == ["grid", "row"]
 
 
 def test_a_sort_is_drawn_in_its_present_order():
-    sort = clrs.Spec("own", inputs="key node scalar", outputs="pred node should_be_permutation", hints="pred_h node pointer")
+    sort = clrs.Spec(
+        "own", inputs="key node scalar", outputs="pred node should_be_permutation", hints="pred_h node pointer"
+    )
     row = picture.story(made(sort, [[3.0, 1.0, 2.0]], [[2, 1, 1]], [[[0, 0, 1], [2, 1, 1]]]))["pictures"][0]
     assert row["order"] == "pred_h" and row["arrows"] == [] and row["lanes"] == ["key"]
 
 
 def test_a_story_that_is_wrong_is_refused_in_one_sentence():
-    good = {"title": "t", "nodes": ["0"], "variables": [{"name": "v", "shape": "one", "kind": "number"}], "steps": [{"v": 1}]}
+    good = {
+        "title": "t",
+        "nodes": ["0"],
+        "variables": [{"name": "v", "shape": "one", "kind": "number"}],
+        "steps": [{"v": 1}],
+    }
     assert stepper.page(good)
     for wrong, says in (
         ({"title": None, "extra": 1}, "extra"),
@@ -193,7 +242,8 @@ def test_pages_draw_themselves_in_a_browser_without_errors(tmp_path):
     names = ("dijkstra", "heapsort", "lcs_length", "mst_kruskal", "kmp_matcher", "jarvis_march", "activity_selector")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         tab, problems = browser.new_page(), []
         tab.on("console", lambda message: problems.append(message.text))

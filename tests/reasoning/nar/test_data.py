@@ -51,7 +51,11 @@ def test_every_algorithm_has_the_promised_shapes_dtypes_and_values_and_says_what
         batch = clrs.batch(clrs.sample(name, length=n, count=3, seed=n))
         samples = prepare(batch, random_pos=None)
         B, N, T = 3, samples.size, int(batch.lengths.max())
-        assert samples.spec == task_spec(clrs.spec(name)) and (samples.algorithm, samples.steps, len(samples)) == (name, T, B)
+        assert samples.spec == task_spec(clrs.spec(name)) and (samples.algorithm, samples.steps, len(samples)) == (
+            name,
+            T,
+            B,
+        )
         assert samples.lengths.dtype == np.int64 and samples.lengths.tolist() == batch.lengths.tolist()
         alive = np.arange(T)[:, None] < samples.lengths
         found = []
@@ -62,7 +66,11 @@ def test_every_algorithm_has_the_promised_shapes_dtypes_and_values_and_says_what
                 found.append(probe_name)
                 lead = (T, B) if stage == "hint" else (B,)
                 axes = {"node": (N,), "edge": (N, N), "graph": ()}[probe.location]
-                last = {"categorical": (probe.classes,), "permutation_pointer": (N,), "mask_one": () if probe.location == "node" else (N,)}.get(probe.type, ())
+                last = {
+                    "categorical": (probe.classes,),
+                    "permutation_pointer": (N,),
+                    "mask_one": () if probe.location == "node" else (N,),
+                }.get(probe.type, ())
                 assert array.shape == lead + axes + last, probe_name
                 assert array.dtype == (np.int64 if probe.type == "pointer" else np.float32), probe_name
                 values = array[alive] if stage == "hint" else array
@@ -85,7 +93,9 @@ def test_every_algorithm_has_the_promised_shapes_dtypes_and_values_and_says_what
 
 
 def test_three_keys_sorted_by_hand():
-    samples = prepare(clrs.batch([clrs.trace("insertion_sort", {"key": [0.3, 0.1, 0.2]})]), random_pos=None)  # 1, 2, 0 from least to greatest
+    samples = prepare(
+        clrs.batch([clrs.trace("insertion_sort", {"key": [0.3, 0.1, 0.2]})]), random_pos=None
+    )  # 1, 2, 0 from least to greatest
     assert samples.outputs["pred"].tolist() == [[[0, 0, 1], [1, 0, 0], [0, 1, 0]]]
     assert samples.outputs["pred_mask"].tolist() == [[0, 1, 0]]
     assert samples.inputs["pos"].tolist() == [[0, np.float32(1 / 3), np.float32(2 / 3)]]
@@ -94,7 +104,9 @@ def test_three_keys_sorted_by_hand():
 def test_hidden_cells_of_a_categorical_stay_hidden():
     samples = prepare(clrs.batch(clrs.sample("lcs_length", length=6, count=2, seed=0)), random_pos=None)
     b = samples.outputs["b"]
-    assert (b == -1).any() and np.array_equal(samples.outputs["b"], clrs.batch(clrs.sample("lcs_length", length=6, count=2, seed=0)).outputs["b"])
+    assert (b == -1).any() and np.array_equal(
+        samples.outputs["b"], clrs.batch(clrs.sample("lcs_length", length=6, count=2, seed=0)).outputs["b"]
+    )
 
 
 def test_random_positions_are_sorted_draws_within_each_string():
@@ -107,7 +119,9 @@ def test_random_positions_are_sorted_draws_within_each_string():
 def test_random_positions_replace_only_pos():
     batch = clrs.batch(clrs.sample("kmp_matcher", length=12, count=4, seed=0))
     plain, random = prepare(batch, random_pos=None), prepare(batch, random_pos=np.random.default_rng(0))
-    assert np.array_equal(random.inputs["pos"], random_positions(batch.inputs["pos"], np.random.default_rng(0)).astype(np.float32))
+    assert np.array_equal(
+        random.inputs["pos"], random_positions(batch.inputs["pos"], np.random.default_rng(0)).astype(np.float32)
+    )
     assert not np.array_equal(plain.inputs["pos"], random.inputs["pos"])
     random.inputs["pos"] = plain.inputs["pos"]
     assert_same(plain, random)
@@ -123,7 +137,9 @@ def test_preparing_leaves_the_batch_as_it_was():
 
 def test_a_changing_chain_cannot_become_an_input():
     with pytest.raises(BadInput, match="quickselect hint pred_h: changes from step to step"):
-        prepare(clrs.batch(clrs.sample("quickselect", length=8, count=2, seed=0)), random_pos=None, pred_as_input="always")
+        prepare(
+            clrs.batch(clrs.sample("quickselect", length=8, count=2, seed=0)), random_pos=None, pred_as_input="always"
+        )
 
 
 @pytest.mark.parametrize("pointers", [[1, 2, 0], [0, 1, 0], [0, 0, 0], [1, 1, 1, 0], [0, 2, 3, 2]])
@@ -138,7 +154,10 @@ def test_pointers_that_are_no_chain_cannot_become_a_permutation(pointers):
 # ── an algorithm of one's own ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 OWN = clrs.Spec(
-    "sorting", inputs="key node scalar", outputs="order node should_be_permutation, least node mask_one", hints="pred_h node pointer, i node mask_one"
+    "sorting",
+    inputs="key node scalar",
+    outputs="order node should_be_permutation, least node mask_one",
+    hints="pred_h node pointer, i node mask_one",
 )
 OwnHints = clrs.hints(OWN)
 
@@ -223,7 +242,9 @@ def test_every_sample_is_fresh():
 def test_seeds_and_algorithms_give_other_samples():
     assert differ(Feed("bfs", 4, seed=0)[0], Feed("bfs", 4, seed=1)[0])
     insertion, bubble = Feed("insertion_sort", 4)[0], Feed("bubble_sort", 4)[0]
-    assert not np.array_equal(insertion.inputs["key"], bubble.inputs["key"]) and not np.array_equal(insertion.inputs["pos"], bubble.inputs["pos"])
+    assert not np.array_equal(insertion.inputs["key"], bubble.inputs["key"]) and not np.array_equal(
+        insertion.inputs["pos"], bubble.inputs["pos"]
+    )
 
 
 def test_plain_positions_can_be_had():
@@ -234,10 +255,23 @@ def test_a_batch_of_many_blocks_is_collected_in_order():
     feed = Feed("floyd_warshall", 40, seed=0, lengths=[16])
     assert len(list(feed.data.cell(0, 0, 40))) > 1
     whole_batch, data = feed[0], clrs.dataset("floyd_warshall", 16, options={"floyd_warshall": feed.options})
-    assert np.array_equal(whole_batch.hints["Pi_h"][:, 39], data[39].hints["Pi_h"]) and whole_batch.hints["Pi_h"].dtype == np.int64
+    assert (
+        np.array_equal(whole_batch.hints["Pi_h"][:, 39], data[39].hints["Pi_h"])
+        and whole_batch.hints["Pi_h"].dtype == np.int64
+    )
 
 
-@pytest.mark.parametrize("bad", [{"batch_size": 0}, {"lengths": []}, {"lengths": [4, 4]}, {"seed": -1}, {"options": {"q": 1}}, {"pred_as_input": 2}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"batch_size": 0},
+        {"lengths": []},
+        {"lengths": [4, 4]},
+        {"seed": -1},
+        {"options": {"q": 1}},
+        {"pred_as_input": 2},
+    ],
+)
 def test_a_feed_refuses_what_it_cannot_feed(bad):
     with pytest.raises(BadInput):
         Feed("bfs", **bad)
@@ -369,14 +403,18 @@ def test_the_test_set_is_the_published_split_with_plain_positions():
     assert evaluation("dijkstra", "test")[0].size == 64
 
 
-@pytest.mark.parametrize(("name", "size", "total"), [("bfs", 16, 64), ("binary_search", 16, 4096), ("kmp_matcher", 20, 4096)])
+@pytest.mark.parametrize(
+    ("name", "size", "total"), [("bfs", 16, 64), ("binary_search", 16, 4096), ("kmp_matcher", 20, 4096)]
+)
 def test_the_validation_set_is_twice_the_published_size_with_random_positions(name, size, total):
     batches = evaluation(name)
     assert (batches.total, batches[0].size) == (total, size)
     _, options = clrs.generalist(name)
     plain = prepare(clrs.batch(clrs.sample(name, size, 32, 2, **options)), random_pos=None)
     first = batches[0]
-    assert differ(first, plain) and (np.diff(first.inputs["pos"][first.inputs["pos"][:, 1] > 0], axis=1) != 1 / 16).any()
+    assert (
+        differ(first, plain) and (np.diff(first.inputs["pos"][first.inputs["pos"][:, 1] > 0], axis=1) != 1 / 16).any()
+    )
     first.inputs["pos"] = plain.inputs["pos"]
     assert_same(first, plain)
 
@@ -421,7 +459,14 @@ def test_the_lanes_of_a_stream_are_its_samples_end_to_end(name):
         for start, stop in zip(starts, [*starts[1:], 12 * L]):
             span = slice(start, stop)
             alike = [
-                np.all([(lanes[f"inputs/{p}"][start, lane] == a[i]).all() for p, a in samples.inputs.items() if p not in ("pos", "pred")]) for i in range(200)
+                np.all(
+                    [
+                        (lanes[f"inputs/{p}"][start, lane] == a[i]).all()
+                        for p, a in samples.inputs.items()
+                        if p not in ("pos", "pred")
+                    ]
+                )
+                for i in range(200)
             ]
             candidates = [i for i in np.flatnonzero(alike) if i not in taken]
             item = candidates[0]
@@ -462,13 +507,21 @@ def test_chunks_of_a_sample_longer_than_a_chunk_go_on_where_the_last_ended():
     assert [chunk.is_first[0].all() for chunk in chunks] == [k % 4 == 0 for k in range(8)]
     assert [chunk.is_last[3].all() for chunk in chunks] == [k % 4 == 3 for k in range(8)]
     assert sum(chunk.is_first.sum() for chunk in chunks) == 4
-    assert (chunks[0].inputs["pos"][0] == chunks[3].inputs["pos"]).all() and (chunks[0].inputs["pos"][0] != chunks[4].inputs["pos"][0]).any()
+    assert (chunks[0].inputs["pos"][0] == chunks[3].inputs["pos"]).all() and (
+        chunks[0].inputs["pos"][0] != chunks[4].inputs["pos"][0]
+    ).any()
 
 
 def test_streams_of_one_size_each_take_turns():
     feed = ChunkedFeed("bfs", 2)
     chunks = [feed[k] for k in range(10)]
-    assert [chunk.stream for chunk in chunks] == [0, 1, 2, 3, 4] * 2 and [chunk.size for chunk in chunks] == [4, 7, 11, 13, 16] * 2
+    assert [chunk.stream for chunk in chunks] == [0, 1, 2, 3, 4] * 2 and [chunk.size for chunk in chunks] == [
+        4,
+        7,
+        11,
+        13,
+        16,
+    ] * 2
 
 
 def test_a_chunk_is_the_same_however_it_is_reached():

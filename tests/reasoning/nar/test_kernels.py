@@ -47,7 +47,14 @@ def message_max(recv, send, s, Fm, W1, b1, W2, b2, mask=None):
 
 def triplet_max(t1, t2, t3, s, F1, F2, F3):
     a, c, d = edges(s, F1), edges(s, F2), edges(s, F3)
-    t = t1[:, :, None, None] + t2[:, None, :, None] + t3[:, None, None, :] + a[:, :, :, None] + c[:, :, None, :] + d[:, None]
+    t = (
+        t1[:, :, None, None]
+        + t2[:, None, :, None]
+        + t3[:, None, None, :]
+        + a[:, :, :, None]
+        + c[:, :, None, :]
+        + d[:, None]
+    )
     return t.max(1).values
 
 
@@ -89,7 +96,16 @@ def arguments(name, B, N, h, k, F=8, K=3, features=True, seed=0):
     s, weight = r(B, N, N, k), h**-0.5
     triplets = (r(B, N, N, F), r(F, h, scale=0.4), r(h), r(h, h, scale=weight)) if features else (None,) * 4
     return {
-        "message_max": lambda: (r(B, N, h), r(B, N, h), s, r(k, h), r(h, h, scale=weight), r(h), r(h, h, scale=weight), r(h)),
+        "message_max": lambda: (
+            r(B, N, h),
+            r(B, N, h),
+            s,
+            r(k, h),
+            r(h, h, scale=weight),
+            r(h),
+            r(h, h, scale=weight),
+            r(h),
+        ),
         "triplet_max": lambda: (r(B, N, F), r(B, N, F), r(B, N, F), s, r(k, F), r(k, F), r(k, F)),
         "pointer_logits": lambda: (r(B, N, h), r(B, N, h), s, r(k, h), *triplets, r(h), r(1)),
         "edge_pointer_logits": lambda: (r(B, N, h), r(B, N, h), s, r(k, h), *triplets, r(B, N, h), r(h), r(1)),
@@ -99,7 +115,10 @@ def arguments(name, B, N, h, k, F=8, K=3, features=True, seed=0):
 
 def run(function, args, *more, g=None, needs=None):
     """The output, and the gradient of <output, g> with respect to every tensor (or those of ``needs``)."""
-    leaves = [None if a is None else a.detach().clone().requires_grad_(needs is None or i in needs) for i, a in enumerate(args)]
+    leaves = [
+        None if a is None else a.detach().clone().requires_grad_(needs is None or i in needs)
+        for i, a in enumerate(args)
+    ]
     out = function(*leaves, *more)
     out.backward(torch.ones_like(out) if g is None else g.to(out.dtype))
     return out.detach(), [None if a is None else a.grad for a in leaves]
@@ -122,7 +141,9 @@ def check(draw, *more, tolerance=3e-5):
         out, gradients = run(getattr(cpu, name), args, *more, g=g)
         wanted, wanted_gradients = run(PLAIN[name], doubles, *more, g=g)
         assert error(out, wanted) < tolerance
-        errors = [0.0 if w is None else error(d, w, 0.05 * g.norm().item()) for d, w in zip(gradients, wanted_gradients)]
+        errors = [
+            0.0 if w is None else error(d, w, 0.05 * g.norm().item()) for d, w in zip(gradients, wanted_gradients)
+        ]
         worst.append(max(errors))
         if worst[-1] < tolerance:
             return
@@ -231,7 +252,10 @@ def test_inputs_and_gradients_need_not_be_contiguous(name):
     # an expanded gradient, as a sum makes it
     leaves = [None if a is None else a.clone().requires_grad_() for a in args]
     getattr(cpu, name)(*leaves).sum().backward()
-    assert all(a is None or torch.allclose(a.grad, d, rtol=1e-5, atol=1e-5) for a, d in zip(leaves, run(getattr(cpu, name), args)[1]))
+    assert all(
+        a is None or torch.allclose(a.grad, d, rtol=1e-5, atol=1e-5)
+        for a, d in zip(leaves, run(getattr(cpu, name), args)[1])
+    )
 
 
 def test_tied_messages_give_their_gradient_to_the_first_sender():
@@ -362,7 +386,9 @@ def test_a_name_on_disk_changes_with_any_source_of_the_package(tmp_path, monkeyp
 
 def test_without_a_compiler_the_layer_says_so():
     code = "import outrange.reasoning.nar.kernels.cpu"
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "NUMBA_DISABLE_JIT" in done.stderr.splitlines()[-1]
 
@@ -370,23 +396,54 @@ def test_without_a_compiler_the_layer_says_so():
 def test_packed_products_equal_numpy_at_every_number_of_rows_and_depth():
     import numba
 
-    from outrange.reasoning.nar.kernels.cpu.gemm import LOWEST, PANEL, ROWS, address, affine, outer, pack, pack_transposed
+    from outrange.reasoning.nar.kernels.cpu.gemm import (
+        LOWEST,
+        PANEL,
+        ROWS,
+        address,
+        affine,
+        outer,
+        pack,
+        pack_transposed,
+    )
 
     @numba.njit(error_model="numpy")
     def both(A, W, packed, packed_t, I, C, D):  # noqa: E741
         pack(W, packed)
         pack_transposed(W.T.copy(), packed_t)
-        affine(A.shape[0], packed.shape[0], A.shape[1], address(A), A.shape[1], address(packed), address(I), 0, 0, 0, address(C), C.shape[1], LOWEST)
+        affine(
+            A.shape[0],
+            packed.shape[0],
+            A.shape[1],
+            address(A),
+            A.shape[1],
+            address(packed),
+            address(I),
+            0,
+            0,
+            0,
+            address(C),
+            C.shape[1],
+            LOWEST,
+        )
         outer(A.shape[1], packed.shape[0], A.shape[0], address(A), A.shape[1], address(C), C.shape[1], address(D))
 
     rng = np.random.default_rng(0)
     for m in (*range(1, 2 * ROWS + 2), 48):
         for depth in (0, 1, 2, 7, 33):
-            A, W, start = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, depth), (depth, 2 * PANEL - 5), (2 * PANEL,)))
-            packed, packed_t = np.full((2, depth, PANEL), np.nan, np.float32), np.full((2, depth, PANEL), np.nan, np.float32)
+            A, W, start = (
+                rng.standard_normal(shape).astype(np.float32)
+                for shape in ((m, depth), (depth, 2 * PANEL - 5), (2 * PANEL,))
+            )
+            packed, packed_t = (
+                np.full((2, depth, PANEL), np.nan, np.float32),
+                np.full((2, depth, PANEL), np.nan, np.float32),
+            )
             C, D = np.full((m, 2 * PANEL + 3), 7, np.float32), np.ones((2, depth, PANEL), np.float32)
             both(A, W, packed, packed_t, start, C, D)
             wanted = np.concatenate([A.astype(float) @ W, np.zeros((m, 5))], 1) + start
             np.testing.assert_allclose(C[:, : 2 * PANEL], wanted, atol=1e-5)
             assert (C[:, 2 * PANEL :] == 7).all() and np.array_equal(packed, packed_t)
-            np.testing.assert_allclose(D.transpose(1, 0, 2).reshape(depth, 2 * PANEL), 1 + A.T.astype(float) @ C[:, : 2 * PANEL], atol=1e-4)
+            np.testing.assert_allclose(
+                D.transpose(1, 0, 2).reshape(depth, 2 * PANEL), 1 + A.T.astype(float) @ C[:, : 2 * PANEL], atol=1e-4
+            )

@@ -52,7 +52,9 @@ def hint_loss(probe, raw, truth, lengths):
 
 
 def test_a_scalar_output_s_loss_is_the_mean_squared_error():
-    assert output_loss(Probe("output", "node", "scalar"), [[1, 2], [3, 5]], [[0, 2], [1, 1]]) == pytest.approx((1 + 0 + 4 + 16) / 4)
+    assert output_loss(Probe("output", "node", "scalar"), [[1, 2], [3, 5]], [[0, 2], [1, 1]]) == pytest.approx(
+        (1 + 0 + 4 + 16) / 4
+    )
     assert output_loss(Probe("output", "graph", "scalar"), [1, 4], [0, 2]) == pytest.approx((1 + 4) / 2)
 
 
@@ -61,7 +63,9 @@ def test_a_mask_output_s_loss_is_the_mean_logistic_loss_of_the_cells_that_are_no
     assert found == pytest.approx((log(2) + softplus(2) + softplus(-3)) / 3)
     edges = output_loss(Probe("output", "edge", "mask"), [[[0, 2], [-1, 3]]], [[[1, 0], [0, -1]]])
     assert edges == pytest.approx((log(2) + softplus(2) + softplus(-1)) / 3)
-    assert output_loss(Probe("output", "graph", "mask"), [2, -1], [0, 1]) == pytest.approx((softplus(2) + softplus(1)) / 2)
+    assert output_loss(Probe("output", "graph", "mask"), [2, -1], [0, 1]) == pytest.approx(
+        (softplus(2) + softplus(1)) / 2
+    )
 
 
 def test_a_mask_s_loss_is_finite_for_large_logits():
@@ -78,8 +82,14 @@ def test_a_mask_one_output_s_loss_is_the_mean_cross_entropy_of_its_rows():
 def test_a_categorical_output_s_loss_divides_by_the_cells_that_are_not_hidden():
     raw = [[[0, log(3), 0], [9, 9, 9]], [[0, 0, log(2)], [log(7), 0, 0]]]
     truth = [[[0, 1, 0], [-1, -1, -1]], [[1, 0, 0], [1, 0, 0]]]
-    assert output_loss(Probe("output", "node", "categorical", 3), raw, truth) == pytest.approx((-log(3 / 5) - log(1 / 4) - log(7 / 9)) / 3)
-    edge = output_loss(Probe("output", "edge", "categorical", 2), [[[[0, 0], [5, 5]], [[log(3), 0], [1, 1]]]], [[[[1, 0], [-1, -1]], [[0, 1], [-1, -1]]]])
+    assert output_loss(Probe("output", "node", "categorical", 3), raw, truth) == pytest.approx(
+        (-log(3 / 5) - log(1 / 4) - log(7 / 9)) / 3
+    )
+    edge = output_loss(
+        Probe("output", "edge", "categorical", 2),
+        [[[[0, 0], [5, 5]], [[log(3), 0], [1, 1]]]],
+        [[[[1, 0], [-1, -1]], [[0, 1], [-1, -1]]]],
+    )
     assert edge == pytest.approx((log(2) + log(4)) / 2)
     graph = output_loss(Probe("output", "graph", "categorical", 3), [[0, 0, 0], [log(2), 0, 0]], [[0, 1, 0], [1, 0, 0]])
     assert graph == pytest.approx((log(3) + log(2)) / 2)
@@ -88,14 +98,18 @@ def test_a_categorical_output_s_loss_divides_by_the_cells_that_are_not_hidden():
 def test_a_pointer_output_s_loss_is_the_mean_cross_entropy_over_targets():
     found = output_loss(Probe("output", "node", "pointer"), [[[0, log(3)], [log(4), 0]]], [[1, 1]])
     assert found == pytest.approx((-log(3 / 4) - log(1 / 5)) / 2)
-    edge = output_loss(Probe("output", "edge", "pointer"), [[[[0, log(3)], [0, 0]], [[log(4), 0], [0, log(9)]]]], [[[0, 1], [0, 1]]])
+    edge = output_loss(
+        Probe("output", "edge", "pointer"), [[[[0, log(3)], [0, 0]], [[log(4), 0], [0, log(9)]]]], [[[0, 1], [0, 1]]]
+    )
     assert edge == pytest.approx((log(4) + log(2) - log(4 / 5) - log(9 / 10)) / 4)
 
 
 def test_a_permutation_s_loss_reads_the_logarithms_of_its_truth_as_they_are():
     raw = [[[-1e6, log(0.5), log(0.5)], [log(0.2), -1e6, log(0.8)], [log(0.9), log(0.1), -1e6]]]
     truth = [[[0, 1, 0], [0, 0, 1], [1, 0, 0]]]
-    assert output_loss(Probe("output", "node", "permutation_pointer"), raw, truth) == pytest.approx(-(log(0.5) + log(0.8) + log(0.9)) / 3)
+    assert output_loss(Probe("output", "node", "permutation_pointer"), raw, truth) == pytest.approx(
+        -(log(0.5) + log(0.8) + log(0.9)) / 3
+    )
 
 
 def test_outputs_do_not_end_with_the_hints_that_are_left():
@@ -128,9 +142,17 @@ OUTPUTS = [
         [[[0, 1], [2, 0]], [[3, 3], [4, 1]], [[1, 1], [0, 7]]],
         [[[0, 1], [1, 0]], [[-1, -1], [1, 0]], [[1, 0], [0, 1]]],
     ),
-    (Probe("output", "node", "pointer"), [[[0, 1], [2, 0]], [[3, 3], [4, 1]], [[1, 1], [0, 7]]], [[0, 1], [1, 1], [0, 0]]),
+    (
+        Probe("output", "node", "pointer"),
+        [[[0, 1], [2, 0]], [[3, 3], [4, 1]], [[1, 1], [0, 7]]],
+        [[0, 1], [1, 1], [0, 0]],
+    ),
     (Probe("output", "graph", "mask"), [2, -1, 4], [0, 1, 0]),
-    (Probe("output", "node", "permutation_pointer"), [[[-9, 1], [2, -9]], [[-9, 3], [4, -9]], [[-9, 1], [5, -9]]], [[[0, 1], [1, 0]]] * 3),
+    (
+        Probe("output", "node", "permutation_pointer"),
+        [[[-9, 1], [2, -9]], [[-9, 3], [4, -9]], [[-9, 1], [5, -9]]],
+        [[[0, 1], [1, 0]]] * 3,
+    ),
 ]
 
 
@@ -169,8 +191,12 @@ def test_a_prediction_is_compared_with_the_next_step_s_hint():
 def test_hint_losses_are_means_over_all_cells_of_all_live_pairs_together():
     """A long trace weighs more than a short one."""
     truth = np.zeros((3, 3, 2))
-    assert hint_loss(Probe("hint", "node", "scalar"), [[1, 1], [2, 2], [3, 0]], truth, LENGTHS) == pytest.approx((1 + 1 + 4 + 4 + 9 + 0) / 6)
-    assert hint_loss(Probe("hint", "graph", "scalar"), [1, 2, 3], np.zeros((3, 3)), LENGTHS) == pytest.approx((1 + 4 + 9) / 3)
+    assert hint_loss(Probe("hint", "node", "scalar"), [[1, 1], [2, 2], [3, 0]], truth, LENGTHS) == pytest.approx(
+        (1 + 1 + 4 + 4 + 9 + 0) / 6
+    )
+    assert hint_loss(Probe("hint", "graph", "scalar"), [1, 2, 3], np.zeros((3, 3)), LENGTHS) == pytest.approx(
+        (1 + 4 + 9) / 3
+    )
 
 
 def test_a_mask_hint_drops_hidden_cells():
@@ -184,10 +210,14 @@ def test_a_categorical_hint_drops_hidden_cells():
     truth = np.zeros((3, 3, 2, 2))
     truth[1, 2], truth[1, 0], truth[2, 2] = [[1, 0], [-1, -1]], [[0, 1], [0, 1]], [[-1, -1], [-1, -1]]
     raw = [[[0, log(3)], [9, 0]], [[0, log(3)], [0, 0]], [[5, 5], [9, 5]]]
-    assert hint_loss(Probe("hint", "node", "categorical", 2), raw, truth, LENGTHS) == pytest.approx((log(4) - log(3 / 4) + log(2)) / 3)
+    assert hint_loss(Probe("hint", "node", "categorical", 2), raw, truth, LENGTHS) == pytest.approx(
+        (log(4) - log(3 / 4) + log(2)) / 3
+    )
     graph = np.zeros((2, 2, 3))
     graph[1] = [[0, 1, 0], [-1, -1, -1]]
-    assert hint_loss(Probe("hint", "graph", "categorical", 3), [[0, log(2), 0], [1, 2, 3]], graph, [2, 2]) == pytest.approx(log(2))
+    assert hint_loss(
+        Probe("hint", "graph", "categorical", 3), [[0, log(2), 0], [1, 2, 3]], graph, [2, 2]
+    ) == pytest.approx(log(2))
 
 
 def test_a_mask_one_hint_counts_every_row_also_one_without_a_one():
@@ -201,10 +231,14 @@ def test_a_pointer_hint_s_loss_is_the_mean_cross_entropy_over_live_cells():
     truth = np.zeros((3, 3, 2), int)
     truth[1, 2], truth[1, 0], truth[2, 2] = [0, 1], [1, 1], [0, 0]
     raw = [[[log(3), 0], [0, 0]], [[log(3), 0], [0, 0]], [[0, 0], [0, 0]]]
-    assert hint_loss(Probe("hint", "node", "pointer"), raw, truth, LENGTHS) == pytest.approx((log(4 / 3) + log(2) + log(4) + log(2) + 2 * log(2)) / 6)
+    assert hint_loss(Probe("hint", "node", "pointer"), raw, truth, LENGTHS) == pytest.approx(
+        (log(4 / 3) + log(2) + log(4) + log(2) + 2 * log(2)) / 6
+    )
     edge = np.array([[[[0, 0], [0, 0]]], [[[0, 1], [1, 0]]]])
     raw = [[[[log(3), 0], [0, 0]], [[0, 0], [0, log(3)]]]]
-    assert hint_loss(Probe("hint", "edge", "pointer"), raw, edge, [2]) == pytest.approx((log(4 / 3) + log(2) + log(2) + log(4)) / 4)
+    assert hint_loss(Probe("hint", "edge", "pointer"), raw, edge, [2]) == pytest.approx(
+        (log(4 / 3) + log(2) + log(2) + log(4)) / 4
+    )
 
 
 @pytest.mark.parametrize("kind", ["scalar", "mask", "mask_one", "pointer", "categorical"])
@@ -252,7 +286,9 @@ def whole_batch(algorithm, ended=None):
 
 
 @pytest.mark.parametrize("world", [2, 5])
-@pytest.mark.parametrize("algorithm", ["dfs", "insertion_sort", "lcs_length", "floyd_warshall", "segments_intersect", "graham_scan"])
+@pytest.mark.parametrize(
+    "algorithm", ["dfs", "insertion_sort", "lcs_length", "floyd_warshall", "segments_intersect", "graham_scan"]
+)
 def test_losses_and_gradients_of_shards_sum_to_those_of_the_batch(algorithm, world):
     for ended in (None, np.array([True, False, True, False, False])):
         samples = whole_batch(algorithm, ended)
@@ -284,4 +320,6 @@ def test_by_default_a_batch_is_divided_by_its_own_counts():
         assert value.item() == losses(samples, *predicted)[name].item()
     part = shard(samples, 0, 2)
     alone = losses(part, *model(part))["b"].item()
-    assert alone == pytest.approx(losses(part, *model(part), counts(samples))["b"].item() * counts(samples)["b"] / counts(part)["b"])
+    assert alone == pytest.approx(
+        losses(part, *model(part), counts(samples))["b"].item() * counts(samples)["b"] / counts(part)["b"]
+    )

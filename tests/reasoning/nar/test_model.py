@@ -58,7 +58,12 @@ def mixed(algorithm, size=5, seed=0, **changes):
 
 def reasoner(*samples, hidden=8, seed=0, **config):
     """In float64, with every parameter moved from where it starts."""
-    model = Reasoner({s.algorithm: s.spec for s in samples}, ModelConfig(hidden=hidden, triplet_features=4, **config), seed=seed, layer="torch").double()
+    model = Reasoner(
+        {s.algorithm: s.spec for s in samples},
+        ModelConfig(hidden=hidden, triplet_features=4, **config),
+        seed=seed,
+        layer="torch",
+    ).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():
@@ -235,7 +240,9 @@ def test_probes_and_algorithms_may_have_any_name_that_clrs_takes(case):
     algorithm, changed = NAMES[case]
     plain = mixed("bfs")
     rename = {name: changed.get(name, name) for name in plain.spec}
-    arrays = {stage: {rename[n]: a for n, a in getattr(plain, stage).items()} for stage in ("inputs", "hints", "outputs")}
+    arrays = {
+        stage: {rename[n]: a for n, a in getattr(plain, stage).items()} for stage in ("inputs", "hints", "outputs")
+    }
     samples = replace(plain, algorithm=algorithm, spec={rename[n]: p for n, p in plain.spec.items()}, **arrays)
     model, like = reasoner(samples), reasoner(plain)
     assert [p.shape for p in model.parameters()] == [p.shape for p in like.parameters()]
@@ -263,14 +270,21 @@ def relabelled(probe, array, new, axis):
 
 
 @pytest.mark.parametrize("kind", ["triplet_gmpnn", "triplet_gpgn", "mpnn"])
-@pytest.mark.parametrize("algorithm", ["dijkstra", "mst_kruskal", "floyd_warshall", "strongly_connected_components", "insertion_sort", "graham_scan"])
+@pytest.mark.parametrize(
+    "algorithm",
+    ["dijkstra", "mst_kruskal", "floyd_warshall", "strongly_connected_components", "insertion_sort", "graham_scan"],
+)
 def test_renaming_the_nodes_renames_the_predictions(algorithm, kind):
     """Nothing but ``pos``, which goes along, tells nodes apart."""
     samples = mixed(algorithm)
     new = np.array([3, 0, 4, 1, 2])
     parts = {"inputs": 1, "hints": 2, "outputs": 1}
     moved = replace(
-        samples, **{part: {n: relabelled(samples.spec[n], a, new, axis) for n, a in getattr(samples, part).items()} for part, axis in parts.items()}
+        samples,
+        **{
+            part: {n: relabelled(samples.spec[n], a, new, axis) for n, a in getattr(samples, part).items()}
+            for part, axis in parts.items()
+        },
     )
     model = reasoner(samples, processor=kind)
     there, here = model(samples), model(moved)
@@ -278,7 +292,9 @@ def test_renaming_the_nodes_renames_the_predictions(algorithm, kind):
     for part in ("outputs", "hints"):
         for name, value in getattr(there, part).items():
             probe = samples.spec[name]
-            scores = probe._replace(type="permutation_pointer") if probe.type == "pointer" else probe  # logits have an axis of targets, too
+            scores = (
+                probe._replace(type="permutation_pointer") if probe.type == "pointer" else probe
+            )  # logits have an axis of targets, too
             wanted = relabelled(scores, value.detach().numpy(), new, 1)
             np.testing.assert_allclose(getattr(here, part)[name].detach(), wanted, rtol=1e-8, atol=1e-8, err_msg=name)
     assert_close(total(moved, here), total(samples, there))
@@ -438,10 +454,20 @@ def fresh():
     for name, stat in told["stats"].items():
         part, probe, *rest = name.split("/")
         kind = "weight" if rest[-1] in ("w", "scale") else "bias"
-        stats[f"processor.{probe}.{kind}" if part == "proc" else f"tasks.{told['algorithm']}.{part}.maps.{slot(probe)}.{rest[0]}.{kind}"] = stat
+        stats[
+            f"processor.{probe}.{kind}"
+            if part == "proc"
+            else f"tasks.{told['algorithm']}.{part}.maps.{slot(probe)}.{rest[0]}.{kind}"
+        ] = stat
     spec = task_spec(clrs.spec(told["algorithm"]))
-    models = [Reasoner({told["algorithm"]: spec}, ModelConfig(hidden=told["hidden"]), seed=seed, layer="torch") for seed in range(10)]
-    drawn = {name: np.stack([model.state_dict()[name].double().numpy() for model in models]) for name in models[0].state_dict()}
+    models = [
+        Reasoner({told["algorithm"]: spec}, ModelConfig(hidden=told["hidden"]), seed=seed, layer="torch")
+        for seed in range(10)
+    ]
+    drawn = {
+        name: np.stack([model.state_dict()[name].double().numpy() for model in models])
+        for name in models[0].state_dict()
+    }
     return stats, drawn
 
 
@@ -460,7 +486,9 @@ def test_initial_weights_are_drawn_like_the_reference_s(fresh):
             assert (found == stat["mean"]).all(), name
             continue
         assert count >= 1000
-        assert abs(found.std() / stat["std"] - 1) < min(0.06, 5 / count**0.5), name  # the samples' own spread is below 1/sqrt(count), for both together
+        assert abs(found.std() / stat["std"] - 1) < min(0.06, 5 / count**0.5), (
+            name
+        )  # the samples' own spread is below 1/sqrt(count), for both together
         assert abs(found.mean()) < 5 * stat["std"] / count**0.5, name
         assert abs(np.abs(found).max() / stat["max_abs"] - 1) < 0.03, name  # both end at two deviations
         assert np.std([draw.std() for draw in found]) > 0, name
@@ -502,7 +530,9 @@ def test_an_algorithm_s_initial_weights_depend_on_the_seed_and_its_name_alone():
     assert not any(torch.equal(other_seed[name], alone[name]) for name in weights)
     renamed = Reasoner({"bfs": specs["bfs"], "my_bfs": specs["bfs"]}, config, seed=3).state_dict()
     tasks = [name for name in weights if name.startswith("tasks.")]
-    assert tasks and not any(torch.equal(renamed[name.replace("tasks.bfs", "tasks.my_bfs")], alone[name]) for name in tasks)
+    assert tasks and not any(
+        torch.equal(renamed[name.replace("tasks.bfs", "tasks.my_bfs")], alone[name]) for name in tasks
+    )
 
 
 def test_the_global_random_states_are_neither_read_nor_touched():
@@ -531,7 +561,9 @@ def test_the_global_random_state_is_as_before_when_building_fails():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("bad", [{"hidden": 0}, {"triplet_features": 0}, {"hints": "decoded"}, {"feedback": "firm"}, {"processor": "pgm"}])
+@pytest.mark.parametrize(
+    "bad", [{"hidden": 0}, {"triplet_features": 0}, {"hints": "decoded"}, {"feedback": "firm"}, {"processor": "pgm"}]
+)
 def test_a_shape_that_cannot_be_is_refused(bad):
     with pytest.raises(BadInput, match=next(iter(bad))):
         Reasoner({"bfs": task_spec(clrs.spec("bfs"))}, ModelConfig(**bad))
@@ -558,10 +590,16 @@ def test_every_algorithm_learns_a_little_and_predicts_what_has_its_outputs_shape
     assert found[-1] < found[0]
     after = model.state_dict()
     assert all(value.isfinite().all() for value in after.values())
-    assert all(not torch.equal(after[name], value) for name, value in first.items() if ".dec." in name and name.endswith("0.weight"))
+    assert all(
+        not torch.equal(after[name], value)
+        for name, value in first.items()
+        if ".dec." in name and name.endswith("0.weight")
+    )
     guess = predict(model, samples)
     assert model.training  # as it was
-    assert {n: (a.shape, a.dtype.kind) for n, a in guess.items()} == {n: (a.shape, a.dtype.kind) for n, a in samples.outputs.items()}
+    assert {n: (a.shape, a.dtype.kind) for n, a in guess.items()} == {
+        n: (a.shape, a.dtype.kind) for n, a in samples.outputs.items()
+    }
     for name, array in guess.items():
         if samples.spec[name].type in ("mask_one", "categorical", "permutation_pointer"):
             assert (array.sum(-1) == 1).all() and np.isin(array, (0, 1)).all()
@@ -587,7 +625,11 @@ class Oracle(nn.Module):
 
 @pytest.mark.parametrize("algorithm", clrs.ALGORITHMS)
 def test_a_perfect_prediction_scores_one_and_its_opposite_less(algorithm):
-    batches = [data(algorithm, 5, 3, seed=1), data(algorithm, 4, 2, seed=2)] if algorithm == "segments_intersect" else [data(algorithm, 5, 3, seed=1)]
+    batches = (
+        [data(algorithm, 5, 3, seed=1), data(algorithm, 4, 2, seed=2)]
+        if algorithm == "segments_intersect"
+        else [data(algorithm, 5, 3, seed=1)]
+    )
     perfect = evaluate(Oracle(), batches)
     names = {n for n, p in batches[0].spec.items() if p.stage == "output"} - {"pred_mask"}
     assert perfect == dict.fromkeys(names | {"score"}, 1.0)
@@ -605,7 +647,9 @@ def test_scores_pool_the_samples_of_all_batches():
     samples.outputs["selected"][:] = np.arange(6)[:, None] < 2
     batches = [take(samples, np.arange(2)), take(samples, np.arange(2, 6))]
     seen = []
-    assert evaluate(AlwaysOne(), batches, seen.append)["selected"] == pytest.approx(2 * (1 / 3) / (4 / 3))  # precision 1/3, recall 1
+    assert evaluate(AlwaysOne(), batches, seen.append)["selected"] == pytest.approx(
+        2 * (1 / 3) / (4 / 3)
+    )  # precision 1/3, recall 1
     assert seen == [1, 2]
 
 

@@ -12,11 +12,16 @@ from outrange.reasoning.nar.model import Reasoner
 from outrange.reasoning.nar.optimizer import Optimizer
 
 ALGORITHMS = ("bfs", "insertion_sort")
-BATCHES = {name: prepare(clrs.batch(clrs.sample(name, length=4, count=3, seed=1)), random_pos=np.random.default_rng(0)) for name in ALGORITHMS}
+BATCHES = {
+    name: prepare(clrs.batch(clrs.sample(name, length=4, count=3, seed=1)), random_pos=np.random.default_rng(0))
+    for name in ALGORITHMS
+}
 
 
 def reasoner(seed=0, dtype=torch.float64):
-    return Reasoner({name: samples.spec for name, samples in BATCHES.items()}, ModelConfig(hidden=8), seed=seed, layer="torch").to(dtype)
+    return Reasoner(
+        {name: samples.spec for name, samples in BATCHES.items()}, ModelConfig(hidden=8), seed=seed, layer="torch"
+    ).to(dtype)
 
 
 def weights(model):
@@ -35,7 +40,9 @@ def pull(model, optimizer, algorithms, size, seed):
     norm = np.sqrt(sum((g**2).sum() for g in wanted.values()))
     wanted = {n: g * (size / norm) for n, g in wanted.items()}
     optimizer.zero_grad()
-    sum((p * torch.from_numpy(wanted[n]).to(p.dtype)).sum() for n, p in model.named_parameters() if n in wanted).backward()
+    sum(
+        (p * torch.from_numpy(wanted[n]).to(p.dtype)).sum() for n, p in model.named_parameters() if n in wanted
+    ).backward()
     return wanted
 
 
@@ -131,7 +138,9 @@ def test_parameters_that_share_a_gradient_are_cut_once():
     model = reasoner()
     optimizer = Optimizer(model, learning_rate=1e-3, clip=0.5)
     backward(model, optimizer, "bfs", scale=50)
-    encoders = {n: p.grad.clone() for n, p in model.named_parameters() if n.startswith("tasks.bfs.enc.") and n.endswith("bias")}
+    encoders = {
+        n: p.grad.clone() for n, p in model.named_parameters() if n.startswith("tasks.bfs.enc.") and n.endswith("bias")
+    }
     at_nodes = [encoders[f"tasks.bfs.enc.maps.{name}.0.bias"] for name in ("pos", "s", "reach_h")]
     assert torch.equal(at_nodes[0], at_nodes[1]) and torch.equal(at_nodes[0], at_nodes[2]) and (at_nodes[0] != 0).any()
     gradient = {n: p.grad.clone() for n, p in model.named_parameters() if moves(n, ["bfs"])}
@@ -140,9 +149,13 @@ def test_parameters_that_share_a_gradient_are_cut_once():
     assert optimizer.step("bfs") == pytest.approx(norm)
     moments = optimizer.state()
     firsts = torch.cat([value for name, value in moments.items() if name.endswith("exp_avg")])
-    assert firsts.norm().item() == pytest.approx(0.1 * 0.5)  # after one step 0.1 times the cut gradient, whose norm is the cut
+    assert firsts.norm().item() == pytest.approx(
+        0.1 * 0.5
+    )  # after one step 0.1 times the cut gradient, whose norm is the cut
     whole = torch.cat([g.ravel() for g in gradient.values()]) * (0.05 / norm)
-    torch.testing.assert_close(firsts[firsts != 0].sort().values, whole[whole != 0].sort().values, rtol=1e-10, atol=1e-15)
+    torch.testing.assert_close(
+        firsts[firsts != 0].sort().values, whole[whole != 0].sort().values, rtol=1e-10, atol=1e-15
+    )
 
 
 def test_a_gradient_is_not_cut_below_the_clip_nor_lifted_to_it():
@@ -222,7 +235,11 @@ def test_it_goes_on_from_a_saved_state_as_if_nothing_had_happened(dtype):
     model = reasoner(dtype=dtype)
     optimizer = Optimizer(model, learning_rate=1e-2)
     train(model, optimizer, range(3))
-    saved = {n: t.clone() for n, t in optimizer.state().items()}, {n: t.clone() for n, t in model.state_dict().items()}, optimizer.steps
+    saved = (
+        {n: t.clone() for n, t in optimizer.state().items()},
+        {n: t.clone() for n, t in model.state_dict().items()},
+        optimizer.steps,
+    )
     train(model, optimizer, range(3, 7))
 
     other = reasoner(seed=9, dtype=dtype)

@@ -55,11 +55,16 @@ def toy_spec(without_hints=()):
     spec = {name: Probe("input", *kind) for name, kind in KINDS.items()}
     spec |= {f"{name}_h": Probe("hint", *kind) for name, kind in KINDS.items() if name not in without_hints}
     spec |= {f"{name}_o": Probe("output", *kind) for name, kind in KINDS.items()}
-    return spec | {"order": Probe("output", "node", "permutation_pointer"), "order_mask": Probe("output", "node", "mask_one")}
+    return spec | {
+        "order": Probe("output", "node", "permutation_pointer"),
+        "order_mask": Probe("output", "node", "mask_one"),
+    }
 
 
 TOY = toy_spec()
-SPARSE = toy_spec(without_hints=("adj", "chain"))  # a predicted edge mask is above 0 everywhere, so links of a PGN would all be on after the first step
+SPARSE = toy_spec(
+    without_hints=("adj", "chain")
+)  # a predicted edge mask is above 0 everywhere, so links of a PGN would all be on after the first step
 OUTPUTS = [n for n, p in TOY.items() if p.stage == "output"]
 
 
@@ -87,7 +92,10 @@ def toy_samples(spec, size, lengths, seed=0):
 
     lengths = np.asarray(lengths, np.int64)
     B, T = len(lengths), int(lengths.max())
-    arrays = {stage: {n: drawn(p, (T, B) if stage == "hint" else (B,)) for n, p in spec.items() if p.stage == stage} for stage in ("input", "hint", "output")}
+    arrays = {
+        stage: {n: drawn(p, (T, B) if stage == "hint" else (B,)) for n, p in spec.items() if p.stage == stage}
+        for stage in ("input", "hint", "output")
+    }
     for array in arrays["hint"].values():
         array[np.arange(T)[:, None] >= lengths] = 0
     return Samples("toy", size, spec, arrays["input"], arrays["hint"], arrays["output"], lengths)
@@ -103,7 +111,9 @@ def randomise(module, seed=0):
 
 
 def toy_model(spec=TOY, hidden=8, seed=0, **config):
-    model = Reasoner({"toy": spec}, ModelConfig(hidden=hidden, triplet_features=3, **config), seed=seed, layer="torch").double()
+    model = Reasoner(
+        {"toy": spec}, ModelConfig(hidden=hidden, triplet_features=3, **config), seed=seed, layer="torch"
+    ).double()
     return randomise(model, seed)
 
 
@@ -162,12 +172,19 @@ class Naive:
         for j in range(N):
             messages = []
             for i in range(N):
-                m = self.proc("msg_recv", z[j]) + self.proc("msg_send", z[i]) + self.proc("msg_edge", edge[i, j]) + self.proc("msg_graph", graph)
+                m = (
+                    self.proc("msg_recv", z[j])
+                    + self.proc("msg_send", z[i])
+                    + self.proc("msg_edge", edge[i, j])
+                    + self.proc("msg_graph", graph)
+                )
                 m = self.proc("msg_mlp_1", relu(self.proc("msg_mlp_0", relu(m))))
                 messages.append(np.full(self.h, -1e6) if masked and not links[i, j] else m)
             agg = np.max(messages, 0)
             u = relu(self.proc("out_node", z[j]) + self.proc("out_msg", agg))
-            u = (u - u.mean()) / np.sqrt(u.var() + 1e-5) * self.parameters["processor.norm.weight"] + self.parameters["processor.norm.bias"]
+            u = (u - u.mean()) / np.sqrt(u.var() + 1e-5) * self.parameters["processor.norm.weight"] + self.parameters[
+                "processor.norm.bias"
+            ]
             if gated:
                 gate = sigmoid(self.proc("gate_out", relu(self.proc("gate_node", z[j]) + self.proc("gate_msg", agg))))
                 u = gate * u + (1 - gate) * hidden[j]
@@ -239,7 +256,9 @@ class Naive:
             if forced is not None and t + 1 < length and forced[t + 1, b]:
                 fed = {n: as_rows(n, a[t + 1, b]) for n, a in samples.hints.items()}
             hidden = after
-        return {n: naive_sinkhorn(v) if spec[n].type == "permutation_pointer" else v for n, v in outputs.items()}, told[: length - 1]
+        return {n: naive_sinkhorn(v) if spec[n].type == "permutation_pointer" else v for n, v in outputs.items()}, told[
+            : length - 1
+        ]
 
 
 def relu(x):
@@ -292,7 +311,9 @@ def assert_equals_naive(model, samples, naive, **kwargs):
     for name, value in predicted.hints.items():
         assert len(value) == len(pairs)
         for found, (t, b) in zip(value.detach(), pairs):
-            np.testing.assert_allclose(found, alone[b][1][t][name], rtol=1e-9, atol=1e-9, err_msg=f"{name} step {t} sample {b}")
+            np.testing.assert_allclose(
+                found, alone[b][1][t][name], rtol=1e-9, atol=1e-9, err_msg=f"{name} step {t} sample {b}"
+            )
     return predicted
 
 
@@ -369,8 +390,14 @@ def test_hints_that_are_only_decoded_are_not_encoded_and_make_no_links():
 
 
 def test_links_are_self_pointers_above_a_half_and_edge_masks_above_zero_both_ways():
-    spec = {"to": Probe("hint", "node", "pointer"), "adj": Probe("input", "edge", "mask"), "A": Probe("input", "edge", "scalar")}
-    to = torch.tensor([[[0.0, 0.3, 0.7, 0.0], [0.3, 0.7, 0, 0], [0, 0, 1, 0], [0.5, 0.5, 0, 0]]])  # 0-1: 0.6; 0-2; 1-3 and 0-3 exactly a half: not linked
+    spec = {
+        "to": Probe("hint", "node", "pointer"),
+        "adj": Probe("input", "edge", "mask"),
+        "A": Probe("input", "edge", "scalar"),
+    }
+    to = torch.tensor(
+        [[[0.0, 0.3, 0.7, 0.0], [0.3, 0.7, 0, 0], [0, 0, 1, 0], [0.5, 0.5, 0, 0]]]
+    )  # 0-1: 0.6; 0-2; 1-3 and 0-3 exactly a half: not linked
     adj = torch.zeros(1, 4, 4)
     adj[0, 3, 2] = 1
     wanted = torch.eye(4, dtype=torch.bool)
@@ -393,7 +420,10 @@ def test_in_a_pgn_nothing_of_a_non_neighbour_reaches_a_node(kind):
         to_nodes, to_edges = torch.autograd.grad(after[:, j].square().sum(), (z, s), retain_graph=True)
         for i in range(5):
             reached = bool(links[0, i, j])
-            assert bool((to_nodes[:, i] != 0).any()) == reached and bool((to_edges[:, i, j] != 0).any()) == reached, (i, j)
+            assert bool((to_nodes[:, i] != 0).any()) == reached and bool((to_edges[:, i, j] != 0).any()) == reached, (
+                i,
+                j,
+            )
             assert reached or (to_nodes[:, i] == 0).all()
     changed = z.detach().clone()
     changed[:, 4] += 7
@@ -407,7 +437,9 @@ def test_without_a_mask_links_do_not_matter(kind):
     codes, state = codes_and_state(np.random.default_rng(0), N=5, h=8)
     step = own(codes, torch_ops)
     alone = state._replace(adjacency=torch.eye(5, dtype=torch.bool).expand(2, 5, 5))
-    assert torch.equal(step(state)[0], step(alone)[0]) and torch.equal(step(state)[0], step(state._replace(adjacency=None))[0])
+    assert torch.equal(step(state)[0], step(alone)[0]) and torch.equal(
+        step(state)[0], step(state._replace(adjacency=None))[0]
+    )
 
 
 @pytest.mark.parametrize("kind", FAMILY)
@@ -454,16 +486,25 @@ def test_a_decoder_is_its_formula(name, edge_kind):
         return torch.from_numpy(rng.normal(size=shape))
 
     after = draw(B, N, h)
-    edges = {"none": None, "triplets": EdgeFeatures(draw(B, N, N, 3), draw(3, h), draw(h)), "of_ones_own": EdgeFeatures(draw(B, N, N, 5), None, None)}[
-        edge_kind
-    ]
+    edges = {
+        "none": None,
+        "triplets": EdgeFeatures(draw(B, N, N, 3), draw(3, h), draw(h)),
+        "of_ones_own": EdgeFeatures(draw(B, N, N, 5), None, None),
+    }[edge_kind]
     raw = own(codes, torch_ops)(Decoded(torch.cat((state.z, after), -1), state.s, state.g, edges)).detach()
     naive = Naive({f"tasks.toy.dec.maps.{slot(name)}.{n}": p for n, p in own.state_dict().items()}, "triplet_gmpnn", h)
     for b in range(B):
         node, edge, graph = (
-            x @ code.weight.numpy() + code.bias.numpy() for x, code in zip((state.z[b, :, :2].numpy(), state.s[b].numpy(), state.g[b].numpy()), codes)
+            x @ code.weight.numpy() + code.bias.numpy()
+            for x, code in zip((state.z[b, :, :2].numpy(), state.s[b].numpy(), state.g[b].numpy()), codes)
         )
-        tri = None if edges is None else edges.y[b].numpy() if edges.weight is None else relu((edges.y[b] @ edges.weight + edges.bias).numpy())
+        tri = (
+            None
+            if edges is None
+            else edges.y[b].numpy()
+            if edges.weight is None
+            else relu((edges.y[b] @ edges.weight + edges.bias).numpy())
+        )
         wanted = naive.decode(name, probe, node, state.hidden[b].numpy(), after[b].numpy(), edge, tri, graph)
         np.testing.assert_allclose(raw[b], wanted, rtol=1e-10, atol=1e-10)
 
@@ -471,9 +512,22 @@ def test_a_decoder_is_its_formula(name, edge_kind):
 def test_predictions_have_the_shapes_of_their_locations_and_types():
     samples = toy_samples(TOY, 5, [3, 2])
     outputs, hints = toy_model()(samples)
-    wanted = {"x": (5,), "flag": (5,), "start": (5,), "kind": (5, 3), "chain": (5, 5), "A": (5, 5), "adj": (5, 5), "best": (5, 5), "sort": (5, 5, 2)}
+    wanted = {
+        "x": (5,),
+        "flag": (5,),
+        "start": (5,),
+        "kind": (5, 3),
+        "chain": (5, 5),
+        "A": (5, 5),
+        "adj": (5, 5),
+        "best": (5, 5),
+        "sort": (5, 5, 2),
+    }
     wanted |= {"via": (5, 5, 5), "level": (), "on": (), "phase": (4,)}
-    assert {n: tuple(v.shape) for n, v in outputs.items()} == {f"{n}_o": (2, *s) for n, s in wanted.items()} | {"order": (2, 5, 5), "order_mask": (2, 5)}
+    assert {n: tuple(v.shape) for n, v in outputs.items()} == {f"{n}_o": (2, *s) for n, s in wanted.items()} | {
+        "order": (2, 5, 5),
+        "order_mask": (2, 5),
+    }
     assert {n: tuple(v.shape) for n, v in hints.items()} == {f"{n}_h": (3, *s) for n, s in wanted.items()}
 
 
@@ -553,7 +607,9 @@ def test_hard_predictions_are_the_largest_and_those_above_zero():
 
 
 def test_pointers_become_rows_and_nothing_else_changes():
-    assert rows(Probe("input", "node", "pointer"), torch.tensor([[2, 0, 1]]), 3).tolist() == [[[0, 0, 1], [1, 0, 0], [0, 1, 0]]]
+    assert rows(Probe("input", "node", "pointer"), torch.tensor([[2, 0, 1]]), 3).tolist() == [
+        [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    ]
     assert rows(Probe("input", "edge", "pointer"), torch.zeros(1, 3, 3, dtype=torch.long), 3).shape == (1, 3, 3, 3)
     value = torch.rand(1, 3, 4)
     assert rows(Probe("input", "node", "categorical", 4), value, 3) is value
@@ -579,7 +635,9 @@ class Mean(nn.Module):
 
     def forward(self, node, edge, graph, hidden, links):
         self.seen.append(tuple(x.detach().clone() for x in (node, edge, graph, hidden, links)))
-        return torch.tanh(self.node(node) + self.state(hidden) + (edge * links[..., None]).mean(1) + graph[:, None]), torch.tanh(self.edge(edge))
+        return torch.tanh(
+            self.node(node) + self.state(hidden) + (edge * links[..., None]).mean(1) + graph[:, None]
+        ), torch.tanh(self.edge(edge))
 
 
 class Narrow(nn.Module):
@@ -603,8 +661,13 @@ def test_a_processor_of_ones_own_receives_the_dense_features(registry):
     assert len(own.seen) == 3 and [len(seen[0]) for seen in own.seen] == [2, 2, 1]
     naive = Naive(model.state_dict(), None, 8)
     for b in range(2):
-        values = {n: np.eye(4)[a[b]] if SPARSE[n].type == "pointer" else a[b].astype(float) for n, a in samples.inputs.items()}
-        values |= {n: np.eye(4)[a[0, b]] if SPARSE[n].type == "pointer" else a[0, b].astype(float) for n, a in samples.hints.items()}
+        values = {
+            n: np.eye(4)[a[b]] if SPARSE[n].type == "pointer" else a[b].astype(float) for n, a in samples.inputs.items()
+        }
+        values |= {
+            n: np.eye(4)[a[0, b]] if SPARSE[n].type == "pointer" else a[0, b].astype(float)
+            for n, a in samples.hints.items()
+        }
         node, edge, graph, links = naive.encode(SPARSE, values, 4)
         for found, wanted in zip(own.seen[0], (node, edge, graph, np.zeros((4, 8)), links)):
             np.testing.assert_allclose(found[b].double(), wanted, rtol=1e-10, atol=1e-10)
@@ -633,7 +696,9 @@ def test_edge_features_of_ones_own_reach_the_decoders(registry):
     model = toy_model(SPARSE, processor="of_ones_own")
     outputs = model(toy_samples(SPARSE, 4, [4, 3])).outputs
     for name in ("A_o", "adj_o", "best_o", "sort_o", "via_o", "chain_o", "order"):
-        (gradient,) = torch.autograd.grad(outputs[name].exp().square().sum(), model.processor.inner.edge.weight, retain_graph=True)
+        (gradient,) = torch.autograd.grad(
+            outputs[name].exp().square().sum(), model.processor.inner.edge.weight, retain_graph=True
+        )
         assert (gradient != 0).any(), name
 
 

@@ -35,7 +35,9 @@ def test_a_mask_is_scored_by_f1(truth, pred, f1):
 
 
 def test_f1_pools_over_samples():
-    assert one("mask", [[1, 1], [1, 0]], [[1, 1], [0, 1]]) == pytest.approx(2 / 3)  # the mean of both samples' own would be 1/2
+    assert one("mask", [[1, 1], [1, 0]], [[1, 1], [0, 1]]) == pytest.approx(
+        2 / 3
+    )  # the mean of both samples' own would be 1/2
 
 
 def test_a_graph_mask_is_scored_over_the_batch():
@@ -85,7 +87,9 @@ def test_a_permutation_is_scored_once_and_the_score_is_the_mean_over_outputs():
 
 def test_hints_are_compared_with_the_next_step_over_the_samples_alive():
     spec = {"x": Probe("hint", "node", "pointer"), "out": Probe("output", "node", "pointer")}
-    truth = {"x": np.array([[[9, 9], [9, 9]], [[0, 1], [1, 1]], [[0, 0], [7, 7]]])}  # (T, B, N); sample 1 ends after two steps
+    truth = {
+        "x": np.array([[[9, 9], [9, 9]], [[0, 1], [1, 1]], [[0, 0], [7, 7]]])
+    }  # (T, B, N); sample 1 ends after two steps
     pred = {"x": np.array([[[0, 1], [1, 0]], [[0, 1], [7, 7]]])}
     result = hint_scores(spec, truth, pred, np.array([3, 2]))
     assert result == {"x": pytest.approx((0.75 * 2 + 0.5) / 3), "x_along_time": [0.75, 0.5]}

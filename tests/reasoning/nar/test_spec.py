@@ -23,7 +23,10 @@ def test_the_folder_holds_reference_specs():
 def test_specs_equal_the_reference_probe_by_probe_and_in_order(file):
     with np.load(file) as data:
         meta = json.loads(str(data["meta"]))
-    ours = [[name, probe.stage, probe.location, probe.type] for name, probe in task_spec(clrs.spec(meta["algorithm"])).items()]
+    ours = [
+        [name, probe.stage, probe.location, probe.type]
+        for name, probe in task_spec(clrs.spec(meta["algorithm"])).items()
+    ]
     assert ours == [list(probe) for probe in meta["spec"]]
 
 
@@ -71,7 +74,9 @@ def test_pred_as_input_can_be_turned_off():
 
 
 def test_an_algorithm_of_ones_own_keeps_its_chain_unless_asked():
-    own = clrs.Spec("own", inputs="key node scalar", outputs="best node mask_one", hints="pred_h node pointer, i node mask_one")
+    own = clrs.Spec(
+        "own", inputs="key node scalar", outputs="best node mask_one", hints="pred_h node pointer, i node mask_one"
+    )
     assert task_spec(own)["pred_h"].stage == "hint"
     assert list(task_spec(own, pred_as_input="always")) == ["pos", "key", "best", "pred", "i"]
 
@@ -83,7 +88,12 @@ def test_only_a_node_pointer_is_moved(hint):
 
 
 def test_a_chain_that_is_no_node_output_is_a_pointer():
-    own = clrs.Spec("own", inputs="key node should_be_permutation", outputs="rows edge should_be_permutation", hints="h node should_be_permutation")
+    own = clrs.Spec(
+        "own",
+        inputs="key node should_be_permutation",
+        outputs="rows edge should_be_permutation",
+        hints="h node should_be_permutation",
+    )
     assert [task_spec(own)[name].type for name in ("key", "rows", "h")] == ["pointer"] * 3
 
 

@@ -21,8 +21,19 @@ from outrange.reasoning.nar.load import export, load
 from outrange.reasoning.nar.model import Reasoner
 from outrange.reasoning.nar.train import Trainer, resume, train
 
-SINGLE = preset("smoke", ("insertion_sort",), steps=12, checkpoint_every=6, evaluate_every=4, evaluate_count=8, log_every=1)
-CHUNKED = preset("smoke", ("bfs", "heapsort", "quickselect"), steps=18, checkpoint_every=7, evaluate_every=2, evaluate_count=8, log_every=1, chunk=5)
+SINGLE = preset(
+    "smoke", ("insertion_sort",), steps=12, checkpoint_every=6, evaluate_every=4, evaluate_count=8, log_every=1
+)
+CHUNKED = preset(
+    "smoke",
+    ("bfs", "heapsort", "quickselect"),
+    steps=18,
+    checkpoint_every=7,
+    evaluate_every=2,
+    evaluate_count=8,
+    log_every=1,
+    chunk=5,
+)
 
 
 def run_in_fresh_process(config, path, stop_after=None):
@@ -42,7 +53,10 @@ print(json.dumps(train(from_json(TrainConfig, json.loads(sys.argv[1])), Path(sys
     from outrange.core.config import to_json
 
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(to_json(config)), str(path), str(stop_after or -1)], capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", code, json.dumps(to_json(config)), str(path), str(stop_after or -1)],
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -215,7 +229,9 @@ def test_an_algorithm_of_one_s_own_trains_whatever_its_probes_and_its_sampler_s_
     train(preset("smoke", ("marking",), load=(str(file),), steps=10), tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert {"loss", "loss/loss", "loss/step", "loss/val", "val"} <= lines[-1].keys()
-    assert lines[-1]["loss"] == pytest.approx(lines[-1]["loss/loss"] + lines[-1]["loss/step"] + lines[-1]["loss/val"], rel=1e-5)
+    assert lines[-1]["loss"] == pytest.approx(
+        lines[-1]["loss/loss"] + lines[-1]["loss/step"] + lines[-1]["loss/val"], rel=1e-5
+    )
 
 
 def test_reading_weights_runs_no_file_that_they_name(tmp_path):
@@ -255,25 +271,44 @@ def test_a_configuration_that_cannot_be_is_refused_in_one_sentence(changes, said
         replace(TrainConfig(algorithms=("bfs",)), **changes)
 
 
-@pytest.mark.parametrize("config", [replace(SINGLE, teacher_forcing=0.5, steps=4), replace(CHUNKED, steps=6)], ids=["single", "chunked multi-task"])
+@pytest.mark.parametrize(
+    "config",
+    [replace(SINGLE, teacher_forcing=0.5, steps=4), replace(CHUNKED, steps=6)],
+    ids=["single", "chunked multi-task"],
+)
 def test_two_processes_make_the_steps_that_one_makes(tmp_path, config):
     from outrange.core.config import to_json
 
     (tmp_path / "config.json").write_text(json.dumps(to_json(config)))
     train(config, tmp_path / "one")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "outrange", "nar", "train"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "outrange",
+        "nar",
+        "train",
+    ]
     done = subprocess.run(
         [*command, "--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "two")],
         capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    ones, twos = ([json.loads(line) for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines()] for n in ("one", "two"))
+    ones, twos = (
+        [json.loads(line) for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines()] for n in ("one", "two")
+    )
     assert [line["step"] for line in ones] == [line["step"] for line in twos]
     for one, two in zip(ones, twos, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=2e-3)
     assert ones[0]["gradient_norm"] == pytest.approx(twos[0]["gradient_norm"], rel=1e-4)
     a, b = newest(tmp_path / "one").tensors["model"], newest(tmp_path / "two").tensors["model"]
-    assert max((a[n] - b[n]).abs().max().item() for n in a) < 5e-3  # where a gradient is only rounding, Adam still moves by its rate
+    assert (
+        max((a[n] - b[n]).abs().max().item() for n in a) < 5e-3
+    )  # where a gradient is only rounding, Adam still moves by its rate
 
 
 def test_a_second_process_on_a_run_is_refused_and_sigterm_saves(tmp_path):

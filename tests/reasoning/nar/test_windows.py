@@ -32,7 +32,18 @@ def chunk_of(*lanes, lengths):
         return np.stack((array, array), -1).astype(dtype)
 
     hints = {"step": both(100 * who + step, np.float32), "to": both((who + step) % 2, np.int64)}
-    return Chunk("toy", 2, SPEC, 0, {"id": both(who, np.float32)}, hints, {"y": both(-who, np.float32)}, step == 0, step == last, {})
+    return Chunk(
+        "toy",
+        2,
+        SPEC,
+        0,
+        {"id": both(who, np.float32)},
+        hints,
+        {"y": both(-who, np.float32)},
+        step == 0,
+        step == last,
+        {},
+    )
 
 
 def told(samples):
@@ -42,9 +53,13 @@ def told(samples):
     for b, length in enumerate(samples.lengths.tolist()):
         who = int(samples.inputs["id"][b, 0])
         steps = samples.hints["step"][:length, b, 0] - 100 * who
-        assert (steps == steps[0] + np.arange(length)).all() and (samples.hints["to"][:length, b, 0] == (who + steps) % 2).all()
+        assert (steps == steps[0] + np.arange(length)).all() and (
+            samples.hints["to"][:length, b, 0] == (who + steps) % 2
+        ).all()
         assert all((array[length:, b] == 0).all() for array in samples.hints.values())
-        assert (samples.outputs["y"][b] == -who).all() and (samples.hints["step"][:, b, 0] == samples.hints["step"][:, b, 1]).all()
+        assert (samples.outputs["y"][b] == -who).all() and (
+            samples.hints["step"][:, b, 0] == samples.hints["step"][:, b, 1]
+        ).all()
         assert (who, int(steps[0])) not in result
         result[who, int(steps[0])] = length, bool(samples.ended[b])
     assert samples.lengths.dtype == np.int64 and len(samples.ended) == len(samples) == len(result)
@@ -62,7 +77,14 @@ def test_samples_are_taken_apart_where_they_begin():
     first = [(1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1)]
     second = [(4, 5), (5, 0), (6, 0), (6, 1), (7, 0), (7, 1), (7, 2)]
     chunk = chunk_of(first, second, lengths={1: 4, 2: 3, 3: 8, 4: 6, 5: 1, 6: 2, 7: 3})
-    wanted = {(1, 2): (2, True), (2, 0): (3, True), (3, 0): (2, False), (5, 0): (1, True), (6, 0): (2, True), (7, 0): (3, True)}
+    wanted = {
+        (1, 2): (2, True),
+        (2, 0): (3, True),
+        (3, 0): (2, False),
+        (5, 0): (1, True),
+        (6, 0): (2, True),
+        (7, 0): (3, True),
+    }
     assert told(windows(chunk)) == wanted
 
 
@@ -84,11 +106,17 @@ def test_a_sample_that_follows_itself_is_told_apart():
     """Two lanes, and one lane, may hold samples of the same input."""
     chunk = chunk_of([(1, 0), (1, 1), (1, 0), (1, 1)], lengths={1: 2})
     samples = windows(chunk)
-    assert samples.lengths.tolist() == [2, 2] and samples.ended.all() and samples.hints["step"][:, :, 0].T.tolist() == [[100, 101]] * 2
+    assert (
+        samples.lengths.tolist() == [2, 2]
+        and samples.ended.all()
+        and samples.hints["step"][:, :, 0].T.tolist() == [[100, 101]] * 2
+    )
 
 
 def test_padding_is_zero_and_the_chunk_stays_as_it_was():
-    chunk = chunk_of([(1, 0), (1, 1), (1, 2), (1, 3)], [(2, 8), (3, 0), (3, 1), (4, 0)], lengths={1: 9, 2: 9, 3: 2, 4: 7})
+    chunk = chunk_of(
+        [(1, 0), (1, 1), (1, 2), (1, 3)], [(2, 8), (3, 0), (3, 1), (4, 0)], lengths={1: 9, 2: 9, 3: 2, 4: 7}
+    )
     before = {name: array.copy() for name, array in (chunk.hints | chunk.inputs | chunk.outputs).items()}
     samples = windows(chunk)
     assert samples.steps == 4 and told(samples) == {(1, 0): (4, False), (3, 0): (2, True)}
@@ -106,7 +134,9 @@ def test_a_stretch_begins_with_its_own_first_hints_and_ends_with_its_last():
 
 
 def some(algorithm, count, size=4, seed=0):
-    return prepare(clrs.batch(clrs.sample(algorithm, length=size, count=count, seed=seed)), random_pos=np.random.default_rng(seed))
+    return prepare(
+        clrs.batch(clrs.sample(algorithm, length=size, count=count, seed=seed)), random_pos=np.random.default_rng(seed)
+    )
 
 
 def end_to_end(samples, *lanes):
@@ -116,16 +146,31 @@ def end_to_end(samples, *lanes):
     arrays = ({name: array[who] for name, array in part.items()} for part in (samples.inputs, samples.outputs))
     inputs, outputs = arrays
     hints = {name: array[step, who] for name, array in samples.hints.items()}
-    return Chunk(samples.algorithm, samples.size, samples.spec, 0, inputs, hints, outputs, step == 0, step == samples.lengths[who] - 1, {})
+    return Chunk(
+        samples.algorithm,
+        samples.size,
+        samples.spec,
+        0,
+        inputs,
+        hints,
+        outputs,
+        step == 0,
+        step == samples.lengths[who] - 1,
+        {},
+    )
 
 
 def reasoner(samples, hidden=8):
-    return Reasoner({samples.algorithm: samples.spec}, ModelConfig(hidden=hidden, triplet_features=4), layer="torch").double()
+    return Reasoner(
+        {samples.algorithm: samples.spec}, ModelConfig(hidden=hidden, triplet_features=4), layer="torch"
+    ).double()
 
 
 def losses_and_slopes(model, samples):
     found = losses(samples, *model(samples))
-    return found, torch.autograd.grad(sum(found.values()), list(model.parameters()), allow_unused=True, materialize_grads=True)
+    return found, torch.autograd.grad(
+        sum(found.values()), list(model.parameters()), allow_unused=True, materialize_grads=True
+    )
 
 
 def cut(samples, lengths):
@@ -152,9 +197,18 @@ def test_a_chunk_of_whole_samples_has_the_loss_and_the_gradient_of_those_samples
 
 
 def part_of(chunk, start, stop):
-    arrays = ({name: array[start:stop] for name, array in part.items()} for part in (chunk.inputs, chunk.hints, chunk.outputs))
+    arrays = (
+        {name: array[start:stop] for name, array in part.items()} for part in (chunk.inputs, chunk.hints, chunk.outputs)
+    )
     inputs, hints, outputs = arrays
-    return replace(chunk, inputs=inputs, hints=hints, outputs=outputs, is_first=chunk.is_first[start:stop], is_last=chunk.is_last[start:stop])
+    return replace(
+        chunk,
+        inputs=inputs,
+        hints=hints,
+        outputs=outputs,
+        is_first=chunk.is_first[start:stop],
+        is_last=chunk.is_last[start:stop],
+    )
 
 
 def test_a_stretch_is_rolled_out_like_a_sample_that_begins_where_it_begins():
@@ -167,7 +221,12 @@ def test_a_stretch_is_rolled_out_like_a_sample_that_begins_where_it_begins():
     plain = cut(samples, [5, 5])
     for name, value in losses(plain, *model(plain)).items():
         assert beginning[name].item() == pytest.approx(value.item() if samples.spec[name].stage == "hint" else 0), name
-    late = replace(samples, hints={n: a[5:] for n, a in samples.hints.items()}, lengths=np.array([7, 7]), all_lengths=np.array([7, 7]))
+    late = replace(
+        samples,
+        hints={n: a[5:] for n, a in samples.hints.items()},
+        lengths=np.array([7, 7]),
+        all_lengths=np.array([7, 7]),
+    )
     for name, value in losses(late, *model(late)).items():
         assert losses(second, *model(second))[name].item() == pytest.approx(value.item(), rel=1e-12), name
 
@@ -183,7 +242,9 @@ def test_windows_of_a_feed_cover_every_step_once_and_every_end(algorithm):
         begun = (starts[-1] & ~chunk.is_last[-1]).sum()  # one step of a sample that has just begun
         over = (chunk.is_last[0] & ~chunk.is_first[0]).sum()  # one step of a sample that ends
         assert samples.ended.sum() == chunk.is_last.sum() - over and samples.steps <= 6
-        assert samples.lengths.sum() == chunk.is_first.size - begun - over and len(samples) == starts.sum() - begun - over
+        assert (
+            samples.lengths.sum() == chunk.is_first.size - begun - over and len(samples) == starts.sum() - begun - over
+        )
         loss = losses(samples, *reasoner(samples)(samples))
         assert all(value.isfinite() for value in loss.values())
 

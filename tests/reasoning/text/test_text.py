@@ -77,7 +77,16 @@ def test_questions_read_back_to_the_inputs_they_were_written_from(name):
 
 
 @pytest.mark.parametrize(
-    "question", ["", "bfs", "bfs:\n", "nothing:\na: 1\nb:\n", "bfs:\ns: 1, B: [1]\npi:\n", "bfs:\ns: [1, A: [[0]]\npi:\n", "bfs:\nA: [[0 1], [0]]\npi:\n"]
+    "question",
+    [
+        "",
+        "bfs",
+        "bfs:\n",
+        "nothing:\na: 1\nb:\n",
+        "bfs:\ns: 1, B: [1]\npi:\n",
+        "bfs:\ns: [1, A: [[0]]\npi:\n",
+        "bfs:\nA: [[0 1], [0]]\npi:\n",
+    ],
 )
 def test_a_question_that_is_none_is_refused_in_one_sentence(question):
     with pytest.raises(BadInput) as refused:
@@ -104,7 +113,11 @@ def test_a_question_that_is_none_is_refused_in_one_sentence(question):
         (VECTOR, "[0.1 0.2 0.3 0.4.5]", (0, 0, 0, 1)),  # legal characters, no number
         (VECTOR, "", (0, 0, 0, 0)),
         (VECTOR, "\n\n", (0, 0, 0, 0)),
-        (VECTOR, "[0.2 0.1 0.3 0.4] | [0.1 0.2 0.3 0.4]", (1, 0, 1, 1)),  # an unasked trace: the output is right, the text is not
+        (
+            VECTOR,
+            "[0.2 0.1 0.3 0.4] | [0.1 0.2 0.3 0.4]",
+            (1, 0, 1, 1),
+        ),  # an unasked trace: the output is right, the text is not
         (VECTOR, "[0.1 0.2 0.3 0.4] |", (0, 0, 0, 1)),
         (PAIR, "[1 1], 0", (1, 1, 1, 1)),
         (PAIR, "[1 0], 0", (2 / 3, 0, 1, 1)),  # elements of all outputs are pooled
@@ -131,7 +144,12 @@ def test_with_a_trace_only_the_last_part_counts_but_exactness_wants_all():
     assert text.score(item, item.answer.split(" | ")[1]) == text.Score(1.0, 0.0, 1.0, 1.0)
 
 
-HOSTILE = st.one_of(st.text(), st.text("[](),| .-+e0123456789\n", max_size=200), st.text("[]", max_size=2000), st.text("0123456789", max_size=6000))
+HOSTILE = st.one_of(
+    st.text(),
+    st.text("[](),| .-+e0123456789\n", max_size=200),
+    st.text("[]", max_size=2000),
+    st.text("0123456789", max_size=6000),
+)
 
 
 @given(HOSTILE, st.sampled_from([VECTOR, PAIR, MATRIX]))
@@ -184,7 +202,11 @@ def test_a_dataset_of_text_depends_on_seed_and_index_alone():
     assert [data[i] for i in range(20)] == list(data) == data[:]
     assert data[7] == text.dataset(["bfs", "minimum"], [4, 6], seed=3, hints=True)[7]
     assert data[0] != text.dataset(["bfs", "minimum"], [4, 6], seed=4, hints=True)[0]
-    assert all(len(number.split(".")[1]) <= 3 for number in data[2].question.split("[")[1].split("]")[0].split() if "." in number)
+    assert all(
+        len(number.split(".")[1]) <= 3
+        for number in data[2].question.split("[")[1].split("]")[0].split()
+        if "." in number
+    )
 
 
 def test_datasets_pickle_so_that_worker_processes_can_have_them():
@@ -193,7 +215,10 @@ def test_datasets_pickle_so_that_worker_processes_can_have_them():
 
 
 def test_a_file_of_completions_is_scored_by_algorithm_and_in_all(tmp_path):
-    rows = [{"question": i.question, "answer": i.answer, "completion": c} for i, c in ((VECTOR, VECTOR.answer), (VECTOR, "[]"), (PAIR, "[1 1], 1"))]
+    rows = [
+        {"question": i.question, "answer": i.answer, "completion": c}
+        for i, c in ((VECTOR, VECTOR.answer), (VECTOR, "[]"), (PAIR, "[1 1], 1"))
+    ]
     file = tmp_path / "completions.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
     scores = score_file(file)
@@ -202,7 +227,9 @@ def test_a_file_of_completions_is_scored_by_algorithm_and_in_all(tmp_path):
     assert scores["all"]["answers"] == 3
 
 
-@pytest.mark.parametrize("content", ["", "[1]\n", "{\n", '{"question": 1, "answer": "", "completion": ""}\n', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content", ["", "[1]\n", "{\n", '{"question": 1, "answer": "", "completion": ""}\n', "[" * 100_000]
+)
 def test_a_file_that_holds_no_completions_is_refused_with_its_line(tmp_path, content):
     file = tmp_path / "broken.jsonl"
     file.write_text(content)

@@ -5,9 +5,29 @@ records one hint step; the arrays it names are the live state, copied at that mo
 ``mask_one`` an array with one index. Inputs are read-only. Trace definitions: docs/papers/clrs.md.
 """
 
-from outrange.reasoning.clrs.algorithms import depth_first, divide_and_conquer, dynamic_programming, geometry, graphs, greedy, searching, sorting, strings
+from outrange.reasoning.clrs.algorithms import (
+    depth_first,
+    divide_and_conquer,
+    dynamic_programming,
+    geometry,
+    graphs,
+    greedy,
+    searching,
+    sorting,
+    strings,
+)
 from outrange.reasoning.clrs.specs import CLRS30
 
-_CHAPTERS = (sorting, searching, divide_and_conquer, greedy, dynamic_programming, depth_first, graphs, strings, geometry)
+_CHAPTERS = (
+    sorting,
+    searching,
+    divide_and_conquer,
+    greedy,
+    dynamic_programming,
+    depth_first,
+    graphs,
+    strings,
+    geometry,
+)
 
 ALGORITHMS = {name: next(getattr(chapter, name) for chapter in _CHAPTERS if hasattr(chapter, name)) for name in CLRS30}

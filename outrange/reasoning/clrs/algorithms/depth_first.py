@@ -5,7 +5,20 @@ the node being worked on; ``v`` is where the scan of its neighbours stands, and 
 for its first white neighbour from the lowest number on and pushes it, or else finishes u and pops. Time starts at 0 and grows by repeated addition of 0.01.
 """
 
-from outrange.reasoning.clrs.algorithms.common import BLACK, GREY, WHITE, argsort, graph_of, hints, identity, mask, negative, point_to_self, transpose, zeros
+from outrange.reasoning.clrs.algorithms.common import (
+    BLACK,
+    GREY,
+    WHITE,
+    argsort,
+    graph_of,
+    hints,
+    identity,
+    mask,
+    negative,
+    point_to_self,
+    transpose,
+    zeros,
+)
 
 DfsHints = hints("dfs")
 TopologicalHints = hints("topological_sort")
@@ -39,7 +52,9 @@ def dfs(A, pi):
                     color[v] = GREY
                     s_prev[v] = s_last
                     s_last = v
-                    yield DfsHints(pi_h=pi, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time)
+                    yield DfsHints(
+                        pi_h=pi, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time
+                    )
                     break
             if s_last == u:
                 color[u] = BLACK
@@ -62,24 +77,32 @@ def topological_sort(A, topo, topo_head_out):
         if color[s] != WHITE:
             continue
         u = v = s_last = s
-        yield TopologicalHints(topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last)
+        yield TopologicalHints(
+            topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last
+        )
         while True:
             if color[u] == WHITE:
                 color[u] = GREY
-                yield TopologicalHints(topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last)
+                yield TopologicalHints(
+                    topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last
+                )
             for v in range(n):
                 if A[u, v] != 0 and color[v] == WHITE:
                     color[v] = GREY
                     s_prev[v] = s_last
                     s_last = v
-                    yield TopologicalHints(topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last)
+                    yield TopologicalHints(
+                        topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last
+                    )
                     break
             if s_last == u:
                 color[u] = BLACK
                 if color[topo_head] == BLACK:
                     topo[u] = topo_head
                 topo_head = u
-                yield TopologicalHints(topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last)
+                yield TopologicalHints(
+                    topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last
+                )
                 if s_prev[u] == u:
                     break
                 s_last = s_prev[u]
@@ -94,13 +117,34 @@ def articulation_points(A, is_cut):
     A scan starts at the lowest neighbour again after every return to u, so the same back edge may be met, and recorded, more than once.
     """
     n = A.shape[0]
-    pi, color, d, f, low, child_cnt, s_prev, time = identity(n), mask(n), zeros(n), zeros(n), zeros(n), zeros(n), identity(n), 0.0
+    pi, color, d, f, low, child_cnt, s_prev, time = (
+        identity(n),
+        mask(n),
+        zeros(n),
+        zeros(n),
+        zeros(n),
+        zeros(n),
+        identity(n),
+        0.0,
+    )
     for s in range(n):
         if color[s] != WHITE:
             continue
         u = v = s_last = s
         yield ArticulationHints(
-            is_cut_h=is_cut, pi_h=pi, color=color, d=d, f=f, low=low, child_cnt=child_cnt, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time
+            is_cut_h=is_cut,
+            pi_h=pi,
+            color=color,
+            d=d,
+            f=f,
+            low=low,
+            child_cnt=child_cnt,
+            s_prev=s_prev,
+            s=s,
+            u=u,
+            v=v,
+            s_last=s_last,
+            time=time,
         )
         while True:
             if color[u] == WHITE or d[u] == 0.0:
@@ -108,7 +152,19 @@ def articulation_points(A, is_cut):
                 d[u] = low[u] = time
                 color[u] = GREY
                 yield ArticulationHints(
-                    is_cut_h=is_cut, pi_h=pi, color=color, d=d, f=f, low=low, child_cnt=child_cnt, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time
+                    is_cut_h=is_cut,
+                    pi_h=pi,
+                    color=color,
+                    d=d,
+                    f=f,
+                    low=low,
+                    child_cnt=child_cnt,
+                    s_prev=s_prev,
+                    s=s,
+                    u=u,
+                    v=v,
+                    s_last=s_last,
+                    time=time,
                 )
             for v in range(n):
                 if A[u, v] == 0:
@@ -120,13 +176,37 @@ def articulation_points(A, is_cut):
                     s_last = v
                     child_cnt[u] += TICK
                     yield ArticulationHints(
-                        is_cut_h=is_cut, pi_h=pi, color=color, d=d, f=f, low=low, child_cnt=child_cnt, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time
+                        is_cut_h=is_cut,
+                        pi_h=pi,
+                        color=color,
+                        d=d,
+                        f=f,
+                        low=low,
+                        child_cnt=child_cnt,
+                        s_prev=s_prev,
+                        s=s,
+                        u=u,
+                        v=v,
+                        s_last=s_last,
+                        time=time,
                     )
                     break
                 if pi[u] != v:
                     low[u] = min(low[u], d[v])
                     yield ArticulationHints(
-                        is_cut_h=is_cut, pi_h=pi, color=color, d=d, f=f, low=low, child_cnt=child_cnt, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time
+                        is_cut_h=is_cut,
+                        pi_h=pi,
+                        color=color,
+                        d=d,
+                        f=f,
+                        low=low,
+                        child_cnt=child_cnt,
+                        s_prev=s_prev,
+                        s=s,
+                        u=u,
+                        v=v,
+                        s_last=s_last,
+                        time=time,
                     )
             if s_last == u:
                 color[u] = BLACK
@@ -140,7 +220,19 @@ def articulation_points(A, is_cut):
                 if pi[u] == u and child_cnt[u] > TICK:
                     is_cut[u] = 1
                 yield ArticulationHints(
-                    is_cut_h=is_cut, pi_h=pi, color=color, d=d, f=f, low=low, child_cnt=child_cnt, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time
+                    is_cut_h=is_cut,
+                    pi_h=pi,
+                    color=color,
+                    d=d,
+                    f=f,
+                    low=low,
+                    child_cnt=child_cnt,
+                    s_prev=s_prev,
+                    s=s,
+                    u=u,
+                    v=v,
+                    s_last=s_last,
+                    time=time,
                 )
                 if s_prev[u] == u:
                     break
@@ -160,13 +252,39 @@ def bridges(A, is_bridge):
         if color[s] != WHITE:
             continue
         u = v = s_last = s
-        yield BridgeHints(is_bridge_h=is_bridge, pi_h=pi, color=color, d=d, f=f, low=low, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time)
+        yield BridgeHints(
+            is_bridge_h=is_bridge,
+            pi_h=pi,
+            color=color,
+            d=d,
+            f=f,
+            low=low,
+            s_prev=s_prev,
+            s=s,
+            u=u,
+            v=v,
+            s_last=s_last,
+            time=time,
+        )
         while True:
             if color[u] == WHITE or d[u] == 0.0:
                 time += TICK
                 d[u] = low[u] = time
                 color[u] = GREY
-                yield BridgeHints(is_bridge_h=is_bridge, pi_h=pi, color=color, d=d, f=f, low=low, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time)
+                yield BridgeHints(
+                    is_bridge_h=is_bridge,
+                    pi_h=pi,
+                    color=color,
+                    d=d,
+                    f=f,
+                    low=low,
+                    s_prev=s_prev,
+                    s=s,
+                    u=u,
+                    v=v,
+                    s_last=s_last,
+                    time=time,
+                )
             for v in range(n):
                 if A[u, v] == 0:
                     continue
@@ -175,11 +293,37 @@ def bridges(A, is_bridge):
                     color[v] = GREY
                     s_prev[v] = s_last
                     s_last = v
-                    yield BridgeHints(is_bridge_h=is_bridge, pi_h=pi, color=color, d=d, f=f, low=low, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time)
+                    yield BridgeHints(
+                        is_bridge_h=is_bridge,
+                        pi_h=pi,
+                        color=color,
+                        d=d,
+                        f=f,
+                        low=low,
+                        s_prev=s_prev,
+                        s=s,
+                        u=u,
+                        v=v,
+                        s_last=s_last,
+                        time=time,
+                    )
                     break
                 if pi[u] != v:
                     low[u] = min(low[u], d[v])
-                    yield BridgeHints(is_bridge_h=is_bridge, pi_h=pi, color=color, d=d, f=f, low=low, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time)
+                    yield BridgeHints(
+                        is_bridge_h=is_bridge,
+                        pi_h=pi,
+                        color=color,
+                        d=d,
+                        f=f,
+                        low=low,
+                        s_prev=s_prev,
+                        s=s,
+                        u=u,
+                        v=v,
+                        s_last=s_last,
+                        time=time,
+                    )
             if s_last == u:
                 color[u] = BLACK
                 time += TICK
@@ -189,7 +333,20 @@ def bridges(A, is_bridge):
                         low[u] = min(low[u], low[child])
                         if low[child] > d[u]:
                             is_bridge[u, child] = is_bridge[child, u] = 1
-                yield BridgeHints(is_bridge_h=is_bridge, pi_h=pi, color=color, d=d, f=f, low=low, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time)
+                yield BridgeHints(
+                    is_bridge_h=is_bridge,
+                    pi_h=pi,
+                    color=color,
+                    d=d,
+                    f=f,
+                    low=low,
+                    s_prev=s_prev,
+                    s=s,
+                    u=u,
+                    v=v,
+                    s_last=s_last,
+                    time=time,
+                )
                 if s_prev[u] == u:
                     break
                 s_last = s_prev[u]
@@ -215,7 +372,20 @@ def strongly_connected_components(A, scc_id):
             if color[s] != WHITE:
                 continue
             u = v = s_last = s
-            yield ComponentHints(scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase)
+            yield ComponentHints(
+                scc_id_h=scc_id,
+                A_t=A_t,
+                color=color,
+                d=d,
+                f=f,
+                s_prev=s_prev,
+                s=s,
+                u=u,
+                v=v,
+                s_last=s_last,
+                time=time,
+                phase=phase,
+            )
             while True:
                 if phase == 1:
                     scc_id[u] = s
@@ -223,21 +393,58 @@ def strongly_connected_components(A, scc_id):
                     time += TICK
                     d[u] = time
                     color[u] = GREY
-                    yield ComponentHints(scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase)
+                    yield ComponentHints(
+                        scc_id_h=scc_id,
+                        A_t=A_t,
+                        color=color,
+                        d=d,
+                        f=f,
+                        s_prev=s_prev,
+                        s=s,
+                        u=u,
+                        v=v,
+                        s_last=s_last,
+                        time=time,
+                        phase=phase,
+                    )
                 for v in range(n):
                     if graph[u, v] != 0 and color[v] == WHITE:
                         color[v] = GREY
                         s_prev[v] = s_last
                         s_last = v
                         yield ComponentHints(
-                            scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase
+                            scc_id_h=scc_id,
+                            A_t=A_t,
+                            color=color,
+                            d=d,
+                            f=f,
+                            s_prev=s_prev,
+                            s=s,
+                            u=u,
+                            v=v,
+                            s_last=s_last,
+                            time=time,
+                            phase=phase,
                         )
                         break
                 if s_last == u:
                     color[u] = BLACK
                     time += TICK
                     f[u] = time
-                    yield ComponentHints(scc_id_h=scc_id, A_t=A_t, color=color, d=d, f=f, s_prev=s_prev, s=s, u=u, v=v, s_last=s_last, time=time, phase=phase)
+                    yield ComponentHints(
+                        scc_id_h=scc_id,
+                        A_t=A_t,
+                        color=color,
+                        d=d,
+                        f=f,
+                        s_prev=s_prev,
+                        s=s,
+                        u=u,
+                        v=v,
+                        s_last=s_last,
+                        time=time,
+                        phase=phase,
+                    )
                     if s_prev[u] == u:
                         break
                     s_last = s_prev[u]
@@ -251,24 +458,72 @@ def dag_shortest_paths(s, A, pi):
     point_to_self(pi)
     d, mark, topo, topo_head, color, s_prev = zeros(n), mask(n), identity(n), 0, mask(n), identity(n)
     u = v = s_last = s
-    yield DagHints(pi_h=pi, d=d, mark=mark, topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, u=u, v=v, s_last=s_last, phase=0)
+    yield DagHints(
+        pi_h=pi,
+        d=d,
+        mark=mark,
+        topo_h=topo,
+        topo_head_h=topo_head,
+        color=color,
+        s_prev=s_prev,
+        u=u,
+        v=v,
+        s_last=s_last,
+        phase=0,
+    )
     while True:
         if color[u] == WHITE:
             color[u] = GREY
-            yield DagHints(pi_h=pi, d=d, mark=mark, topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, u=u, v=v, s_last=s_last, phase=0)
+            yield DagHints(
+                pi_h=pi,
+                d=d,
+                mark=mark,
+                topo_h=topo,
+                topo_head_h=topo_head,
+                color=color,
+                s_prev=s_prev,
+                u=u,
+                v=v,
+                s_last=s_last,
+                phase=0,
+            )
         for v in range(n):
             if A[u, v] != 0 and color[v] == WHITE:
                 color[v] = GREY
                 s_prev[v] = s_last
                 s_last = v
-                yield DagHints(pi_h=pi, d=d, mark=mark, topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, u=u, v=v, s_last=s_last, phase=0)
+                yield DagHints(
+                    pi_h=pi,
+                    d=d,
+                    mark=mark,
+                    topo_h=topo,
+                    topo_head_h=topo_head,
+                    color=color,
+                    s_prev=s_prev,
+                    u=u,
+                    v=v,
+                    s_last=s_last,
+                    phase=0,
+                )
                 break
         if s_last == u:
             color[u] = BLACK
             if color[topo_head] == BLACK:
                 topo[u] = topo_head
             topo_head = u
-            yield DagHints(pi_h=pi, d=d, mark=mark, topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, u=u, v=v, s_last=s_last, phase=0)
+            yield DagHints(
+                pi_h=pi,
+                d=d,
+                mark=mark,
+                topo_h=topo,
+                topo_head_h=topo_head,
+                color=color,
+                s_prev=s_prev,
+                u=u,
+                v=v,
+                s_last=s_last,
+                phase=0,
+            )
             if s_prev[u] == u:
                 break
             s_last = s_prev[u]
@@ -278,11 +533,35 @@ def dag_shortest_paths(s, A, pi):
     while topo[topo_head] != topo_head:
         i = topo_head
         mark[i] = 1
-        yield DagHints(pi_h=pi, d=d, mark=mark, topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, u=u, v=v, s_last=s_last, phase=1)
+        yield DagHints(
+            pi_h=pi,
+            d=d,
+            mark=mark,
+            topo_h=topo,
+            topo_head_h=topo_head,
+            color=color,
+            s_prev=s_prev,
+            u=u,
+            v=v,
+            s_last=s_last,
+            phase=1,
+        )
         for j in range(n):
             if A[i, j] != 0 and (mark[j] == 0 or d[i] + A[i, j] < d[j]):
                 d[j] = d[i] + A[i, j]
                 pi[j] = i
                 mark[j] = 1
         topo_head = topo[topo_head]
-    yield DagHints(pi_h=pi, d=d, mark=mark, topo_h=topo, topo_head_h=topo_head, color=color, s_prev=s_prev, u=u, v=v, s_last=s_last, phase=1)
+    yield DagHints(
+        pi_h=pi,
+        d=d,
+        mark=mark,
+        topo_h=topo,
+        topo_head_h=topo_head,
+        color=color,
+        s_prev=s_prev,
+        u=u,
+        v=v,
+        s_last=s_last,
+        phase=1,
+    )

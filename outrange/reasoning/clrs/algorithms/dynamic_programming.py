@@ -1,6 +1,15 @@
 """Dynamic programming (CLRS sections 15.2, 15.4 and 15.5). Matrix chain and LCS sweep the whole table until nothing changes, one step a sweep."""
 
-from outrange.reasoning.clrs.algorithms.common import chain, equal, fill, first_of_second, hints, mask_matrix, matrix, two_chains
+from outrange.reasoning.clrs.algorithms.common import (
+    chain,
+    equal,
+    fill,
+    first_of_second,
+    hints,
+    mask_matrix,
+    matrix,
+    two_chains,
+)
 
 MatrixChainHints = hints("matrix_chain_order")
 LCSHints = hints("lcs_length")

@@ -21,7 +21,9 @@ def segments_intersect(x, y, intersect):
         inside_y = min(y[i], y[j]) <= y[k] and y[k] <= max(y[i], y[j])
         on_seg[k] = inside_x and inside_y
         yield SegmentHints(i=i, j=j, k=k, dir=side, on_seg=on_seg)
-    crosses = ((side[0] > 0 and side[1] < 0) or (side[0] < 0 and side[1] > 0)) and ((side[2] > 0 and side[3] < 0) or (side[2] < 0 and side[3] > 0))
+    crosses = ((side[0] > 0 and side[1] < 0) or (side[0] < 0 and side[1] > 0)) and (
+        (side[2] > 0 and side[3] < 0) or (side[2] < 0 and side[3] > 0)
+    )
     for k in range(4):
         crosses = crosses or (side[k] == 0 and on_seg[k] == 1)
     intersect[0] = crosses
@@ -56,11 +58,15 @@ def graham_scan(x, y, in_hull):
                 in_hull[top] = 0
                 stack_prev[top] = top
                 top = below
-                yield GrahamHints(best=best, atans=atans, in_hull_h=in_hull, stack_prev=stack_prev, last_stack=top, i=i, phase=3)
+                yield GrahamHints(
+                    best=best, atans=atans, in_hull_h=in_hull, stack_prev=stack_prev, last_stack=top, i=i, phase=3
+                )
         in_hull[i] = 1
         stack_prev[i] = top
         top = i
-        yield GrahamHints(best=best, atans=atans, in_hull_h=in_hull, stack_prev=stack_prev, last_stack=top, i=i, phase=4)
+        yield GrahamHints(
+            best=best, atans=atans, in_hull_h=in_hull, stack_prev=stack_prev, last_stack=top, i=i, phase=4
+        )
 
 
 def jarvis_march(x, y, in_hull):

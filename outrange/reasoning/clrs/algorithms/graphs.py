@@ -1,6 +1,18 @@
 """Breadth-first search, spanning trees and shortest paths (CLRS chapters 22 to 25). ``A[u, v]`` is the weight of the edge u to v, 0 where there is none."""
 
-from outrange.reasoning.clrs.algorithms.common import argsort, fill, first_in_queue, graph_of, hints, identity, mask, mask_matrix, matrix, point_to_self, zeros
+from outrange.reasoning.clrs.algorithms.common import (
+    argsort,
+    fill,
+    first_in_queue,
+    graph_of,
+    hints,
+    identity,
+    mask,
+    mask_matrix,
+    matrix,
+    point_to_self,
+    zeros,
+)
 
 BfsHints = hints("bfs")
 KruskalHints = hints("mst_kruskal")
@@ -58,28 +70,36 @@ def mst_kruskal(A, in_mst):
         for x in range(n):
             mask_u[x] = x == u
             mask_v[x] = x == v
-        yield KruskalHints(in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=1)
+        yield KruskalHints(
+            in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=1
+        )
         while pi[root_u] != root_u:
             root_u = pi[root_u]
             for x in range(n):
                 if mask_u[x] == 1:
                     pi[x] = root_u
             mask_u[root_u] = 1
-            yield KruskalHints(in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=1)
+            yield KruskalHints(
+                in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=1
+            )
         while pi[root_v] != root_v:
             root_v = pi[root_v]
             for x in range(n):
                 if mask_v[x] == 1:
                     pi[x] = root_v
             mask_v[root_v] = 1
-            yield KruskalHints(in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=2)
+            yield KruskalHints(
+                in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=2
+            )
         if root_u != root_v:
             in_mst[u, v] = in_mst[v, u] = 1
             if root_u < root_v:
                 pi[root_u] = root_v
             else:
                 pi[root_v] = root_u
-        yield KruskalHints(in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=0)
+        yield KruskalHints(
+            in_mst_h=in_mst, pi=pi, u=u, v=v, root_u=root_u, root_v=root_v, mask_u=mask_u, mask_v=mask_v, phase=0
+        )
 
 
 def mst_prim(s, A, pi):

@@ -50,12 +50,26 @@ def quickselect(key, median):
                 i += 1
                 order[i], order[j] = order[j], order[i]
             yield QuickselectHints(
-                pred_h=chain_of(order, pointers), p=order[p], r=order[r], i=order[i + 1], j=order[j], i_rank=(i + 1) / n, target=rank / n, pivot=order[r]
+                pred_h=chain_of(order, pointers),
+                p=order[p],
+                r=order[r],
+                i=order[i + 1],
+                j=order[j],
+                i_rank=(i + 1) / n,
+                target=rank / n,
+                pivot=order[r],
             )
         q = i + 1
         order[q], order[r] = order[r], order[q]
         yield QuickselectHints(
-            pred_h=chain_of(order, pointers), p=order[p], r=order[r], i=order[q], j=order[r], i_rank=(q - p) / n, target=rank / n, pivot=order[q]
+            pred_h=chain_of(order, pointers),
+            p=order[p],
+            r=order[r],
+            i=order[q],
+            j=order[r],
+            i_rank=(q - p) / n,
+            target=rank / n,
+            pivot=order[q],
         )
         if rank == q - p:
             searching = False

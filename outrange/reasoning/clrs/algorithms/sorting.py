@@ -36,7 +36,15 @@ def heapsort(key, pred):
     """Heapsort. Phase 0 sifts every place down to build the heap; then phase 1 retires the root and phase 2 sifts its successor down."""
     n = key.size
     order, parent = identity(n), identity(n)
-    yield HeapHints(pred_h=chain_of(order, pred), parent=heap_of(order, n, parent), i=n - 1, j=n - 1, largest=n - 1, heap_size=n - 1, phase=0)
+    yield HeapHints(
+        pred_h=chain_of(order, pred),
+        parent=heap_of(order, n, parent),
+        i=n - 1,
+        j=n - 1,
+        largest=n - 1,
+        heap_size=n - 1,
+        phase=0,
+    )
     size = n
     for turn in range(2 * n - 1):
         if turn < n:
@@ -46,7 +54,13 @@ def heapsort(key, pred):
             size -= 1
             order[0], order[size] = order[size], order[0]
             yield HeapHints(
-                pred_h=chain_of(order, pred), parent=heap_of(order, size, parent), i=order[0], j=order[size], largest=0, heap_size=order[size - 1], phase=1
+                pred_h=chain_of(order, pred),
+                parent=heap_of(order, size, parent),
+                i=order[0],
+                j=order[size],
+                largest=0,
+                heap_size=order[size - 1],
+                phase=1,
             )
             root, sifted, phase = 0, size, 2
         settled = False

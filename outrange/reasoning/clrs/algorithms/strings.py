@@ -38,14 +38,27 @@ def kmp_matcher(string, key, match):
     pi, is_reset = identity(n), mask(n)
     is_reset[h] = 1
     k, k_reset, q, q_reset, s = 0, 1, 1 if m > 1 else 0, 1, 0
-    yield KmpHints(pred_h=places, pi=pi, is_reset=is_reset, k=h + k, k_reset=k_reset, q=h + q, q_reset=q_reset, s=s, i=0, phase=0)
+    yield KmpHints(
+        pred_h=places, pi=pi, is_reset=is_reset, k=h + k, k_reset=k_reset, q=h + q, q_reset=q_reset, s=s, i=0, phase=0
+    )
     for q in range(1, m):
         while k_reset == 0 and key[h + k + 1] != key[h + q]:
             if is_reset[h + k] == 1:
                 k, k_reset = 0, 1
             else:
                 k = pi[h + k] - h
-            yield KmpHints(pred_h=places, pi=pi, is_reset=is_reset, k=h + k, k_reset=k_reset, q=h + q, q_reset=q_reset, s=s, i=0, phase=0)
+            yield KmpHints(
+                pred_h=places,
+                pi=pi,
+                is_reset=is_reset,
+                k=h + k,
+                k_reset=k_reset,
+                q=h + q,
+                q_reset=q_reset,
+                s=s,
+                i=0,
+                phase=0,
+            )
         if k_reset == 1:
             k, k_reset = -1, 0
         if key[h + k + 1] == key[h + q]:
@@ -54,18 +67,51 @@ def kmp_matcher(string, key, match):
             k, k_reset = 0, 1
             is_reset[h + q] = 1
         pi[h + q] = h + k
-        yield KmpHints(pred_h=places, pi=pi, is_reset=is_reset, k=h + k, k_reset=k_reset, q=h + q, q_reset=q_reset, s=s, i=0, phase=0)
+        yield KmpHints(
+            pred_h=places,
+            pi=pi,
+            is_reset=is_reset,
+            k=h + k,
+            k_reset=k_reset,
+            q=h + q,
+            q_reset=q_reset,
+            s=s,
+            i=0,
+            phase=0,
+        )
     q, q_reset = 0, 1
     for i in range(h):
         if i >= m:
             s += 1
-        yield KmpHints(pred_h=places, pi=pi, is_reset=is_reset, k=h + k, k_reset=k_reset, q=h + q, q_reset=q_reset, s=s, i=i, phase=1)
+        yield KmpHints(
+            pred_h=places,
+            pi=pi,
+            is_reset=is_reset,
+            k=h + k,
+            k_reset=k_reset,
+            q=h + q,
+            q_reset=q_reset,
+            s=s,
+            i=i,
+            phase=1,
+        )
         while q_reset == 0 and key[h + q + 1] != key[i]:
             if is_reset[h + q] == 1:
                 q, q_reset = 0, 1
             else:
                 q = pi[h + q] - h
-            yield KmpHints(pred_h=places, pi=pi, is_reset=is_reset, k=h + k, k_reset=k_reset, q=h + q, q_reset=q_reset, s=s, i=i, phase=1)
+            yield KmpHints(
+                pred_h=places,
+                pi=pi,
+                is_reset=is_reset,
+                k=h + k,
+                k_reset=k_reset,
+                q=h + q,
+                q_reset=q_reset,
+                s=s,
+                i=i,
+                phase=1,
+            )
         if q_reset == 1:
             q, q_reset = -1, 0
         if key[h + q + 1] == key[i]:

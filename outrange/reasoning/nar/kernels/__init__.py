@@ -29,7 +29,9 @@ def choose(name: str = "auto", device: torch.device | str = "cpu", dtype: torch.
     if name not in LAYERS:
         raise unknown("layer", name, ["auto", *LAYERS], "a layer")
     if name == "cpu" and not fits:
-        raise BadInput(f"layer: 'cpu' runs float32 on a CPU with Numba's compiler on, not {dtype} on {device}; take 'torch'")
+        raise BadInput(
+            f"layer: 'cpu' runs float32 on a CPU with Numba's compiler on, not {dtype} on {device}; take 'torch'"
+        )
     return name
 
 

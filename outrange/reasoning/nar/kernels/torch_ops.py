@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 
 
-def message_max(recv: Tensor, send: Tensor, s: Tensor, Fm: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, mask: Tensor | None = None) -> Tensor:
+def message_max(
+    recv: Tensor,
+    send: Tensor,
+    s: Tensor,
+    Fm: Tensor,
+    W1: Tensor,
+    b1: Tensor,
+    W2: Tensor,
+    b2: Tensor,
+    mask: Tensor | None = None,
+) -> Tensor:
     """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) + b1) + b2.
 
     ``mask`` (B, N, N): only where it is not 0 does i send to j; a node to which none sends receives -1e6.
@@ -33,7 +43,16 @@ def triplet_features(y: Tensor, O3: Tensor | None, b3: Tensor | None) -> Tensor:
 
 
 def pointer_logits(
-    u: Tensor, v: Tensor, s: Tensor, Fa: Tensor, y: Tensor | None, O3: Tensor | None, b3: Tensor | None, A: Tensor | None, w: Tensor, bw: Tensor
+    u: Tensor,
+    v: Tensor,
+    s: Tensor,
+    Fa: Tensor,
+    y: Tensor | None,
+    O3: Tensor | None,
+    b3: Tensor | None,
+    A: Tensor | None,
+    w: Tensor,
+    bw: Tensor,
 ) -> Tensor:
     """Logits that row node r points to a, (B, N, N): w . max(v_r, u_a + s_ar Fa + tri_ar A) + bw. Without edge features y and A are None."""
     q = u[:, :, None] + s @ Fa
@@ -43,7 +62,17 @@ def pointer_logits(
 
 
 def edge_pointer_logits(
-    p: Tensor, q: Tensor, s: Tensor, Fd: Tensor, y: Tensor | None, O3: Tensor | None, b3: Tensor | None, D: Tensor | None, x: Tensor, w: Tensor, bw: Tensor
+    p: Tensor,
+    q: Tensor,
+    s: Tensor,
+    Fd: Tensor,
+    y: Tensor | None,
+    O3: Tensor | None,
+    b3: Tensor | None,
+    D: Tensor | None,
+    x: Tensor,
+    w: Tensor,
+    bw: Tensor,
 ) -> Tensor:
     """Logits that edge (i, j) points to node l, (B, N, N, N): w . max(p_i + q_j + s_ij Fd + tri_ij D, x_l) + bw."""
     edge = p[:, :, None] + q[:, None, :] + s @ Fd

@@ -27,13 +27,25 @@ def mark() -> str:
 
 def kernel(function: Callable) -> Callable:
     """Compile at the first call and keep on disk."""
-    return compiled(function, mark(), nogil=True, fastmath=FLAGS, boundscheck=False, error_model="numpy", no_cfunc_wrapper=True)
+    return compiled(
+        function, mark(), nogil=True, fastmath=FLAGS, boundscheck=False, error_model="numpy", no_cfunc_wrapper=True
+    )
 
 
 def part(function: Callable) -> Callable:
     """A function that kernels call; compiled into them."""
-    return njit(function, nogil=True, fastmath=FLAGS, boundscheck=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # pyright: ignore[reportCallIssue]
+    return njit(
+        function,
+        nogil=True,
+        fastmath=FLAGS,
+        boundscheck=False,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )  # pyright: ignore[reportCallIssue]
 
 
 if JIT_OFF:
-    raise ImportError("the cpu kernels are machine code and cannot run with NUMBA_DISABLE_JIT=1; choose the torch layer")
+    raise ImportError(
+        "the cpu kernels are machine code and cannot run with NUMBA_DISABLE_JIT=1; choose the torch layer"
+    )

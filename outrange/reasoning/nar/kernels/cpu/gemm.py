@@ -45,7 +45,9 @@ def vector_store(b: Any, value: Value, address: Value) -> None:
 def splat(b: Any, scalar: Value, lanes: int = LANES) -> Value:
     kind = ir.VectorType(scalar.type, lanes)
     one = b.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+    return b.shuffle_vector(
+        one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    )
 
 
 def larger(b: Any, value: Value, floor: Value) -> Value:
@@ -59,9 +61,13 @@ def fma(b: Any, x: Value, y: Value, z: Value) -> Value:
     return b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(x.type, [x.type] * 3), name), [x, y, z])
 
 
-def emitted(module: ir.Module, name: str, arguments: Sequence[ir.Type], result: ir.Type | None = None) -> tuple[ir.Function, Any]:
+def emitted(
+    module: ir.Module, name: str, arguments: Sequence[ir.Type], result: ir.Type | None = None
+) -> tuple[ir.Function, Any]:
     """A function of the module, and a builder for its body unless it has one; never inlined, so that it keeps the registers to itself."""
-    function = cgutils.get_or_insert_function(module, ir.FunctionType(result or ir.VoidType(), arguments), f"outrange.{name}")
+    function = cgutils.get_or_insert_function(
+        module, ir.FunctionType(result or ir.VoidType(), arguments), f"outrange.{name}"
+    )
     if not function.is_declaration:
         return function, None
     function.linkage = "linkonce_odr"
@@ -151,14 +157,30 @@ def _gemm(module: ir.Module) -> ir.Function:
 
     def panel(p, _):
         def height(t, carried):
-            (r,) = carried  # rows done; tiles are of nearly equal height: one of a row or two would wait for its own sums
+            (r,) = (
+                carried  # rows done; tiles are of nearly equal height: one of a row or two would wait for its own sums
+            )
             left = b.sub(tiles, t)
             rows = b.sdiv(b.add(b.sub(m, r), b.sub(left, _const(1))), left)
 
             def at(base, row, column):
                 return b.add(base, b.mul(_const(4), b.add(b.mul(r, row), b.mul(p, column))))
 
-            arguments = [depth, at(A, sm, _const(0)), sm, sd, at(B, _const(0), bp), sb, at(I, li, ip), li, at(J, lj, jp), lj, at(C, ldc, cp), ldc, lo]
+            arguments = [
+                depth,
+                at(A, sm, _const(0)),
+                sm,
+                sd,
+                at(B, _const(0), bp),
+                sb,
+                at(I, li, ip),
+                li,
+                at(J, lj, jp),
+                lj,
+                at(C, ldc, cp),
+                ldc,
+                lo,
+            ]
             after = b.append_basic_block("tiled")
             choice = b.switch(rows, after)
             for n in range(1, ROWS + 1):
@@ -185,9 +207,16 @@ def _start(builder: Any, at: Value, rows: Value) -> list[Value]:
     name = f"outrange.zeros{PANEL}"
     if name not in builder.module.globals:
         made: Any = ir.GlobalVariable(builder.module, ir.ArrayType(_F, PANEL), name)
-        made.initializer, made.linkage, made.global_constant = ir.Constant(made.value_type, [0.0] * PANEL), "linkonce_odr", True
+        made.initializer, made.linkage, made.global_constant = (
+            ir.Constant(made.value_type, [0.0] * PANEL),
+            "linkonce_odr",
+            True,
+        )
     nothing = builder.ptrtoint(builder.module.globals[name], _I)
-    return [builder.select(none, nothing, at), *(builder.select(none, _const(0), step) for step in (rows, _const(PANEL)))]
+    return [
+        builder.select(none, nothing, at),
+        *(builder.select(none, _const(0), step) for step in (rows, _const(PANEL))),
+    ]
 
 
 @intrinsic
@@ -197,7 +226,10 @@ def affine(typing, m, panels, depth, A, sa, W, I, li, J, lj, C, lc, lo):  # noqa
     def code(context, builder, signature, arguments):
         m, panels, depth, A, sa, W, I, li, J, lj, C, lc, lo = arguments  # noqa: E741
         panel, starts = _const(PANEL), _start(builder, I, li) + _start(builder, J, lj)
-        builder.call(_gemm(builder.module), [m, panels, depth, A, sa, _const(1), W, panel, builder.mul(depth, panel), *starts, C, lc, panel, lo])
+        builder.call(
+            _gemm(builder.module),
+            [m, panels, depth, A, sa, _const(1), W, panel, builder.mul(depth, panel), *starts, C, lc, panel, lo],
+        )
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 12, types.float32), code
@@ -211,7 +243,10 @@ def outer(typing, m, panels, depth, A, sa, B, sb, C):
         m, panels, depth, A, sa, B, sb, C = arguments
         panel, none = _const(PANEL), _start(builder, _const(0), _const(0))
         step, lowest = builder.mul(m, panel), ir.Constant(_F, float(LOWEST))
-        builder.call(_gemm(builder.module), [m, panels, depth, A, _const(1), sa, B, sb, panel, C, panel, step, *none, C, panel, step, lowest])
+        builder.call(
+            _gemm(builder.module),
+            [m, panels, depth, A, _const(1), sa, B, sb, panel, C, panel, step, *none, C, panel, step, lowest],
+        )
         return context.get_dummy_value()
 
     return types.none(*[types.int64] * 8), code

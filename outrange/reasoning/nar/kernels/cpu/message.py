@@ -54,7 +54,14 @@ def _forward(recv, send, s, Fm, W1, b1, W2, b2, mask, agg, arg, x2, keep, x1, m,
                     if not mask[b, i, j]:
                         for c in range(h):
                             m[q * N + i, c] = NOBODY
-            best_of(P, N, ld, address(m) + 4 * q * N * ld, address(agg) + 4 * (first + q) * h, address(arg) + 2 * (first + q) * h)
+            best_of(
+                P,
+                N,
+                ld,
+                address(m) + 4 * q * N * ld,
+                address(agg) + 4 * (first + q) * h,
+                address(arg) + 2 * (first + q) * h,
+            )
             if mask.shape[0]:
                 for c in range(h):
                     if not mask[b, arg[b, j, c], j]:
@@ -63,7 +70,32 @@ def _forward(recv, send, s, Fm, W1, b1, W2, b2, mask, agg, arg, x2, keep, x1, m,
 
 @kernel
 def _backward(
-    g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, dW2, weights, won, x1, x, dx, gain, dsrow, packedF, packedFt, packed1, packed2
+    g,
+    recv,
+    send,
+    s,
+    Fm,
+    W1,
+    W2,
+    arg,
+    x2,
+    drecv,
+    dsend,
+    ds,
+    dFm,
+    dW1,
+    dW2,
+    weights,
+    won,
+    x1,
+    x,
+    dx,
+    gain,
+    dsrow,
+    packedF,
+    packedFt,
+    packed1,
+    packed2,
 ):
     """dW1 (P, h + 1, PANEL), db1 its last row, and dW2.T (P, h, PANEL) are in column panels."""
     B, N, h = recv.shape
@@ -93,11 +125,35 @@ def _backward(
         for q in range(count):
             b, j = divmod(first + q, N)
             rows = address(x1) + 4 * q * N * ld  # x1 becomes d m
-            relu_backward_sums(P, N, rows, ld, address(dx) + 4 * q * N * ld, ld, address(drecv) + 4 * (first + q) * h, address(dsend) + 4 * b * N * h, h)
+            relu_backward_sums(
+                P,
+                N,
+                rows,
+                ld,
+                address(dx) + 4 * q * N * ld,
+                ld,
+                address(drecv) + 4 * (first + q) * h,
+                address(dsend) + 4 * b * N * h,
+                h,
+            )
             if weights:
                 outer(k, P, N, address(s) + 4 * (b * N * N + j) * k, N * k, rows, ld, address(dFm))
             if ds.shape[0]:
-                affine(N, packedFt.shape[0], h, rows, ld, address(packedFt), 0, 0, 0, 0, address(dsrow), dsrow.shape[1], LOWEST)
+                affine(
+                    N,
+                    packedFt.shape[0],
+                    h,
+                    rows,
+                    ld,
+                    address(packedFt),
+                    0,
+                    0,
+                    0,
+                    0,
+                    address(dsrow),
+                    dsrow.shape[1],
+                    LOWEST,
+                )
                 for i in range(N):
                     for e in range(k):
                         ds[b, i, j, e] = dsrow[i, e]
@@ -105,7 +161,18 @@ def _backward(
 
 class _MessageMax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, recv: Tensor, send: Tensor, s: Tensor, Fm: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        ctx,
+        recv: Tensor,
+        send: Tensor,
+        s: Tensor,
+        Fm: Tensor,
+        W1: Tensor,
+        b1: Tensor,
+        W2: Tensor,
+        b2: Tensor,
+        mask: Tensor | None,
+    ) -> Tensor:
         B, N, h = recv.shape
         k, H = s.shape[3], wide(h)
         recv, send, Fm, b1, b2 = (padded(t, H) for t in (recv, send, Fm, b1, b2))
@@ -131,20 +198,55 @@ class _MessageMax(torch.autograd.Function):
         if ctx.masked:  # nothing flows to nobody
             g, arg = torch.where(arg < 0, 0.0, g), arg.clamp(min=0)
         rows, ld, P = ctx.receivers * N, pitch(H + 1), H // PANEL
-        drecv, dsend, dFm, dW1, dW2 = (torch.zeros(shape) for shape in ((B, N, H), (B, N, H), (P, k, PANEL), (P, H + 1, PANEL), (P, H, PANEL)))
+        drecv, dsend, dFm, dW1, dW2 = (
+            torch.zeros(shape) for shape in ((B, N, H), (B, N, H), (P, k, PANEL), (P, H + 1, PANEL), (P, H, PANEL))
+        )
         ds = torch.empty(s.shape if ctx.needs_input_grad[2] else (0, 1, 1, 1))
         scratch = workspace.arrays(
-            *3 * [(rows, ld)], (ctx.receivers * H,), (N, panels(k) * PANEL), (P, k, PANEL), (panels(k), H, PANEL), (P, H, PANEL), (P, H, PANEL)
+            *3 * [(rows, ld)],
+            (ctx.receivers * H,),
+            (N, panels(k) * PANEL),
+            (P, k, PANEL),
+            (panels(k), H, PANEL),
+            (P, H, PANEL),
+            (P, H, PANEL),
         )
         won = np.empty(ctx.receivers * H, np.int64)
         weights = any(ctx.needs_input_grad[3:6])
-        _backward(*map(numpy, (g.view(B * N, H), recv, send, s, Fm, W1, W2, arg.view(B * N, H), x2, drecv, dsend, ds, dFm, dW1, dW2)), weights, won, *scratch)
+        _backward(
+            *map(
+                numpy,
+                (g.view(B * N, H), recv, send, s, Fm, W1, W2, arg.view(B * N, H), x2, drecv, dsend, ds, dFm, dW1, dW2),
+            ),
+            weights,
+            won,
+            *scratch,
+        )
         dW1, dFm, dW2 = unpacked(dW1), unpacked(dFm), unpacked(dW2).t()
-        made = crop(drecv, h), crop(dsend, h), ds, crop(dFm, h), crop(dW1[:H], h, h), crop(dW1[H], h), crop(dW2, h, h), crop(g.sum((0, 1)), h)
+        made = (
+            crop(drecv, h),
+            crop(dsend, h),
+            ds,
+            crop(dFm, h),
+            crop(dW1[:H], h, h),
+            crop(dW1[H], h),
+            crop(dW2, h, h),
+            crop(g.sum((0, 1)), h),
+        )
         return *(d if needed else None for d, needed in zip(made, ctx.needs_input_grad)), None
 
 
-def message_max(recv: Tensor, send: Tensor, s: Tensor, Fm: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, mask: Tensor | None = None) -> Tensor:
+def message_max(
+    recv: Tensor,
+    send: Tensor,
+    s: Tensor,
+    Fm: Tensor,
+    W1: Tensor,
+    b1: Tensor,
+    W2: Tensor,
+    b2: Tensor,
+    mask: Tensor | None = None,
+) -> Tensor:
     """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) + b1) + b2.
 
     recv, send (B, N, h); s (B, N, N, k); Fm (k, h); W1, W2 (h, h) as x @ W; ``mask`` (B, N, N): only where it is not 0 does i send to j; a node to which none

@@ -24,7 +24,13 @@ from outrange.reasoning.nar.kernels.cpu import workspace
 from outrange.reasoning.nar.kernels.cpu.compiling import kernel, part
 from outrange.reasoning.nar.kernels.cpu.gemm import LOWEST, PANEL, ZERO, address, affine, outer, pack, pack_transposed
 from outrange.reasoning.nar.kernels.cpu.shapes import crop, numpy, padded, panels, pitch, unpacked, wide
-from outrange.reasoning.nar.kernels.cpu.vectors import max_dot, max_dot_backward, max_dots, max_dots_backward, relu_backward
+from outrange.reasoning.nar.kernels.cpu.vectors import (
+    max_dot,
+    max_dot_backward,
+    max_dots,
+    max_dots_backward,
+    relu_backward,
+)
 
 ROWS_AT_ONCE = 64
 VALUE, POINTER, EDGE_POINTER = 0, 1, 2
@@ -35,7 +41,21 @@ ONE = np.float32(1)
 def _build(first, rows, y, s, packed3, b3, X):
     """X = [tri; s] of ``rows`` edges from ``first`` on."""
     F, k, tri = y.shape[1], s.shape[1], packed3.shape[0]
-    affine(rows, tri, F, address(y) + 4 * first * F, F, address(packed3), address(b3), 0, 0, 0, address(X), X.shape[1], ZERO)
+    affine(
+        rows,
+        tri,
+        F,
+        address(y) + 4 * first * F,
+        F,
+        address(packed3),
+        address(b3),
+        0,
+        0,
+        0,
+        address(X),
+        X.shape[1],
+        ZERO,
+    )
     for r in range(rows):
         for e in range(k):
             X[r, tri * PANEL + e] = s[first + r, e]
@@ -55,8 +75,13 @@ def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, kept, keep, o
         for t in range(count):
             node = first + t
             b, a = divmod(node, N)
-            start, start2 = (address(near) + 4 * node * h if mode != VALUE else 0), (address(across) + 4 * b * N * h if mode == EDGE_POINTER else 0)
-            row, lq = (address(kept) + 4 * node * N * h, h) if mode == EDGE_POINTER and keep else (address(q), q.shape[1])
+            start, start2 = (
+                (address(near) + 4 * node * h if mode != VALUE else 0),
+                (address(across) + 4 * b * N * h if mode == EDGE_POINTER else 0),
+            )
+            row, lq = (
+                (address(kept) + 4 * node * N * h, h) if mode == EDGE_POINTER and keep else (address(q), q.shape[1])
+            )
             affine(N, P, depth, address(X) + 4 * t * N * ld, ld, address(packed), start, 0, start2, h, row, lq, LOWEST)
             for r in range(N):
                 if mode == VALUE:
@@ -64,13 +89,50 @@ def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, kept, keep, o
                         out[node * N + r, c] = q[r, c]
                 elif mode == POINTER:
                     bits = address(kept) + ((node * N + r) * (h // 8) if keep else 0)
-                    out[b * N + r, a] = bias[b * N + r] + max_dot(P, row + 4 * r * lq, address(far) + 4 * (b * N + r) * h, address(w), bits)
+                    out[b * N + r, a] = bias[b * N + r] + max_dot(
+                        P, row + 4 * r * lq, address(far) + 4 * (b * N + r) * h, address(w), bits
+                    )
                 else:
-                    max_dots(P, N, row + 4 * r * lq, address(far) + 4 * b * N * h, address(w), address(bias) + 4 * b * N, address(out) + 4 * (node * N + r) * N)
+                    max_dots(
+                        P,
+                        N,
+                        row + 4 * r * lq,
+                        address(far) + 4 * b * N * h,
+                        address(w),
+                        address(bias) + 4 * b * N,
+                        address(out) + 4 * (node * N + r) * N,
+                    )
 
 
 @kernel
-def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3, weights, X, D, dX, y1, dyrow, packed3, packed3t, packedt):
+def _backward(
+    mode,
+    N,
+    g,
+    y,
+    s,
+    O3,
+    b3,
+    Ww,
+    far,
+    kept,
+    dW,
+    dnear,
+    dfar,
+    dacross,
+    dy,
+    ds,
+    dO3,
+    weights,
+    X,
+    D,
+    dX,
+    y1,
+    dyrow,
+    packed3,
+    packed3t,
+    packedt,
+):
     """dW (P, T + k, PANEL) and dO3 (T / PANEL, F + 1, PANEL), db3 its last row, are in column panels.
 
     ``dnear`` and ``dacross`` get the sums of d' over r and over a, ``dfar`` of an edge pointer those over (i, j) for each l; all are added to."""
@@ -95,14 +157,33 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross,
                         D[t * N + r, c] = g[edge, c] if c < width else ZERO
                 elif mode == POINTER:
                     max_dot_backward(
-                        P, g[b * N + r, a], address(kept) + edge * (h // 8), row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h
+                        P,
+                        g[b * N + r, a],
+                        address(kept) + edge * (h // 8),
+                        row,
+                        address(dnear) + 4 * node * h,
+                        address(dacross) + 4 * (b * N + r) * h,
                     )
                 else:
                     max_dots_backward(P, N, address(g) + 4 * edge * N, address(kept) + 4 * edge * h, address(far) + 4 * b * N * h,
                                       address(dfar) + 4 * b * N * h, row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h)  # fmt: skip
         if weights:
             outer(T + k, P, rows, address(X), ld, address(D), lD, address(dW))
-        affine(rows, packedt.shape[0], depth, address(D), lD, address(packedt), 0, 0, 0, 0, address(dX), dX.shape[1], LOWEST)
+        affine(
+            rows,
+            packedt.shape[0],
+            depth,
+            address(D),
+            lD,
+            address(packedt),
+            0,
+            0,
+            0,
+            0,
+            address(dX),
+            dX.shape[1],
+            LOWEST,
+        )
         if ds.shape[0]:
             for r in range(rows):
                 for e in range(k):
@@ -114,7 +195,21 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross,
                 for f in range(F):
                     y1[r, f] = y[first * N + r, f]
             outer(F + 1, tri, rows, address(y1), F + 1, address(X), ld, address(dO3))
-            affine(rows, packed3t.shape[0], T, address(X), ld, address(packed3t), 0, 0, 0, 0, address(dyrow), dyrow.shape[1], LOWEST)
+            affine(
+                rows,
+                packed3t.shape[0],
+                T,
+                address(X),
+                ld,
+                address(packed3t),
+                0,
+                0,
+                0,
+                0,
+                address(dyrow),
+                dyrow.shape[1],
+                LOWEST,
+            )
             for r in range(rows):
                 for f in range(F):
                     dy[first * N + r, f] = dyrow[r, f]
@@ -122,7 +217,9 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, kept, dW, dnear, dfar, dacross,
 
 def _flat(t: Tensor) -> np.ndarray:
     """(…, c) as rows of c."""
-    return numpy(t.contiguous().view(-1, t.shape[-1]) if t.numel() else t.reshape(int(np.prod(t.shape[:-1])), t.shape[-1]))
+    return numpy(
+        t.contiguous().view(-1, t.shape[-1]) if t.numel() else t.reshape(int(np.prod(t.shape[:-1])), t.shape[-1])
+    )
 
 
 class _Edges(torch.autograd.Function):
@@ -140,17 +237,32 @@ class _Edges(torch.autograd.Function):
         else:
             O3, b3 = padded(O3, T), padded(b3, T)
         W = torch.cat([padded(m, H, height) for m, height in ((A, T), (Fa, k)) if m is not None])
-        near, far, across = (s.new_zeros(0, H) if t is None else padded(t, H).view(B * N, H) for t in (near, far, across))
+        near, far, across = (
+            s.new_zeros(0, H) if t is None else padded(t, H).view(B * N, H) for t in (near, far, across)
+        )
         w = s.new_zeros(H) if w is None else padded(w.reshape(-1), H)
         bias = empty if bw is None else bw.expand(B * N).contiguous()
         if mode == EDGE_POINTER:
             bias = torch.where(far.isnan().any(-1), torch.nan, bias)  # the maximum of numbers passes over what is none
         keep = any(ctx.needs_input_grad)
-        kept = workspace.tensor({VALUE: 0, POINTER: H // 8, EDGE_POINTER: 4 * H}[mode] * (B * N * N if keep else 1), dtype=torch.uint8)
+        kept = workspace.tensor(
+            {VALUE: 0, POINTER: H // 8, EDGE_POINTER: 4 * H}[mode] * (B * N * N if keep else 1), dtype=torch.uint8
+        )
         out = torch.empty({VALUE: (B * N * N, c), POINTER: (B * N, N), EDGE_POINTER: (B * N * N, N)}[mode])
         rows = max(1, min(ROWS_AT_ONCE // max(N, 1), B * N)) * N
-        scratch = workspace.arrays((rows, pitch(T + k)), (N, pitch(H)), (T // PANEL, O3.shape[0], PANEL), (H // PANEL, T + k, PANEL))
-        _forward(mode, N, _flat(y), _flat(s), *map(numpy, (O3, b3, W, w, near, far, across, bias, kept)), keep, numpy(out), *scratch)
+        scratch = workspace.arrays(
+            (rows, pitch(T + k)), (N, pitch(H)), (T // PANEL, O3.shape[0], PANEL), (H // PANEL, T + k, PANEL)
+        )
+        _forward(
+            mode,
+            N,
+            _flat(y),
+            _flat(s),
+            *map(numpy, (O3, b3, W, w, near, far, across, bias, kept)),
+            keep,
+            numpy(out),
+            *scratch,
+        )
         if keep:
             ctx.save_for_backward(s, y, O3, b3, W, w, near, far, across, kept)
             ctx.mode, ctx.sizes = mode, (B, N, k, c, t, T, H, rows)
@@ -165,7 +277,9 @@ class _Edges(torch.autograd.Function):
         Ww = W if mode == VALUE else W * w
         depth = c if mode == VALUE else H
         dW, dO3 = torch.zeros(P, T + k, PANEL), torch.zeros(T // PANEL, F + 1, PANEL)
-        dnear, dfar, dacross = (torch.zeros(B * N if has else 0, H) for has in (mode != VALUE, mode == EDGE_POINTER, mode != VALUE))
+        dnear, dfar, dacross = (
+            torch.zeros(B * N if has else 0, H) for has in (mode != VALUE, mode == EDGE_POINTER, mode != VALUE)
+        )
         dy, ds = torch.empty(B * N * N if tri else 0, F), torch.empty(B * N * N if needs[4] else 0, k)
         wanted = (T if tri else 0, T + k)[int(needs[4])]
         scratch = workspace.arrays(
@@ -173,7 +287,16 @@ class _Edges(torch.autograd.Function):
             (T // PANEL, F, PANEL), (panels(F) if T else 0, T, PANEL), (panels(wanted), depth, PANEL),
         )  # fmt: skip
         Ww = Ww[:wanted, :depth].contiguous()
-        _backward(mode, N, _flat(g), _flat(y), _flat(s), *map(numpy, (O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3)), bool(weights), *scratch)
+        _backward(
+            mode,
+            N,
+            _flat(g),
+            _flat(y),
+            _flat(s),
+            *map(numpy, (O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3)),
+            bool(weights),
+            *scratch,
+        )
         dW, dO3 = unpacked(dW), unpacked(dO3)
         dw = dbw = None
         if mode != VALUE:
@@ -186,13 +309,26 @@ class _Edges(torch.autograd.Function):
             dw = crop(dw + (far * dfar).sum(0), c)
             dbw, dW = g.sum().view(1), dW * w
             dnear, dfar, dacross = (crop((d * w).view(B, N, H), c) for d in (dnear, dfar, dacross))
-        tri_made = (dy.view(y.shape), crop(dO3[:F], t), crop(dO3[F], t), crop(dW[:T], c, t)) if T and tri else (None, None, None, crop(dW[:T], c, t))
+        tri_made = (
+            (dy.view(y.shape), crop(dO3[:F], t), crop(dO3[F], t), crop(dW[:T], c, t))
+            if T and tri
+            else (None, None, None, crop(dW[:T], c, t))
+        )
         made = None, dnear, dfar, dacross, ds.view(s.shape) if needs[4] else None, crop(dW[T:], c), *tri_made, dw, dbw
         return tuple(d if needed else None for d, needed in zip(made, needs))
 
 
 def pointer_logits(
-    u: Tensor, v: Tensor, s: Tensor, Fa: Tensor, y: Tensor | None, O3: Tensor | None, b3: Tensor | None, A: Tensor | None, w: Tensor, bw: Tensor
+    u: Tensor,
+    v: Tensor,
+    s: Tensor,
+    Fa: Tensor,
+    y: Tensor | None,
+    O3: Tensor | None,
+    b3: Tensor | None,
+    A: Tensor | None,
+    w: Tensor,
+    bw: Tensor,
 ) -> Tensor:
     """Logits that row node r points to a, (B, N, N): w . max(v_r, u_a + s_ar Fa + tri_ar A) + bw. Without edge features y and A are None.
 
@@ -204,7 +340,17 @@ def pointer_logits(
 
 
 def edge_pointer_logits(
-    p: Tensor, q: Tensor, s: Tensor, Fd: Tensor, y: Tensor | None, O3: Tensor | None, b3: Tensor | None, D: Tensor | None, x: Tensor, w: Tensor, bw: Tensor
+    p: Tensor,
+    q: Tensor,
+    s: Tensor,
+    Fd: Tensor,
+    y: Tensor | None,
+    O3: Tensor | None,
+    b3: Tensor | None,
+    D: Tensor | None,
+    x: Tensor,
+    w: Tensor,
+    bw: Tensor,
 ) -> Tensor:
     """Logits that edge (i, j) points to node l, (B, N, N, N): w . max(p_i + q_j + s_ij Fd + tri_ij D, x_l) + bw. Shapes as in ``pointer_logits``."""
     if y is not None and O3 is None:

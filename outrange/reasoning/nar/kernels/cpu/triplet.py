@@ -75,7 +75,9 @@ class _TripletMax(torch.autograd.Function):
         dF = (s.reshape(B * N * N, k).t() @ rows).view(k, 3, width)
         ds = (rows @ F123.t()).view(s.shape) if needs[3] else None
         made = d[:, :, :, 0].sum(2), d[:, :, :, 2].sum(2), d[:, :, :, 2].sum(1), ds, dF[:, 0], dF[:, 1], dF[:, 2]
-        return tuple(x if not needed or x is None or i == 3 else crop(x, f) for i, (x, needed) in enumerate(zip(made, needs)))
+        return tuple(
+            x if not needed or x is None or i == 3 else crop(x, f) for i, (x, needed) in enumerate(zip(made, needs))
+        )
 
 
 def triplet_max(t1: Tensor, t2: Tensor, t3: Tensor, s: Tensor, F1: Tensor, F2: Tensor, F3: Tensor) -> Tensor:

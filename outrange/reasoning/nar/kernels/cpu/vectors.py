@@ -6,7 +6,18 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from outrange.reasoning.nar.kernels.cpu.gemm import LANES, PANEL, Value, emitted, fma, intrinsic, loop, splat, vector_load, vector_store
+from outrange.reasoning.nar.kernels.cpu.gemm import (
+    LANES,
+    PANEL,
+    Value,
+    emitted,
+    fma,
+    intrinsic,
+    loop,
+    splat,
+    vector_load,
+    vector_store,
+)
 
 _F, _I, _H = ir.FloatType(), ir.IntType(64), ir.IntType(16)
 _V = ir.VectorType(_F, LANES)
@@ -30,7 +41,9 @@ def _sum(b: Any, vector: Value) -> Value:
     lanes = LANES
     while lanes > 1:
         lanes //= 2
-        low, high = (ir.Constant(ir.VectorType(ir.IntType(32), lanes), [start + i for i in range(lanes)]) for start in (0, lanes))
+        low, high = (
+            ir.Constant(ir.VectorType(ir.IntType(32), lanes), [start + i for i in range(lanes)]) for start in (0, lanes)
+        )
         halves = [b.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), half) for half in (low, high)]
         vector = b.fadd(*halves)
     return b.extract_element(vector, ir.Constant(ir.IntType(32), 0))
@@ -100,7 +113,11 @@ def best_of(typing, panels, senders, stride, y, agg, arg):
                 vector_store(b, value, out)
             for v, index in enumerate((left, right)):
                 where = b.add(arg, b.add(b.mul(p, _const(2 * PANEL)), _const(2 * LANES * v)))
-                b.store(b.trunc(index, ir.VectorType(_H, LANES)), b.inttoptr(where, ir.VectorType(_H, LANES).as_pointer()), align=2)
+                b.store(
+                    b.trunc(index, ir.VectorType(_H, LANES)),
+                    b.inttoptr(where, ir.VectorType(_H, LANES).as_pointer()),
+                    align=2,
+                )
             return []
 
         loop(b, panels, [], panel)
@@ -166,7 +183,9 @@ def winners(typing, panels, channels, receivers, rows, g, W, dW, x, dx):
             def channel(c, _):
                 at, first = b.mul(c, own), b.mul(c, receivers)
                 row, value = b.add(rows, b.mul(first, _const(8))), b.add(g, b.mul(first, _const(4)))
-                w, dw = ([place for (place,) in _pieces(b, _const(0), (b.add(base, at),))] for base in (Wpanel, dWpanel))
+                w, dw = (
+                    [place for (place,) in _pieces(b, _const(0), (b.add(base, at),))] for base in (Wpanel, dWpanel)
+                )
                 weights = [vector_load(b, place) for place in w]
 
                 def some(q, sums):
@@ -175,13 +194,20 @@ def winners(typing, panels, channels, receivers, rows, g, W, dW, x, dx):
                         offset = b.load(b.inttoptr(b.add(row, b.mul(index, _const(8))), _I.as_pointer()), align=8)
                         factor = splat(b, _float(b, b.add(value, b.mul(index, _const(4)))))
                         made = []
-                        for (xp, dp), weight, s in zip(_pieces(b, _const(0), (b.add(xpanel, offset), b.add(dpanel, offset))), weights, sums):
+                        for (xp, dp), weight, s in zip(
+                            _pieces(b, _const(0), (b.add(xpanel, offset), b.add(dpanel, offset))), weights, sums
+                        ):
                             vector_store(b, fma(b, factor, weight, vector_load(b, dp)), dp)
                             made.append(fma(b, factor, vector_load(b, xp), s))
                         sums = made
                     return sums
 
-                sums = loop(b, b.sdiv(receivers, _const(at_once)) if unrolled else receivers, [vector_load(b, place) for place in dw], some)
+                sums = loop(
+                    b,
+                    b.sdiv(receivers, _const(at_once)) if unrolled else receivers,
+                    [vector_load(b, place) for place in dw],
+                    some,
+                )
                 for total, place in zip(sums, dw):
                     vector_store(b, total, place)
                 return []
@@ -311,7 +337,10 @@ def best_sum(typing, nodes, a, sa, c, sc, y, arg):
         def node(i, carried):
             new = value(i)
             wins = _greater(b, new, carried[0])
-            return [b.select(wins, new, carried[0]), b.select(wins, splat(b, b.trunc(i, ir.IntType(32)), 8), carried[1])]
+            return [
+                b.select(wins, new, carried[0]),
+                b.select(wins, splat(b, b.trunc(i, ir.IntType(32)), 8), carried[1]),
+            ]
 
         best, index = loop(b, nodes, [value(_const(0)), ir.Constant(index_type, [0] * 8)], node)
         vector_store(b, best, y)

@@ -87,7 +87,9 @@ def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
         starts.append(end)
         end += count
     memory = array(4 * end).view(np.float32)
-    return [memory[start : start + count].reshape(shape) for start, count, shape in zip(starts, counts, shapes, strict=True)]
+    return [
+        memory[start : start + count].reshape(shape) for start, count, shape in zip(starts, counts, shapes, strict=True)
+    ]
 
 
 def free() -> list[np.ndarray]:
