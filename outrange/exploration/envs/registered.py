@@ -3,7 +3,7 @@
 Alone and in a batch they are the same transitions: ``Single`` with a seed is environment 0 of a batch with that seed. Info holds "place" and "places".
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -48,7 +48,7 @@ def _observations(envs: Native) -> spaces.Box:
 class Single(gymnasium.Env[np.ndarray, np.int64]):
     """One environment."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}
 
     def __init__(self, name: str, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -98,7 +98,7 @@ class Single(gymnasium.Env[np.ndarray, np.int64]):
 class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """B environments; the step that ends an episode shows the next one's first observation, and info has "final_obs" and "final_info"."""
 
-    metadata: dict[str, Any] = {
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
         "autoreset_mode": AutoresetMode.SAME_STEP,
         "render_modes": ["rgb_array"],
         "render_fps": 10,
