@@ -48,7 +48,7 @@ def _observations(envs: Native) -> spaces.Box:
 class Single(gymnasium.Env[np.ndarray, np.int64]):
     """One environment."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(self, name: str, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
