@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from outrange.attention.check import Check
 from outrange.attention.glasses.theorems import (
     SCHEMES,
     Toy,
@@ -26,7 +27,6 @@ from outrange.attention.glasses.theorems import (
     uniform,
     variation,
 )
-from outrange.attention.rope.theorems import Check
 
 
 def checks(seed: int = 0) -> list[Check]:

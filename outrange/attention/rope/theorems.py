@@ -17,11 +17,11 @@ finite precision may break it. Lengths, norms, draws, bounds and what a type res
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 
+from outrange.attention.check import Check
 from outrange.attention.rope import precision as fp
 from outrange.attention.rope.precision import (
     DTYPES,
@@ -36,20 +36,6 @@ from outrange.attention.rope.precision import (
 )
 
 HEAD = (64, 1e4)  # dimension and theta in every check, unless it says otherwise
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """A statement, tried in one type. ``holds`` is drawn from the numbers in ``measured`` and the bound, for the statement as its hypotheses restrict it."""
-
-    name: str
-    place: str
-    statement: str
-    hypotheses: str
-    bound: str
-    measured: str
-    holds: bool
-    fine_print: str = ""
 
 
 def checks(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Check]:

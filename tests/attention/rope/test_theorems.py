@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
+from outrange.attention.check import Check
 from outrange.attention.rope import precision, theorems
 from outrange.attention.rope.precision import (
     angle_error,
@@ -77,7 +78,7 @@ def test_a_check_is_frozen_and_keyword_only(rows):
     with pytest.raises(dataclasses.FrozenInstanceError):
         rows[0].holds = False
     with pytest.raises(TypeError):
-        theorems.Check("name", "place", "statement", "hypotheses", "bound", "measured", True)  # type: ignore[call-arg]
+        Check("name", "place", "statement", "hypotheses", "bound", "measured", True)  # type: ignore[call-arg]
 
 
 def _still(head_dim=64, theta=1e4, share=1.0):
