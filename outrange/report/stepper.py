@@ -24,16 +24,11 @@ or "node" (an index into ``nodes``: a label at that node, or in a row a pointer)
 Names and values come from users: they reach the page as JSON inside a script element that is never run, and become text nodes, never markup.
 """
 
-import functools
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
-
 from outrange.core.errors import BadInput, brief, unknown
+from outrange.report.page import finite_json, render, script_json
 
 SHAPES = ("one", "row", "grid")
 KINDS = ("number", "flag", "class", "node")
@@ -75,17 +70,8 @@ def page(story: Mapping[str, Any]) -> str:
     """
     whole = _checked(story)
     whole["steps"] = pack(whole["variables"], whole["steps"])
-    return _template().render(
-        title=whole["title"], subtitle=whole["subtitle"], notes=whole["notes"], story=script_json(whole)
-    )
-
-
-def script_json(value: Any) -> Markup:
-    """JSON that can stand inside a script element: no character in it can end the element or the line."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - escaped above
+    parts = {key: whole[key] for key in ("title", "subtitle", "notes")}
+    return render("stepper.html.j2", **parts, story=script_json(whole))
 
 
 def pack(variables: Sequence[Mapping[str, Any]], steps: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -97,7 +83,7 @@ def pack(variables: Sequence[Mapping[str, Any]], steps: Iterable[Mapping[str, An
     packed: list[dict[str, Any]] = []
     before: dict[str, Any] = {}
     for step in steps:
-        now = {v["name"]: _finite(step[v["name"]]) for v in variables}
+        now = {v["name"]: finite_json(step[v["name"]]) for v in variables}
         packed.append(
             {
                 v["name"]: d
@@ -143,15 +129,6 @@ def _flat(grid: list) -> list:
     return [value for row in grid for value in row]
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinities: they become the words that the page knows."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
-
-
 def _checked(story: Mapping[str, Any]) -> dict[str, Any]:
     for key in REQUIRED:
         if key not in story:
@@ -192,10 +169,3 @@ def _names(part: Any) -> list[str]:
         if part is not None
         else []
     )
-
-
-@functools.cache
-def _template() -> Template:
-    return Environment(
-        loader=PackageLoader("outrange.report"), autoescape=True, undefined=StrictUndefined
-    ).get_template("stepper.html.j2")
