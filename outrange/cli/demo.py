@@ -166,10 +166,10 @@ def _explore(run: Path, page: Path, quiet: bool) -> dict:
     from outrange.core.atomic import write_text
     from outrange.exploration.config import changed
     from outrange.exploration.envs.references import POLICIES, coverage
-    from outrange.exploration.evaluate import evaluate
+    from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
     from outrange.exploration.story import collect
-    from outrange.exploration.train import train
+    from outrange.exploration.training import train
     from outrange.report import explore as report
 
     size, cap = 11, 100

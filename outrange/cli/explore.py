@@ -81,7 +81,7 @@ def train(
     from outrange.exploration.config import TrainConfig, changed
     from outrange.exploration.presets import fitting
     from outrange.exploration.presets import preset as named
-    from outrange.exploration.train import train as run
+    from outrange.exploration.training import train as run
 
     if config is not None and (agent or preset):
         raise BadInput(
@@ -166,7 +166,7 @@ def evaluate(
     """
     from outrange.core.run import Run
     from outrange.exploration.config import TrainConfig
-    from outrange.exploration.evaluate import evaluate as score
+    from outrange.exploration.evaluation import evaluate as score
 
     count = Run.configuration(run, TrainConfig).bonus.mixtures
     chosen = mixture or tuple(sorted({0, count // 3, 2 * count // 3, count - 1}))
@@ -223,7 +223,7 @@ def watch(
     from outrange.core.atomic import make_way
     from outrange.core.run import Run
     from outrange.exploration.config import TrainConfig
-    from outrange.exploration.evaluate import record
+    from outrange.exploration.evaluation import record
     from outrange.exploration.watch import save, to_terminal
 
     if out is not None:

@@ -17,7 +17,7 @@ RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", hel
 KINDS = {
     "nar": "outrange.reasoning.nar.train:resume",
     "lm": "outrange.lm.train:resume",
-    "explore": "outrange.exploration.train:resume",
+    "explore": "outrange.exploration.training:resume",
 }
 
 

@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any
 
 from outrange.core.errors import BadInput
-from outrange.exploration.actor import settled
+from outrange.exploration.acting.actor import settled
 from outrange.exploration.config import TrainConfig
-from outrange.exploration.train import Trainer
+from outrange.exploration.training import Trainer
 
 Progress = Callable[[int, int], None]
 

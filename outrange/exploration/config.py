@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from outrange.core.config import assignments, from_json, to_json
 from outrange.core.errors import BadInput, unknown
-from outrange.exploration.novelty import EpisodicConfig
+from outrange.exploration.novelty.episodic import EpisodicConfig
 
 EncoderName = Literal["crop", "cells", "cells-paper", "pixels", "objects", "vector"]
 

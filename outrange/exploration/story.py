@@ -12,7 +12,7 @@ from outrange.core.errors import BadInput
 from outrange.core.run import Run
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs.seen import MINIGRID_WIDTH
-from outrange.exploration.evaluate import Recording, evaluate, load, record
+from outrange.exploration.evaluation import Recording, evaluate, load, record
 
 MAZE = "outrange/RandomDiscoMaze-v0"
 #: code of the first wall and the one after the last, where an observation is a grid of codes
@@ -276,7 +276,7 @@ def _told(recording: Recording, name: str, grid: tuple[int, int] | None, config:
 
 def _actions(config: TrainConfig) -> list[str]:
     from outrange.core.seeding import SeedTree
-    from outrange.exploration.train import environments
+    from outrange.exploration.training import environments
 
     envs = environments(config, SeedTree(config.seed).child("names"), 1)
     try:

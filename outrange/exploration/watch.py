@@ -19,7 +19,7 @@ import numpy as np
 
 from outrange.core.atomic import replaced, writable
 from outrange.core.errors import BadInput, brief
-from outrange.exploration.evaluate import Recording
+from outrange.exploration.evaluation import Recording
 from outrange.report.explore import indexed
 
 SUFFIXES = (".gif", ".mp4")

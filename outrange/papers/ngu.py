@@ -24,9 +24,9 @@ def formulas(seed: int) -> dict[str, float]:
     import numpy as np
     import torch
 
-    from outrange.exploration.family import betas, gammas
-    from outrange.exploration.novelty import EpisodicConfig, kernel_bonus
-    from outrange.exploration.returns import rescale, unrescale
+    from outrange.exploration.learning.family import betas, gammas
+    from outrange.exploration.learning.returns import rescale, unrescale
+    from outrange.exploration.novelty.episodic import EpisodicConfig, kernel_bonus
 
     config = EpisodicConfig()
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def trained(config: "TrainConfig") -> Path:
     from outrange.core.run import Run
     from outrange.exploration.config import TrainConfig
     from outrange.exploration.presets import preset
-    from outrange.exploration.train import train
+    from outrange.exploration.training import train
 
     usual = preset(config.preset)
     marks = [config.agent, config.env.name.split("/")[-1]]
@@ -75,7 +75,7 @@ def maze(
 ) -> dict[str, float]:
     """Share of a maze's free cells that a greedy episode visits, by agent; mazes that training did not see."""
     from outrange.exploration.config import changed
-    from outrange.exploration.evaluate import evaluate
+    from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
 
     found: dict[str, float] = {}
@@ -91,7 +91,7 @@ def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: in
     their episodes (the end of training if never), by agent."""
     from outrange.core import metrics
     from outrange.exploration.config import changed
-    from outrange.exploration.evaluate import evaluate
+    from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
 
     found: dict[str, float] = {}

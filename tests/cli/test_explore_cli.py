@@ -103,7 +103,7 @@ def test_the_page_is_one_file_that_tells_of_the_run(trained, tmp_path, capsys):
 @pytest.mark.parametrize("command", [["page"], ["watch"]])
 def test_a_place_that_cannot_be_written_is_said_before_the_work(command, trained, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("outrange.exploration.evaluate.load", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr("outrange.exploration.evaluation.load", lambda *_: pytest.fail("it began"))
     for out, why in ((tmp_path / "file" / "a.gif", "a part of its path is a file"), (tmp_path, "it is a directory")):
         assert main(["explore", *command, str(trained), "--out", str(out)]) == 2
         assert (

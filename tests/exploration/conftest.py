@@ -1,12 +1,7 @@
-"""What the tests of the agents share stands in helpers/, which is made importable here."""
-
-import sys
-from pathlib import Path
+"""What every test of the agents may ask for."""
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 
 @pytest.fixture

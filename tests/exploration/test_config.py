@@ -5,13 +5,13 @@ import math
 from dataclasses import replace
 
 import pytest
-from scripted import SMALL
 
 from outrange.core.config import from_json, to_json
 from outrange.core.errors import BadInput
 from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, TrainConfig, changed
 from outrange.exploration.presets import AGENTS, PRESETS, fitting, preset
-from outrange.exploration.train import Trainer
+from outrange.exploration.training import Trainer
+from tests.exploration.helpers.scripted import SMALL
 
 WRONG = {
     "env.count": [0, -1, 5000, 1.5, True, "four"], "env.options": [["size"], "size=3"], "env.name": [3], "network.width": [0, -3], "network.hidden": [0, 8193],

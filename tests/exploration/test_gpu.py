@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from outrange.exploration.agents.ngu import NGU
 from outrange.exploration.config import changed
-from outrange.exploration.ngu import NGU
 from outrange.exploration.presets import preset
-from outrange.exploration.train import Trainer, train
+from outrange.exploration.training import Trainer, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 

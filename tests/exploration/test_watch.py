@@ -19,10 +19,10 @@ from outrange.core.run import Run
 from outrange.exploration import story as story_of_runs
 from outrange.exploration import watch
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.evaluate import Recording, evaluate, record
+from outrange.exploration.evaluation import Recording, evaluate, record
 from outrange.exploration.presets import preset
 from outrange.exploration.story import collect
-from outrange.exploration.train import train
+from outrange.exploration.training import train
 from outrange.report import explore
 from outrange.report.explore import page
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from outrange.core.seeding import SeedTree
+from outrange.exploration.agents.ngu import NGU
 from outrange.exploration.config import (
     ActingConfig,
     BonusConfig,
@@ -14,7 +15,6 @@ from outrange.exploration.config import (
     changed,
 )
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.ngu import NGU
 
 ACTIONS = 3
 SMALL = TrainConfig(

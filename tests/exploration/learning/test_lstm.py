@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from outrange.exploration.lstm import LSTM, unroll
+from outrange.exploration.learning.lstm import LSTM, unroll
 
 SIZES = [
     (1, 1, 1, 1),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from outrange.core.errors import BadInput
-from outrange.exploration.networks import _PALETTE, ENCODERS, RND, Encoder, InverseDynamics, QNetwork, _one_hot
+from outrange.exploration.learning.networks import _PALETTE, ENCODERS, RND, Encoder, InverseDynamics, QNetwork, _one_hot
 
 pytestmark = pytest.mark.usefixtures("own_draws")
 

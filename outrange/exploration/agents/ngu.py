@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from outrange.core.seeding import SeedTree
+from outrange.exploration.agents.r2d2 import R2D2, encoder, held, seeded
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs.contract import Envs
-from outrange.exploration.networks import RND, InverseDynamics
-from outrange.exploration.novelty import EpisodicMemory, KernelBonus, Moments, combine
-from outrange.exploration.optimizer import Optimizer
-from outrange.exploration.r2d2 import R2D2, encoder, held, seeded
-from outrange.exploration.replay import Sequences
+from outrange.exploration.learning.networks import RND, InverseDynamics
+from outrange.exploration.learning.optimizer import Optimizer
+from outrange.exploration.learning.replay import Sequences
+from outrange.exploration.novelty.episodic import EpisodicMemory, KernelBonus, Moments, combine
 
 
 class NGU(R2D2):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outrange.core.errors import BadInput
-from outrange.exploration.returns import (
+from outrange.exploration.learning.returns import (
     Transform,
     greedy,
     n_step,

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from scripted import ACTIONS, Scripted, Told, Written, tiny
 
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree
-from outrange.exploration.actor import Actor, Broken
+from outrange.exploration.acting.actor import Actor, Broken
 from outrange.exploration.presets import preset
+from tests.exploration.helpers.scripted import ACTIONS, Scripted, Told, Written, tiny
 
 SCRIPTS = [["..T", "C", "...C", "T"], [".C", ".....T"]]
 REWARDS = [[[1, 2, 3], [4], [5, 6, 7, 8], [9]], [[0.5, -1], [0, 0, 0, 0, 0, 2.5]]]

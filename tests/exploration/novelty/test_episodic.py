@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from outrange.core.errors import BadInput
-from outrange.exploration.novelty import (
+from outrange.exploration.novelty.episodic import (
     EpisodicConfig,
     EpisodicMemory,
     KernelBonus,

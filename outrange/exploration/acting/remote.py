@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from outrange.core.errors import BadInput
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree
-from outrange.exploration.actor import Actor, Rows, environments, settled
+from outrange.exploration.acting.actor import Actor, Rows, environments, settled
+from outrange.exploration.agents.ngu import NGU
 from outrange.exploration.config import TrainConfig
-from outrange.exploration.ngu import NGU
 
 PATIENCE = 5.0  #: seconds that the process has to end by itself
 

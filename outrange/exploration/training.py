@@ -19,11 +19,11 @@ from outrange.core import metrics
 from outrange.core.errors import BadInput
 from outrange.core.run import Run, Stopping
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
-from outrange.exploration.actor import Actor, environments, settled
+from outrange.exploration.acting.actor import Actor, environments, settled
+from outrange.exploration.acting.remote import Remote
+from outrange.exploration.agents.ngu import NGU
 from outrange.exploration.config import TrainConfig
-from outrange.exploration.ngu import NGU
-from outrange.exploration.remote import Remote
-from outrange.exploration.replay import Replay
+from outrange.exploration.learning.replay import Replay
 
 log = logging.getLogger("outrange")
 Told = Callable[[dict[str, Any]], None]

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from scripted import ACTIONS, Scripted, Written, tiny
 
 from outrange.core.seeding import SeedTree
-from outrange.exploration.actor import Actor
-from outrange.exploration.ngu import NGU
-from outrange.exploration.replay import Sequences
+from outrange.exploration.acting.actor import Actor
+from outrange.exploration.agents.ngu import NGU
+from outrange.exploration.learning.replay import Sequences
+from tests.exploration.helpers.scripted import ACTIONS, Scripted, Written, tiny
 
 pytestmark = pytest.mark.usefixtures("own_draws")
 EPSILON, XI, C = 1e-4, 0.008, 1e-3

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from outrange.core.compiled import compiled
 from outrange.core.errors import BadInput, unknown
-from outrange.exploration.lstm import LSTM, State
+from outrange.exploration.learning.lstm import LSTM, State
 
 #: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things, all of one brightness, so that one layer can tell a wall.
 _PALETTE = [

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from outrange.core.seeding import SeedTree
-from outrange.exploration import family, returns
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs.contract import Envs
-from outrange.exploration.networks import Encoder, QNetwork
-from outrange.exploration.optimizer import Optimizer
-from outrange.exploration.replay import Sequences
+from outrange.exploration.learning import family, returns
+from outrange.exploration.learning.networks import Encoder, QNetwork
+from outrange.exploration.learning.optimizer import Optimizer
+from outrange.exploration.learning.replay import Sequences
 
 
 def encoder(envs: Envs, name: str, width: int, setting: str) -> Encoder:

@@ -1,4 +1,4 @@
-"""outrange/exploration/replay.py against a plain list of rows for each stream."""
+"""outrange/exploration/learning/replay.py against a plain list of rows for each stream."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outrange.core.errors import BadInput
-from outrange.exploration.replay import COLUMNS, FIELDS, Replay
+from outrange.exploration.learning.replay import COLUMNS, FIELDS, Replay
 
 SHAPE, S = (2, 1), 2
 

@@ -16,10 +16,10 @@ import torch
 from outrange.core.errors import BadInput
 from outrange.core.run import Run
 from outrange.core.seeding import SeedTree
-from outrange.exploration.actor import Actor, environments
+from outrange.exploration.acting.actor import Actor, environments
+from outrange.exploration.agents.ngu import NGU, below
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import Envs
-from outrange.exploration.ngu import NGU, below
 
 Progress = Callable[[int, int], None]
 

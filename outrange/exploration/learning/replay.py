@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 
 from outrange.core import memory
 from outrange.core.errors import BadInput, brief
-from outrange.exploration.sumtree import LARGEST, SumTree, compiled
+from outrange.exploration.learning.sumtree import LARGEST, SumTree, compiled
 
 #: What a row holds beside its observation, in the order in which it lies in memory.
 FIELDS = {

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outrange.core.errors import BadInput
-from outrange.exploration.family import assign, betas, epsilons, gammas
+from outrange.exploration.learning.family import assign, betas, epsilons, gammas
 
 
 def test_the_betas_of_thirty_two_mixtures_are_the_papers():

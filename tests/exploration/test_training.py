@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scripted import Scripted, tiny
 
 from outrange.cli import main
 from outrange.core import checkpoint, metrics
 from outrange.core.run import Run
-from outrange.exploration import evaluate as evaluation
-from outrange.exploration import remote, returns
-from outrange.exploration import train as training
+from outrange.exploration import evaluation, training
+from outrange.exploration.acting import remote
 from outrange.exploration.config import TrainConfig, changed
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.evaluate import evaluate, load, record
+from outrange.exploration.evaluation import evaluate, load, record
+from outrange.exploration.learning import returns
 from outrange.exploration.presets import preset
-from outrange.exploration.train import Trainer, train
+from outrange.exploration.training import Trainer, train
+from tests.exploration.helpers.scripted import Scripted, tiny
 
 SETTINGS = {
     "replay.trace": 8, "replay.period": 4, "replay.rows": 480, "replay.start": 4, "learner.batch": 4, "learner.copy_every": 5, "acting.greedy": 1,

@@ -1,4 +1,4 @@
-"""outrange/exploration/sumtree.py against sums made anew, and against cpprb's prioritized replay."""
+"""outrange/exploration/learning/sumtree.py against sums made anew, and against cpprb's prioritized replay."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outrange.core.errors import BadInput
-from outrange.exploration.sumtree import SumTree
+from outrange.exploration.learning.sumtree import SumTree
 
 SIZES = [1, 2, 3, 7, 8, 9, 1000]
 

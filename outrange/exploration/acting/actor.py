@@ -16,10 +16,10 @@ from outrange.core.config import assignments
 from outrange.core.errors import BadInput
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
-from outrange.exploration import family
+from outrange.exploration.agents.ngu import NGU, below
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import Envs, Step, make
-from outrange.exploration.ngu import NGU, below
+from outrange.exploration.learning import family
 
 
 class Broken(Failed):

@@ -6,15 +6,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from scripted import ACTIONS, Scripted, tiny
 
 from outrange.core.run import NonFinite
 from outrange.core.seeding import SeedTree
+from outrange.exploration.agents.r2d2 import R2D2
 from outrange.exploration.config import TrainConfig
-from outrange.exploration.lstm import unroll
-from outrange.exploration.optimizer import Optimizer
-from outrange.exploration.r2d2 import R2D2
-from outrange.exploration.replay import Sequences
+from outrange.exploration.learning.lstm import unroll
+from outrange.exploration.learning.optimizer import Optimizer
+from outrange.exploration.learning.replay import Sequences
+from tests.exploration.helpers.scripted import ACTIONS, Scripted, tiny
 
 pytestmark = pytest.mark.usefixtures("own_draws")
 EPSILON = 1e-3  # of h

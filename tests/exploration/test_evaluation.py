@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from scripted import Scripted, tiny
 
-from outrange.exploration import evaluate as evaluation
-from outrange.exploration import train as training
-from outrange.exploration.evaluate import load
+from outrange.exploration import evaluation, training
+from outrange.exploration.evaluation import load
 from outrange.exploration.presets import PRESETS, preset
-from outrange.exploration.train import train
+from outrange.exploration.training import train
+from tests.exploration.helpers.scripted import Scripted, tiny
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,0 +1,1 @@
+"""How an agent acts in environments, and what becomes of the episodes; here or in a process of its own."""

@@ -1,0 +1,1 @@
+"""What every agent learns with: replay, networks, returns, families of mixtures."""
