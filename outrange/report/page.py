@@ -1,7 +1,9 @@
-"""What every page shares: one template loader, JSON that may stand inside a script element, text that a file can hold, and the size of a page.
+"""What every page shares: one template loader, JSON that may stand inside a script element, text that a file can hold,
+and the size of a page.
 
-A page is one HTML file that needs no network. Its data stands in it as JSON inside a script element that is never executed, and the page's own script
-turns it into text nodes, never into markup: names and sentences come from users, models and environments, and may hold anything.
+A page is one HTML file that needs no network. Its data stands in it as JSON inside a script element that is never
+executed, and the page's own script turns it into text nodes, never into markup: names and sentences come from users,
+models and environments, and may hold anything.
 """
 
 import functools
@@ -38,7 +40,8 @@ def script_json(value: Any) -> Markup:
     """JSON that can stand inside a script element: no character in it can end the element or the line.
 
     Args:
-        value: lists, tuples, mappings, text, numbers, None. Numbers that are not finite become the text "nan", "inf" or "-inf".
+        value: lists, tuples, mappings, text, numbers, None. Numbers that are not finite become the text "nan", "inf" or
+            "-inf".
     """
     text = json.dumps(finite_json(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # <, > and & could open or close markup; the other two are line ends to JavaScript but not to JSON
@@ -57,7 +60,8 @@ def finite_json(value: Any) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """The text with U+FFFD for every lone surrogate: half a character, as tokens of bytes leave behind, which no UTF-8 file can hold."""
+    """The text with U+FFFD for every lone surrogate: half a character, as tokens of bytes leave behind, which no UTF-8
+    file can hold."""
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
