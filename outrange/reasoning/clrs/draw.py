@@ -7,7 +7,7 @@ zero, after drawing and before the algorithm runs), else 0.
 import numpy as np
 from numba import objmode
 
-from outrange.reasoning.clrs.algorithms.common import cross
+from outrange.reasoning.clrs.algorithms.common import cross_product
 from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.rng import begin, below, coin, reals, shuffled
 
@@ -270,7 +270,7 @@ def _has_collinear(x, y, tolerance):
     for i in range(n):
         for j in range(i + 1, n):
             for k in range(j + 1, n):
-                if abs(cross(x[i], y[i], x[j], y[j], x[k], y[k])) < tolerance:
+                if abs(cross_product(x[i], y[i], x[j], y[j], x[k], y[k])) < tolerance:
                     return True
     return False
 

@@ -1,10 +1,12 @@
-"""What the algorithms share: pointer chains, fresh arrays, and NumPy's own order where the published traces depend on it.
+"""What the algorithms share: predecessor pointers, fresh arrays, and NumPy's own sorting order where the published
+traces depend on it.
 
-Functions marked ``compiled`` are compiled by Numba and kept on disk; with NUMBA_DISABLE_JIT=1 the same text runs as plain Python.
-Loops are written out because array expressions take Numba seconds to compile and no less time to run.
+Functions marked ``compiled`` are compiled by Numba and kept on disk; with NUMBA_DISABLE_JIT=1 the same text runs as
+plain Python. Loops are written out because array expressions take Numba seconds to compile and no less time to run.
 
-Ties. The published package breaks them by ``np.argsort`` with its default kind, which is not stable: with AVX-512 even four equal keys may come out in
-another order. So whenever keys tie, NumPy itself is asked (``_numpy_argsort``); without ties any correct sort gives its answer.
+Ties. The published package breaks them by ``np.argsort`` with its default kind, which is not stable: with AVX-512 even
+four equal keys may come out in another order. So whenever keys tie, NumPy itself is asked (``_numpy_argsort``); without
+ties any correct sort gives its answer.
 """
 
 from collections import namedtuple
@@ -16,16 +18,24 @@ from outrange.core.errors import unknown
 from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.specs import CLRS30, Spec
 
-WHITE, GREY, BLACK = 0, 1, 2
+WHITE, GREY, BLACK = 0, 1, 2  # a node of a depth-first search: not discovered, discovered, finished
+
+#: What the published priority queue adds to the key of a node that is not queued; weights must stay far below it.
+UNQUEUED_PENALTY = 1e9
 
 
 def hints(spec: Spec | str):
-    """The named tuple that an algorithm yields: one field a hint, in the order of the spec (a Spec, or the name of one of the thirty)."""
+    """The named tuple that an algorithm yields: one field a hint, in the spec's order (a Spec, or the name of one of
+    the thirty).
+    """
     if isinstance(spec, str):
         if spec not in CLRS30:
             raise unknown("hints", spec, CLRS30, "one of the thirty; give a Spec")
         spec = CLRS30[spec]
     return namedtuple("Hints", tuple(spec.hints))
+
+
+# ---- fresh arrays, with the dtypes that the recorder copies without conversion
 
 
 @compiled
@@ -52,6 +62,9 @@ def mask_matrix(n):
     return np.zeros((n, n), np.int8)
 
 
+# ---- pointers from node to node
+
+
 @compiled
 def identity(n):
     """n pointers, each to itself."""
@@ -63,32 +76,33 @@ def identity(n):
 
 @compiled
 def point_to_self(pointers):
-    """Make each of the given pointers point to itself; returns them."""
+    """Make each of the pointers point to itself; returns them."""
     for i in range(pointers.size):
         pointers[i] = i
     return pointers
 
 
 @compiled
-def chain(n):
-    """The constant predecessor chain of 0..n-1: each place points to the one before it, the first to itself."""
-    pointers = np.empty(n, np.int64)
+def array_predecessors(n):
+    """The predecessors of an array that keeps its order: each place points to the one before, the first to itself."""
+    predecessor = np.empty(n, np.int64)
     for i in range(n):
-        pointers[i] = max(i - 1, 0)
-    return pointers
+        predecessor[i] = max(i - 1, 0)
+    return predecessor
 
 
 @compiled
-def two_chains(string):
-    """The chains of two strings laid end to end; ``string`` is 0 over the first and 1 over the second."""
-    pointers = chain(string.size)
-    pointers[first_of_second(string)] = first_of_second(string)
-    return pointers
+def string_predecessors(string):
+    """The predecessors in two strings laid end to end; ``string`` is 0 over the first and 1 over the second."""
+    predecessor = array_predecessors(string.size)
+    start = second_string_start(string)
+    predecessor[start] = start  # the second string has a first letter of its own
+    return predecessor
 
 
 @compiled
-def first_of_second(string):
-    """Length of the first of two strings laid end to end, which is where the second begins."""
+def second_string_start(string):
+    """Where the second of two strings laid end to end begins, which is the length of the first."""
     length = 0
     while string[length] == 0:
         length += 1
@@ -96,36 +110,40 @@ def first_of_second(string):
 
 
 @compiled
-def chain_of(order, pointers):
-    """Write the predecessor chain of the nodes ``order[0], order[1], …`` into ``pointers``; returns it."""
-    pointers[order[0]] = order[0]
+def write_predecessors(order, predecessor):
+    """Write the predecessor of each of the nodes ``order[0], order[1], …`` into ``predecessor``; returns it."""
+    predecessor[order[0]] = order[0]
     for i in range(1, order.size):
-        pointers[order[i]] = order[i - 1]
-    return pointers
+        predecessor[order[i]] = order[i - 1]
+    return predecessor
 
 
 @compiled
-def heap_of(order, size, pointers):
-    """Write each node's parent in the binary heap of the first ``size`` places into ``pointers``; nodes outside point to themselves."""
-    point_to_self(pointers)
-    for i in range(1, size):
-        pointers[order[i]] = order[(i - 1) // 2]
-    return pointers
+def write_heap_parents(order, heap_size, parent):
+    """Write each node's parent in the heap of the first ``heap_size`` places; nodes outside point to themselves."""
+    point_to_self(parent)
+    for i in range(1, heap_size):
+        parent[order[i]] = order[(i - 1) // 2]
+    return parent
+
+
+# ---- matrices
 
 
 @compiled
-def graph_of(A):
+def edge_mask(A):
     """The 0/1 matrix of the edges of A, self loops always set."""
     n = A.shape[0]
-    graph = np.zeros((n, n), np.int8)
+    edges = np.zeros((n, n), np.int8)
     for i in range(n):
         for j in range(n):
-            graph[i, j] = A[i, j] != 0 or i == j
-    return graph
+            edges[i, j] = A[i, j] != 0 or i == j
+    return edges
 
 
 @compiled
 def transpose(A):
+    """A copy of A with rows and columns exchanged: every edge turned round."""
     n = A.shape[0]
     result = np.empty((n, n))
     for i in range(n):
@@ -135,7 +153,7 @@ def transpose(A):
 
 
 @compiled
-def fill(target, source):
+def copy_into(target, source):
     """Copy a matrix into another of the same shape."""
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
@@ -153,13 +171,17 @@ def equal(a, b):
 
 
 @compiled
-def cross(xi, yi, xj, yj, xk, yk):
+def cross_product(xi, yi, xj, yj, xk, yk):
     """Cross product of (j - i) and (k - i): positive where i, j, k turn left."""
     return (xj - xi) * (yk - yi) - (yj - yi) * (xk - xi)
 
 
+# ---- sorting, and the priority queue of Prim and Dijkstra
+
+
 @compiled
 def _numpy_argsort(keys):
+    """``np.argsort`` itself, run by the interpreter from inside compiled code."""
     with objmode(order="int64[:]"):
         order = np.argsort(keys)
     return order
@@ -173,39 +195,42 @@ def argsort(keys):
         return _numpy_argsort(keys)
     order = identity(n)
     for j in range(1, n):  # insertion sort, which for so few is faster than to leave compiled code
-        moving, i = order[j], j
-        while i > 0 and keys[order[i - 1]] > keys[moving]:
+        node, i = order[j], j
+        while i > 0 and keys[order[i - 1]] > keys[node]:
             order[i] = order[i - 1]
             i -= 1
-        order[i] = moving
+        order[i] = node
     for i in range(1, n):
         if keys[order[i - 1]] == keys[order[i]]:
-            return _numpy_argsort(keys)
+            return _numpy_argsort(keys)  # a tie: only NumPy knows how it breaks it
     return order
 
 
 @compiled
-def negative(x):
-    """-x, for sorting in descending order."""
-    result = np.empty(x.size)
-    for i in range(x.size):
-        result[i] = -x[i]
+def negate(values):
+    """-values, for sorting in descending order."""
+    result = np.empty(values.size)
+    for i in range(values.size):
+        result[i] = -values[i]
     return result
 
 
 @compiled
-def first_in_queue(keys, in_queue):
-    """The queued node with the smallest key (an unqueued one if there is none): ``argsort(keys + (1 - in_queue) * 1e9)[0]``, ties as NumPy breaks them."""
-    best, least, tied = 0, keys[0] + (1.0 - in_queue[0]) * 1e9, False
+def queue_minimum(keys, in_queue):
+    """The queued node with the smallest key, or an unqueued one if the queue is empty; ties as NumPy breaks them.
+
+    The published package computes it as ``np.argsort(keys + (1 - in_queue) * 1e9)[0]``.
+    """
+    minimum, minimum_key, tied = 0, keys[0] + (1.0 - in_queue[0]) * UNQUEUED_PENALTY, False
     for i in range(1, keys.size):
-        key = keys[i] + (1.0 - in_queue[i]) * 1e9
-        if key < least:
-            best, least, tied = i, key, False
-        elif key == least:
+        key = keys[i] + (1.0 - in_queue[i]) * UNQUEUED_PENALTY
+        if key < minimum_key:
+            minimum, minimum_key, tied = i, key, False
+        elif key == minimum_key:
             tied = True
-    if not tied or in_queue[best] == 0:
-        return best
+    if not tied or in_queue[minimum] == 0:  # with an empty queue the search is over, whichever node is returned
+        return minimum
     penalised = np.empty(keys.size)
     for i in range(keys.size):
-        penalised[i] = keys[i] + (1.0 - in_queue[i]) * 1e9
+        penalised[i] = keys[i] + (1.0 - in_queue[i]) * UNQUEUED_PENALTY
     return _numpy_argsort(penalised)[0]
