@@ -150,7 +150,12 @@ def steps(folder: Path) -> list[int]:
 
 
 def load(
-    folder: Path, *, digest: str | None = None, step: int | None = None, config_difference: str = ""
+    folder: Path,
+    *,
+    digest: str | None = None,
+    step: int | None = None,
+    config_difference: str = "",
+    only: Collection[str] | None = None,
 ) -> Checkpoint:
     """The newest step that is whole, or the one asked for.
 
@@ -159,6 +164,8 @@ def load(
         digest: of the configuration that must have written it; None takes any.
         step: this one and no other.
         config_difference: what to say of a configuration that is another.
+        only: the groups of tensors to read, by name: files of others are not opened, so that what they hold is neither read nor checked. A group that was
+            not saved is not among the tensors. None reads all.
 
     Raises:
         BadInput: none is whole, or one holds what does not belong there, has an unknown schema, or is of another configuration.
@@ -172,9 +179,10 @@ def load(
     for n in reversed(held) if step is None else [step]:
         path = folder / f"step_{n}"
         try:
-            manifest = _check(path)
+            manifest = _check(path, only)
             _refuse_other(path, manifest, digest, config_difference)
             names = [name.removesuffix(".safetensors") for name in manifest["files"] if name.endswith(".safetensors")]
+            names = [name for name in names if only is None or name in only]
             tensors = {name: sealed.read_tensors(path / f"{name}.safetensors") for name in names}
             state = sealed.read_json(path / "state.json")
         except Damaged as damage:
@@ -191,12 +199,14 @@ def load(
     )
 
 
-def _check(path: Path) -> dict[str, Any]:
+def _check(path: Path, only: Collection[str] | None = None) -> dict[str, Any]:
+    """The manifest of a step that is as it was written; of its tensors, if ``only`` names groups, only theirs are looked at."""
     if path.is_symlink() or not path.is_dir():
         raise BadInput(
             f"checkpoint: {str(path)!r} is {'a symbolic link' if path.is_symlink() else 'a file'}, not a folder; remove it"
         )
-    manifest = sealed.check(path)
+    files = None if only is None else {sealed.file_name(name, "group") for name in only} | {"state.json"}
+    manifest = sealed.check(path, only=files)
     if path.name != f"step_{manifest.get('step')}":
         raise Damaged(f"its manifest.json is of step {brief(manifest.get('step'))}")
     if "state.json" not in manifest["files"]:

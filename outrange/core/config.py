@@ -1,9 +1,16 @@
 """Configurations: frozen keyword-only dataclasses, to JSON and back without loss. Whatever is wrong is one sentence that names the setting by its whole path.
 
 Fields may be int, float, str, bool, Literal, tuples of these, nested configurations, and any of them ``| None``.
+
+A class reads what an earlier version wrote through up to three attributes of its own (``ClassVar``), none of which ``to_json`` writes:
+
+    RENAMED = {"batch": "batch_size", "bonus.rate": "novelty.learning_rate"}     former name -> name of today; dotted where it lies in another configuration
+    REMOVED = {"gate": "the processor decides it; take model.processor"}         former name -> what to do instead: such a configuration is refused
+    upgrade(data) -> data                                                        a static method, called first, for values that changed their meaning
 """
 
 import codecs
+import copy
 import dataclasses
 import hashlib
 import json
@@ -33,8 +40,38 @@ def to_json(config: Any) -> dict[str, Any]:
 
 
 def from_json(cls: type[T], data: Mapping[str, Any], field: str = "config") -> T:
-    """The configuration that JSON describes. What it leaves out takes its default; an unknown key is an error that names the nearest."""
+    """The configuration that JSON describes.
+
+    Args:
+        cls: the configuration's class.
+        data: an object of JSON. What it leaves out takes its default; names of earlier versions are read as the module's head says.
+        field: what messages call the configuration.
+
+    Raises:
+        BadInput: a key is unknown (the message names the nearest), a value is of another type, or the class refuses it.
+    """
     return cls(**_fields(cls, data, field, build=True))
+
+
+def changed(config: T, changes: Mapping[str, Any], field: str = "config") -> T:
+    """A configuration with other values, by their dotted names: ``{"learner.gamma": 0.97}``.
+
+    Args:
+        config: stays as it is.
+        changes: values as Python or JSON has them: tuples and lists alike.
+        field: what messages about a name call it.
+
+    Raises:
+        BadInput: there is no such setting, or it does not take that value.
+    """
+    data = to_json(config)
+    for dotted_name, value in changes.items():
+        *path, last = dotted_name.split(".")
+        section = _section(data, path)
+        if section is None or last not in section or isinstance(section[last], dict):
+            raise unknown(field, dotted_name, _dotted_names(data), "a setting")
+        section[last] = list(value) if isinstance(value, tuple) else value
+    return from_json(type(config), data)
 
 
 def load(cls: type[T], path: Path) -> T:
@@ -119,6 +156,54 @@ def read_object(path: Path, field: str = "config", limit: int = 1 << 20) -> dict
     return value
 
 
+def _section(data: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
+    """The object at a path of keys; None where there is none."""
+    section: Any = data
+    for key in path:
+        section = section.get(key) if isinstance(section, Mapping) else None
+    return section if isinstance(section, dict) else None
+
+
+def _dotted_names(data: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The dotted names of all values in nested objects."""
+    names = []
+    for key, value in data.items():
+        names += _dotted_names(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [prefix + key]
+    return names
+
+
+def _with_names_of_today(cls: type, data: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """What an earlier version wrote, by ``upgrade``, ``REMOVED`` and ``RENAMED`` of its class."""
+    renamed, removed = getattr(cls, "RENAMED", {}), getattr(cls, "REMOVED", {})
+    upgrade = getattr(cls, "upgrade", None)
+    if not (renamed or removed or upgrade):
+        return data
+    data = copy.deepcopy(dict(data))
+    if upgrade:
+        data = upgrade(data)
+    for former, advice in removed.items():
+        *path, last = former.split(".")
+        if last in (_section(data, path) or ()):
+            raise BadInput(f"{field}.{former}: there is no such setting any more; {advice}")
+    for former, name in renamed.items():
+        *path, last = former.split(".")
+        source = _section(data, path)
+        if source is None or last not in source:
+            continue
+        value = source.pop(last)
+        *path, last = name.split(".")
+        target: dict[str, Any] = data
+        for key in path:  # sections that did not exist yet are made
+            target = target.setdefault(key, {})
+        if last in target:
+            raise BadInput(f"{field}.{name}: is there twice, also under its former name {former!r}; keep one")
+        target[last] = value
+    # a section from which everything has moved elsewhere is gone itself
+    fields = {f.name for f in dataclasses.fields(cls)}
+    moved_from = {former.split(".")[0] for former in renamed if "." in former} - fields
+    return {key: value for key, value in data.items() if not (key in moved_from and value == {})}
+
+
 def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
@@ -157,6 +242,7 @@ def _fields(cls: type, data: Any, field: str, build: bool) -> dict[str, Any]:
     """The fields of a configuration, checked: as arguments of its class (``build``), or as JSON."""
     if not isinstance(data, Mapping):
         raise _wrong(cls, data, field)
+    data = _with_names_of_today(cls, data, field)
     hints = get_type_hints(cls)
     known = {f.name: f for f in dataclasses.fields(cls) if f.init}
     for key in data:

@@ -216,14 +216,14 @@ class Run:
         self._unsaved = None
         return path
 
-    def load(self, step: int | None = None) -> Checkpoint | None:
+    def load(self, step: int | None = None, only: Collection[str] | None = None) -> Checkpoint | None:
         """The newest whole checkpoint, or that of a step; None if there is none yet. Says on the log what was passed over.
 
-        Inside ``with run:`` the metrics go back to that step as well.
+        Inside ``with run:`` the metrics go back to that step as well. ``only`` names the groups of tensors to read, see ``checkpoint.load``.
         """
         found = None
         if step is not None or checkpoint.steps(self.checkpoints):
-            found = checkpoint.load(self.checkpoints, digest=self.digest, step=step)
+            found = checkpoint.load(self.checkpoints, digest=self.digest, step=step, only=only)
             for reason in found.skipped:
                 log.warning("run: %s: %s", self.path, reason)
             if self._logs:

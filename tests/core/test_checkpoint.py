@@ -74,6 +74,21 @@ def test_a_checkpoint_comes_back_tensor_for_tensor(two):
     assert names(two / "step_2") == sorted(FILES)
 
 
+def test_only_the_groups_asked_for_are_read_and_checked(two):
+    changed = bytearray((two / "step_2/optimizer.safetensors").read_bytes())
+    changed[-1] ^= 1
+    (two / "step_2/optimizer.safetensors").write_bytes(changed)
+    assert checkpoint.load(two).step == 1
+    found = checkpoint.load(two, only=("model",))
+    assert found.step == 2 and found.tensors.keys() == {"model"} and found.state["step"] == 2 and not found.skipped
+    assert all(torch.equal(found.tensors["model"][k], v) for k, v in tensors(2)["model"].items())
+    assert checkpoint.load(two, only=("model", "best")).tensors.keys() == {"model"}, "none was saved under that name"
+    (two / "step_2/model.safetensors").write_bytes(b"cut")
+    assert checkpoint.load(two, only=("model",)).step == 1
+    with pytest.raises(BadInput, match="'../model' is not allowed"):
+        checkpoint.load(two, only=("../model",))
+
+
 @pytest.mark.parametrize("dtype", [getattr(torch, name) for name in sealed._DTYPES])
 def test_tensors_of_every_type_and_shape_come_back_and_other_programs_read_them(tmp_path, dtype):
     base = torch.arange(24).reshape(2, 3, 4)

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -189,3 +189,79 @@ def test_the_first_difference_is_named_with_both_values(change, said):
 def test_configurations_load_no_torch():
     code = "import sys, outrange.core.config, outrange.core.run, outrange.core.runs, outrange.core.metrics; print([m for m in ('torch', 'numpy', 'safetensors') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# ------------------------------------------------------------------------------------------------------------------------------ dotted changes
+
+
+def test_settings_change_by_their_dotted_names_and_the_rest_stays():
+    after = config.changed(ONE, {"model.hidden": 9, "lengths": (5,), "names": ["bfs", "dfs"], "rate": 1})
+    assert after == replace(ONE, model=replace(ONE.model, hidden=9), lengths=(5,), names=("bfs", "dfs"), rate=1.0)
+    assert config.changed(ONE, {}) == ONE
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.hiden": 1}, "set: 'model.hiden' is not a setting; did you mean 'model.hidden'?"),
+        ({"modle.hidden": 1}, "set: 'modle.hidden' is not a setting; did you mean 'model.hidden'?"),
+        ({"model": 1}, "set: 'model' is not a setting"),
+        ({"names.first": 1}, "set: 'names.first' is not a setting"),
+        ({"model.hidden": "many"}, "config.model.hidden: 'many' is not allowed; it must be a whole number"),
+        ({"rate": 0.0}, "training.rate: 0.0 is not allowed; it must be above 0"),
+    ],
+)
+def test_a_change_of_what_is_not_there_or_does_not_fit_is_refused(changes, message):
+    with pytest.raises(BadInput) as refused:
+        config.changed(ONE, changes, "set")
+    assert str(refused.value).startswith(message)
+
+
+# ------------------------------------------------------------------------------------------------------------------ what earlier versions wrote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    RENAMED: ClassVar = {"rate": "optimisation.learning_rate", "learner.batch": "optimisation.batch_size", "n": "steps"}
+    REMOVED: ClassVar = {"gate": "the model decides it", "learner.clip": "nothing is cut"}
+
+    steps: int = 10
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    kind: str = "plain"
+
+    @staticmethod
+    def upgrade(data):
+        data.pop("learner_kind", None)
+        if data.get("kind") == "simple":
+            data["kind"] = "plain"
+        return data
+
+
+def test_former_names_are_read_as_those_of_today_also_where_they_lay_elsewhere():
+    data = {"rate": 0.5, "learner": {"batch": 4}, "n": 3, "kind": "simple", "learner_kind": 1}
+    before = json.loads(json.dumps(data))
+    assert config.from_json(Trial, data) == Trial(steps=3, optimisation=Optimisation(learning_rate=0.5, batch_size=4))
+    assert data == before, "what was read has changed"
+    with pytest.raises(BadInput, match="config.learner: 'learner' is not a setting"):
+        config.from_json(Trial, {"learner": {"batch": 4, "btach": 4}})
+    assert config.to_json(Trial()) == {
+        "steps": 10,
+        "optimisation": {"learning_rate": 1e-3, "batch_size": 32},
+        "kind": "plain",
+    }
+
+
+def test_a_name_that_is_there_twice_and_one_that_is_gone_are_refused():
+    with pytest.raises(BadInput, match=r"^config.steps: is there twice, also under its former name 'n'; keep one$"):
+        config.from_json(Trial, {"n": 3, "steps": 3})
+    gone = r"^config.gate: there is no such setting any more; the model decides it$"
+    with pytest.raises(BadInput, match=gone):
+        config.from_json(Trial, {"gate": False})
+    with pytest.raises(BadInput, match=r"^config.learner.clip: there is no such setting any more; nothing is cut$"):
+        config.from_json(Trial, {"learner": {"clip": 1}})

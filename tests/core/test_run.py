@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -53,6 +54,38 @@ def train(path, until, settings=Toy(), every=3):  # noqa: B008
             if step % every == 0:
                 run.save(step, {"model": {"weight": weight}, "random": {"noise": torch_state(noise)}}, {"step": step})
         return weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenamedToy:
+    RENAMED: ClassVar = {"rate": "learning_rate"}
+
+    steps: int = 12
+    learning_rate: float = 0.05
+    seed: int = 0
+
+
+def test_a_run_of_an_earlier_version_is_gone_on_with_under_todays_names(tmp_path):
+    """Its digest stays that of the configuration as it was written, so that its checkpoints are still its own."""
+    train(tmp_path / "r", 6)
+    written, digest = (tmp_path / "r/config.json").read_bytes(), Run.open(tmp_path / "r").digest
+    with Run.create(tmp_path / "r", "toy", RenamedToy()) as run:
+        assert run.digest == digest
+        found = run.load()
+        assert found and found.step == 6
+        run.save(9, found.tensors, {"step": 9})
+    assert (tmp_path / "r/config.json").read_bytes() == written
+    assert Run.configuration(tmp_path / "r", RenamedToy) == RenamedToy()
+    again = Run.open(tmp_path / "r").load()
+    assert again and again.step == 9 and not again.skipped
+    with pytest.raises(BadInput, match=r"another configuration \(learning_rate 0.05, now 0.1\)"):
+        Run.create(tmp_path / "r", "toy", RenamedToy(learning_rate=0.1))
+
+
+def test_a_reader_that_needs_one_group_reads_no_other(tmp_path):
+    train(tmp_path / "r", 3)
+    found = Run.open(tmp_path / "r").load(only=("model",))
+    assert found and found.tensors.keys() == {"model"}
 
 
 def test_a_run_holds_what_it_is_its_configuration_and_where_it_ran(tmp_path):
