@@ -178,30 +178,34 @@ def _with_names_of_today(cls: type, data: Mapping[str, Any], field: str) -> Mapp
     upgrade = getattr(cls, "upgrade", None)
     if not (renamed or removed or upgrade):
         return data
-    data = copy.deepcopy(dict(data))
+    values: dict[str, Any] = copy.deepcopy(dict(data))
     if upgrade:
-        data = upgrade(data)
+        values = upgrade(values)
     for former, advice in removed.items():
         *path, last = former.split(".")
-        if last in (_section(data, path) or ()):
+        if last in (_section(values, path) or ()):
             raise BadInput(f"{field}.{former}: there is no such setting any more; {advice}")
+    # all are taken out before any is put back, so that a name may pass from one setting to another
+    moved = []
     for former, name in renamed.items():
         *path, last = former.split(".")
-        source = _section(data, path)
-        if source is None or last not in source:
-            continue
-        value = source.pop(last)
+        source = _section(values, path)
+        if source is not None and last in source:
+            moved.append((former, name, source.pop(last)))
+    for former, name, value in moved:
         *path, last = name.split(".")
-        target: dict[str, Any] = data
-        for key in path:  # sections that did not exist yet are made
-            target = target.setdefault(key, {})
+        target: Any = values
+        for key in path:
+            target = target.setdefault(key, {}) if isinstance(target, dict) else None
+        if not isinstance(target, dict):
+            raise BadInput(f"{field}.{'.'.join(path)}: is not an object, and {former!r} belongs into it as {last!r}")
         if last in target:
             raise BadInput(f"{field}.{name}: is there twice, also under its former name {former!r}; keep one")
         target[last] = value
     # a section from which everything has moved elsewhere is gone itself
     fields = {f.name for f in dataclasses.fields(cls)}
     moved_from = {former.split(".")[0] for former in renamed if "." in former} - fields
-    return {key: value for key, value in data.items() if not (key in moved_from and value == {})}
+    return {key: value for key, value in values.items() if not (key in moved_from and value == {})}
 
 
 def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
@@ -242,7 +246,8 @@ def _fields(cls: type, data: Any, field: str, build: bool) -> dict[str, Any]:
     """The fields of a configuration, checked: as arguments of its class (``build``), or as JSON."""
     if not isinstance(data, Mapping):
         raise _wrong(cls, data, field)
-    data = _with_names_of_today(cls, data, field)
+    if build:
+        data = _with_names_of_today(cls, data, field)
     hints = get_type_hints(cls)
     known = {f.name: f for f in dataclasses.fields(cls) if f.init}
     for key in data:

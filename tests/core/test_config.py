@@ -265,3 +265,15 @@ def test_a_name_that_is_there_twice_and_one_that_is_gone_are_refused():
         config.from_json(Trial, {"gate": False})
     with pytest.raises(BadInput, match=r"^config.learner.clip: there is no such setting any more; nothing is cut$"):
         config.from_json(Trial, {"learner": {"clip": 1}})
+
+
+def test_a_name_may_pass_from_one_setting_to_another_and_a_section_must_be_one():
+    @dataclass(frozen=True, kw_only=True)
+    class Passed:
+        RENAMED: ClassVar = {"width": "hidden", "hidden": "depth"}
+        hidden: int = 1
+        depth: int = 2
+
+    assert config.from_json(Passed, {"width": 3, "hidden": 4}) == Passed(hidden=3, depth=4)
+    with pytest.raises(BadInput, match=r"^config.optimisation: is not an object, and 'rate' belongs into it"):
+        config.from_json(Trial, {"rate": 0.5, "optimisation": 3})
