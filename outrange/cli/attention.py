@@ -77,7 +77,7 @@ def scan(
     from outrange.attention.rope.scan import SHAKESPEARE
     from outrange.attention.rope.scan import scan as look
     from outrange.core.atomic import make_way, writable, write_text
-    from outrange.lm import opening as models
+    from outrange.lm import opening
     from outrange.report.scan import page
 
     _at_least(tokens, 16, zero=True)
@@ -93,7 +93,7 @@ def scan(
     for name, one in named:
         if opened is None or opened.name != name:
             opened = None  # the first need not fit beside the second
-            opened = models.open_model(name, dtype, _said)
+            opened = opening.open_model(name, dtype, _said)
         title = "ten quotations of Shakespeare" if one is None else one.name
         with app.progress(f"{name}, {title}", "windows") as update:
             tell = (
@@ -163,16 +163,18 @@ def ablate(
     from outrange.attention.rope.heads import SCORES, HeadScores
     from outrange.attention.rope.layout import layout as read
     from outrange.attention.rope.scan import SHAKESPEARE, windows
-    from outrange.lm import opening as models
+    from outrange.lm import opening
 
     _at_least(tokens, 16)
-    opened = models.open_model(model, dtype, _said)
+    opened = opening.open_model(model, dtype, _said)
     found = read(opened.model)
     if not found.rotates:
         raise BadInput(
             f"model: {model!r} turns nothing by position, so there are no frequencies to take away; `outrange attention layout` says what it has"
         )
-    ids = windows(models.tokens(opened.tokenizer, _read(text or SHAKESPEARE), tokens), tokens, opened.tokenizer)[:1]
+    ids = windows(opening.encode_text(opened.tokenizer, _read(text or SHAKESPEARE), tokens), tokens, opened.tokenizer)[
+        :1
+    ]
     count = opened.model.config.get_text_config(decoder=True).num_attention_heads
     chosen = [head(one, found, count) for one in heads] or None
     tries = [Ablation(kind=kind, pairs=one, heads=chosen) for one in pairs]
@@ -235,13 +237,13 @@ def probe(
     from outrange.attention.glasses.probe import BUDGETS
     from outrange.attention.glasses.probe import probe as look
     from outrange.core.atomic import make_way, writable, write_text
-    from outrange.lm import opening as models
+    from outrange.lm import opening
     from outrange.report.probe import page
 
     _drawn(seed)
     content = _read(text) if text else ""
     make_way("out", out)
-    opened = models.open_model(model, "float32", _said)
+    opened = opening.open_model(model, "float32", _said)
     with app.progress("probing", "steps") as update:
         found = look(opened, BUDGETS[budget], content, seed, lambda what, done, total: update(done, total))
     story = {
@@ -383,9 +385,9 @@ def ask(
     if server:
         backend: Local | Server = Server(server, model)
     else:
-        from outrange.lm import opening as models
+        from outrange.lm import opening
 
-        opened = models.open_model(model, "float32", _said)
+        opened = opening.open_model(model, "float32", _said)
         backend = Local(opened.model, opened.tokenizer)
     make_way("out", out)
     with writable("out", out):
@@ -513,13 +515,13 @@ def convert(
         kind: p-rope keeps the fastest; reversed the slowest; partial squeezes a whole spectrum into p of the pairs.
     """
     from outrange.core.atomic import writable
-    from outrange.lm import opening as models
+    from outrange.lm import opening
     from outrange.lm.fetch import beside
     from outrange.lm.rotary import convert as change
 
     if out.exists():
         raise BadInput(f"out: {str(out)!r} is there already; give a new folder")
-    opened = models.open_model(model, "float32", _said)
+    opened = opening.open_model(model, "float32", _said)
     changed: Any = change(opened.model, p, kind)
     with writable("out", out), beside(out) as partial:
         changed.save_pretrained(partial)

@@ -113,11 +113,11 @@ def _scan(page: Path, quiet: bool) -> str:
     from outrange.cli.attention import scan_notes
     from outrange.core.atomic import write_text
     from outrange.core.errors import BadInput
-    from outrange.lm import opening as models
+    from outrange.lm import opening
     from outrange.report import scan as report
 
     try:
-        opened = models.open_model("smollm2-135m", tell=(lambda said: None) if quiet else print)
+        opened = opening.open_model("smollm2-135m", report_status=(lambda said: None) if quiet else print)
     except BadInput as error:
         return f"  left out: {error}"
     with app.progress("scanning", "passes") as update:

@@ -1,13 +1,20 @@
-"""Opening a language model safely: by a built-in name, from a Hugging Face folder, a GGUF file, a run of
-``outrange lm train``, or the hub.
+"""Opening a language model safely: by a built-in name, from a Hugging Face folder, a GGUF file, a run of ``outrange
+lm train``, or the Hugging Face hub.
 
-Nothing that was stored runs: no pickle, no code that comes with a model, and a GGUF header is bounded before any other reader sees the file. What a model needs
-is estimated before it is loaded, and refused if it does not fit.
+    open_model       the model with its tokenizer, ready to compute
+    open_config      its configuration alone; weights need not be there
+    context_length   how many tokens it takes
+    encode_text      a text as token ids, behind the beginning-of-sequence token
+    decode_tokens    token ids as the texts that a reader knows
+
+Nothing stored beside the weights is executed: no pickle is read, no code that comes with a model runs, and the header
+of a GGUF file is checked against limits before any other reader sees the file. The memory that a model needs is
+estimated before it is loaded, and a model that does not fit is refused.
 """
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,94 +25,104 @@ from outrange.lm import pretrained
 
 BUILT_IN = (pretrained.NAME,)
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
-_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
-_ROOM = 1.3  # of weights, for what a pass over a text needs beside them
-Told = Callable[[str], None]
+ReportStatus = Callable[[str], None]
+"""receives one sentence about what is being done, before each step that takes long"""
+
+_ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+_WORKING_MEMORY = 1.3  # memory of a forward pass, as a multiple of the weights
+_UNLIMITED_CONTEXT = 1 << 30
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A model ready to be looked at."""
+class OpenedModel:
+    """A model in evaluation mode, with its tokenizer."""
 
     name: str
+    """as it was asked for"""
     model: Any
+    """a transformers model that predicts the next token"""
     tokenizer: Any
     """None where none came with the model"""
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a model is, checked, nothing loaded yet."""
+class ModelSource:
+    """Where a model is: checked, nothing loaded yet."""
 
     name: str
-    given: dict[str, Any]
-    """arguments of transformers' ``from_pretrained``"""
-    parameters: int | None
+    arguments: dict[str, Any]
+    """of transformers' ``from_pretrained``"""
+    parameter_count: int | None
+    """None where only loading can tell"""
     has_weights: bool
     has_tokenizer: bool = True
 
 
-def source(name: str, tell: Told = lambda said: None) -> Source:
+def locate_model(name: str, report_status: ReportStatus = lambda status: None) -> ModelSource:
     """Find a model and check what can be checked without loading it.
 
     Args:
         name: "smollm2-135m", a folder, a ``.gguf`` file, or "owner/name" on the hub.
-        tell: called with what is being done, where it takes long.
+        report_status: called with a sentence before each step that takes long.
 
     Raises:
-        BadInput: there is none, or it is not safe to open.
+        BadInput: there is no such model, or it is not safe to open.
     """
     from outrange.lm.gguf_header import read_header
     from outrange.lm.safe_folder import check_folder
 
-    if name in BUILT_IN:
-        path = pretrained.fetch(tell)
-    else:
-        path = Path(name).expanduser()
+    path = pretrained.fetch(report_status) if name in BUILT_IN else Path(name).expanduser()
     if path.is_dir():
-        found = check_folder(path)
-        return Source(
-            name,
-            {"pretrained_model_name_or_path": str(path), "local_files_only": True},
-            found.parameters or None,
-            found.has_weights,
-            found.has_tokenizer,
-        )
+        folder = check_folder(path)
+        arguments: dict[str, Any] = {"pretrained_model_name_or_path": str(path), "local_files_only": True}
+        return ModelSource(name, arguments, folder.parameters or None, folder.has_weights, folder.has_tokenizer)
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise BadInput(
-                f"model: {name!r} is a file, but no .gguf file; give a Hugging Face folder, a .gguf file, a name on the hub or {BUILT_IN[0]!r}"
+                f"model: {name!r} is a file, but no .gguf file; give a Hugging Face folder, a .gguf file, "
+                f"a name on the hub or {BUILT_IN[0]!r}"
             )
-        given = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name, "local_files_only": True}
-        return Source(name, given, read_header(path).parameters, True)
-    parts = name.split("/")
-    if len(parts) != 2 or not all(
-        part and part.replace("-", "").replace("_", "").replace(".", "").isalnum() and part[0] not in ".-"
-        for part in parts
-    ):
+        arguments = {
+            "pretrained_model_name_or_path": str(path.parent),
+            "gguf_file": path.name,
+            "local_files_only": True,
+        }
+        return ModelSource(name, arguments, read_header(path).parameters, has_weights=True)
+    if not _is_hub_name(name):
         raise BadInput(
-            f"model: {brief(name)} is neither a file nor a folder nor a name on the hub (owner/name); built in: {', '.join(BUILT_IN)}"
+            f"model: {brief(name)} is neither a file nor a folder nor a name on the hub (owner/name); "
+            f"built in: {', '.join(BUILT_IN)}"
         )
-    return Source(name, {"pretrained_model_name_or_path": name}, None, True)
+    return ModelSource(name, {"pretrained_model_name_or_path": name}, None, has_weights=True)
 
 
-def open_config(name: str, tell: Told = lambda said: None) -> Any:
-    """A model's configuration alone; its weights need not be there."""
+def open_config(name: str, report_status: ReportStatus = lambda status: None) -> Any:
+    """The transformers configuration of a model, ``name`` as in ``locate_model``; its weights need not be there.
+
+    Raises:
+        BadInput: there is no such model, or it is not safe to open.
+    """
     from transformers import AutoConfig
 
     if _is_run(name):
         from outrange.lm.model import load
 
-        return load(Path(name))[0].config
-    with _plainly(name):
-        return AutoConfig.from_pretrained(**source(name, tell).given, trust_remote_code=False)
+        model, *_ = load(Path(name))
+        return model.config
+    with _quiet_transformers(name):
+        return AutoConfig.from_pretrained(**locate_model(name, report_status).arguments, trust_remote_code=False)
 
 
-def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: None) -> Opened:
-    """A model with its tokenizer, in evaluation mode, on the CPU or the GPU if there is one.
+def open_model(name: str, dtype: Dtype = "float32", report_status: ReportStatus = lambda status: None) -> OpenedModel:
+    """A model with its tokenizer, in evaluation mode, on the GPU if there is one, else on the CPU.
+
+    Args:
+        name: "smollm2-135m", a folder, a ``.gguf`` file, a run of ``outrange lm train``, or "owner/name" on the hub.
+        dtype: what the weights are loaded as.
+        report_status: called with a sentence before each step that takes long.
 
     Raises:
-        BadInput: there is none, it is not safe to open, or it does not fit into memory.
+        BadInput: there is no such model, it is not safe to open, or it does not fit into memory.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -114,108 +131,149 @@ def open_model(name: str, dtype: Dtype = "float32", tell: Told = lambda said: No
         from outrange.lm.model import load
 
         model, tokenizer, _, _ = load(Path(name))
-        return Opened(name, model.to(getattr(torch, dtype)), tokenizer)
-    at = source(name, tell)
-    if not at.has_weights:
+        return OpenedModel(name, model.to(getattr(torch, dtype)), tokenizer)
+
+    source = locate_model(name, report_status)
+    if not source.has_weights:
         raise BadInput(
             f"model: {name!r} holds a configuration but no weights; `outrange attention layout` needs no more than that"
         )
-    with _plainly(name):
-        config = AutoConfig.from_pretrained(**at.given, trust_remote_code=False)
+    with _quiet_transformers(name):
+        # 1. The configuration says which architecture it is, and how large.
+        config = AutoConfig.from_pretrained(**source.arguments, trust_remote_code=False)
         if config.__class__.__name__ != "PreTrainedConfig" and type(config) not in AutoModelForCausalLM._model_mapping:
             raise BadInput(
-                f"model: {name!r} is a {config.model_type!r} model, which is no decoder of text; allowed are models that predict the next token"
+                f"model: {name!r} is a {config.model_type!r} model, which is no decoder of text; "
+                "allowed are models that predict the next token"
             )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        _refuse_too_large(name, at.parameters or _counted(config), dtype, device)
-        tell("loading")
-        given: dict[str, Any] = at.given if "gguf_file" in at.given else at.given | {"use_safetensors": True}
+        _refuse_too_large(name, source.parameter_count or _count_parameters(config), dtype, device)
+
+        # 2. The weights; a GGUF file has no safetensors, anything else must have nothing but them.
+        report_status("loading")
+        is_gguf = "gguf_file" in source.arguments
+        arguments = source.arguments if is_gguf else source.arguments | {"use_safetensors": True}
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            **given, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
+            **arguments, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
         )
-        model, came = loaded
-        if came["missing_keys"]:  # transformers would go on with random numbers in their place
-            names = sorted(came["missing_keys"])
+        model, loading_info = loaded
+        if loading_info["missing_keys"]:  # transformers would go on with random numbers in their place
+            missing_keys = sorted(loading_info["missing_keys"])
             raise BadInput(
-                f"model: {brief(name)} lacks {len(names)} of the weights that its configuration names, e.g. {names[0]}; get the files again"
+                f"model: {brief(name)} lacks {len(missing_keys)} of the weights that its configuration names, "
+                f"e.g. {missing_keys[0]}; get the files again"
             )
-        tokenizer = AutoTokenizer.from_pretrained(**at.given, trust_remote_code=False) if at.has_tokenizer else None
-    return Opened(name, model.eval().to(device), tokenizer)
+
+        # 3. The tokenizer.
+        tokenizer = None
+        if source.has_tokenizer:
+            tokenizer = AutoTokenizer.from_pretrained(**source.arguments, trust_remote_code=False)
+    return OpenedModel(name, model.eval().to(device), tokenizer)
 
 
-def _is_run(name: str) -> bool:
-    """Whether it is the directory of a training of ours."""
-    return (Path(name) / "run.json").is_file()
+def context_length(model: Any) -> int:
+    """How many tokens a model takes; 2^30 where its configuration names no limit."""
+    config = model.config.get_text_config(decoder=True)
+    return int(getattr(config, "max_position_embeddings", 0) or _UNLIMITED_CONTEXT)
 
 
-def context(model: Any) -> int:
-    """How many tokens a model takes; 2^30 where its configuration knows no limit."""
-    return int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", 0) or 1 << 30)
-
-
-def tokens(tokenizer: Any, text: str, limit: int | None = None) -> list[int]:
+def encode_text(tokenizer: Any, text: str, limit: int | None = None) -> list[int]:
     """The token ids of a text behind the model's beginning-of-sequence token, if it has one, at most ``limit`` of them.
 
-    Many tokenizers do not add that token by themselves; without it the first word takes over its part as a sink.
+    Many tokenizers do not add that token by themselves; without it the first word becomes the place where models park
+    attention.
+
+    Raises:
+        BadInput: there is no tokenizer, or the text has no tokens.
     """
     if tokenizer is None:
         raise BadInput("model: it came without a tokenizer; put tokenizer.json into its folder")
-    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-    if not ids:
+    token_ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    if not token_ids:
         raise BadInput(f"text: {brief(text)} has no tokens; give some words")
-    first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return (first + ids)[:limit]
+    beginning = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return (beginning + token_ids)[:limit]
 
 
-def shown(tokenizer: Any, ids: list[int]) -> list[str]:
-    """Every token as one would read it."""
-    return [tokenizer.decode([one]) or tokenizer.convert_ids_to_tokens(one) for one in ids]
+def decode_tokens(tokenizer: Any, token_ids: Sequence[int]) -> list[str]:
+    """Every token by itself, as a reader would write it; the tokenizer's own name for one that decodes to nothing."""
+    return [tokenizer.decode([token_id]) or tokenizer.convert_ids_to_tokens(token_id) for token_id in token_ids]
 
 
-def _counted(config: Any) -> int:
-    """How many parameters a configuration's model has; nothing of them is made."""
+def model_notes(names: Sequence[str]) -> list[str]:
+    """What a reader of results should know about models, one sentence each; empty for models that are what their name
+    says.
+    """
+    notes = {
+        "smollm2-135m": "smollm2-135m: SmolLM2-135M-Instruct from four-bit weights (Q4_1), so numbers differ a little "
+        "from the original checkpoint's."
+    }
+    return [note for name, note in notes.items() if name in names]
+
+
+def _is_run(name: str) -> bool:
+    """Whether it is the directory of a training by ``outrange lm train``."""
+    return (Path(name) / "run.json").is_file()
+
+
+def _is_hub_name(name: str) -> bool:
+    """Whether it has the form owner/name, letters, digits, dots, dashes and underscores, beginning with neither dot
+    nor dash.
+    """
+    parts = name.split("/")
+    if len(parts) != 2:
+        return False
+    return all(part and part[0] not in ".-" and _is_alphanumeric(part) for part in parts)
+
+
+def _is_alphanumeric(part: str) -> bool:
+    return part.replace("-", "").replace("_", "").replace(".", "").isalnum()
+
+
+def _count_parameters(config: Any) -> int:
+    """How many parameters a configuration's model has; on the meta device, so that none of them takes memory."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+        return sum(parameter.numel() for parameter in AutoModelForCausalLM.from_config(config).parameters())
 
 
-def _refuse_too_large(name: str, parameters: int, dtype: Dtype, device: Any) -> None:
+def _refuse_too_large(name: str, parameter_count: int, dtype: Dtype, device: Any) -> None:
+    """Raise ``BadInput`` where weights and a forward pass would not fit into the free memory."""
     import torch
 
-    free = memory.free()
-    if device.type == "cuda":  # it passes through the one memory into the other
-        free = min(free, torch.cuda.mem_get_info(device)[0])
-    need = int(parameters * _BYTES[dtype] * _ROOM)
-    if need > free:
-        smaller = "; --dtype bfloat16 halves it" if _BYTES[dtype] > 2 else ""
+    free_bytes = memory.free()
+    if device.type == "cuda":  # weights pass through the processor's memory into the GPU's: both must hold them
+        free_bytes = min(free_bytes, torch.cuda.mem_get_info(device)[0])
+    needed_bytes = int(parameter_count * _ITEM_BYTES[dtype] * _WORKING_MEMORY)
+    if needed_bytes > free_bytes:
+        advice = "; --dtype bfloat16 halves it" if _ITEM_BYTES[dtype] > 2 else ""
         raise BadInput(
-            f"model: {name!r} has {parameters / 1e9:.2f} billion parameters, in {dtype} about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free{smaller}"
+            f"model: {name!r} has {parameter_count / 1e9:.2f} billion parameters, in {dtype} about "
+            f"{needed_bytes / 1e9:.1f} GB, and {free_bytes / 1e9:.1f} GB are free{advice}"
         )
 
 
 @contextlib.contextmanager
-def _plainly(name: str) -> Iterator[None]:
-    """transformers without its chatter, its errors as one sentence."""
+def _quiet_transformers(name: str) -> Iterator[None]:
+    """transformers without warnings and progress bars, and with its errors as one ``BadInput`` sentence."""
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, had_progress_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except BadInput:
-        raise
-    except MemoryError:
+    except (BadInput, MemoryError):
         raise
     except Exception as error:  # whatever a file's contents make the libraries raise
-        said = " ".join(str(error).split())
-        raise BadInput(f"model: {brief(name)} could not be opened: {said[:240]}") from None
+        message = " ".join(str(error).split())
+        raise BadInput(f"model: {brief(name)} could not be opened: {message[:240]}") from None
     finally:
-        logging.set_verbosity(level)
-        if bars:
+        logging.set_verbosity(verbosity)
+        if had_progress_bar:
             logging.enable_progress_bar()

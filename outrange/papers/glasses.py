@@ -55,9 +55,9 @@ def _curves(
     seed: int = 0,
 ) -> dict[tuple[str, str], Any]:
     from outrange.attention.glasses.collapse import FAMILIES, GROUP, collapse
-    from outrange.lm import opening as models
+    from outrange.lm import opening
 
-    opened = models.open_model(model)
+    opened = opening.open_model(model)
     pairs = [FAMILIES[name] for name in families]
     found = collapse(opened.model, opened.tokenizer, pairs, lengths, dtypes, seed, around=GROUP)  # type: ignore[arg-type]
     return {(curve.family, curve.dtype): curve for curve in found}
@@ -98,9 +98,9 @@ def shifts(seed: int, model: str, lengths: tuple[int, ...], tasks: tuple[str, ..
     Nothing is drawn in these prompts; seeds 0, 1, 2, … take question, form and sequence in the paper's order and in two others, and again.
     """
     from outrange.attention.glasses.tasks import TYPES, margins
-    from outrange.lm import opening as models
+    from outrange.lm import opening
 
-    opened = models.open_model(model)
+    opened = opening.open_model(model)
     found = margins(opened.model, opened.tokenizer, lengths, tasks, orders=(TYPES[seed % len(TYPES)],))
     return {f"{one.task}, n = {n}": float(one.shift[k]) for one in found for k, n in enumerate(lengths)}
 
@@ -109,10 +109,10 @@ def reach(seed: int, model: str, tokens: int, directions: int) -> dict[str, floa
     """Mean sensitivity of the first and the last tenth of a text over that of the middle, and the same of the paper's bound."""
     from outrange.attention.glasses import squashing
     from outrange.attention.glasses.probe import TEXT
-    from outrange.lm import opening as models
+    from outrange.lm import opening
 
-    opened = models.open_model(model)
-    ids = models.tokens(opened.tokenizer, TEXT.read_text(encoding="utf-8"), tokens)
+    opened = opening.open_model(model)
+    ids = opening.encode_text(opened.tokenizer, TEXT.read_text(encoding="utf-8"), tokens)
     shape = squashing.estimate(opened.model, ids, directions, seed=seed).u_shape()
     bound = squashing.Sensitivity(
         tokens=tuple(ids), norms=squashing.bound(opened.model, ids), error=None, layer=0, method="bound"

@@ -81,10 +81,10 @@ def three_encodings(seed: int) -> dict[str, float]:
 
 def _looked(model: str, tokens: int, experiments: bool = False) -> dict[str, Any]:
     from outrange.attention.rope.scan import SHAKESPEARE, scan
-    from outrange.lm import opening as models
+    from outrange.lm import opening
 
     return scan(
-        models.open_model(model),
+        opening.open_model(model),
         SHAKESPEARE.read_text(encoding="utf-8"),
         "Shakespeare",
         limit=tokens,
@@ -145,11 +145,11 @@ def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
 
     from outrange.attention.rope.ablate import perplexity
     from outrange.attention.rope.scan import SHAKESPEARE
-    from outrange.lm import opening as models
+    from outrange.lm import opening
     from outrange.lm.rotary import changed
 
-    opened = models.open_model(model)
-    ids = [torch.tensor([models.tokens(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)])]
+    opened = opening.open_model(model)
+    ids = [torch.tensor([opening.encode_text(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)])]
     result = {"RoPE": perplexity(opened.model, ids)}
     for name, p, kind in (
         ("0.75-p-RoPE", 0.75, "p-rope"),

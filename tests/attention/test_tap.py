@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from families import FAMILIES, ids, model
 
 from outrange.attention.tap import attention_modules, tapped
 from outrange.core.errors import BadInput
+from tests.attention.families import FAMILIES, ids, model
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -78,8 +78,9 @@ def test_blind_attention_passes_nothing_between_positions():
 
 
 def test_a_model_outside_the_interface_is_refused_by_name():
-    from families import built
     from transformers import BloomConfig
+
+    from tests.attention.families import built
 
     with pytest.raises(BadInput, match="BloomForCausalLM cannot be watched"):
         attention_modules(built(BloomConfig(vocab_size=96, hidden_size=64, n_layer=2, n_head=4), "eager"))

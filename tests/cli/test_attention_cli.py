@@ -187,7 +187,7 @@ def test_theorems_of_the_other_paper_are_printed_on_request(capsys):
 @pytest.fixture(scope="module")
 def spelling(tmp_path_factory):
     """A folder with a tiny model whose tokenizer spells."""
-    from letters import letters
+    from tests.attention.letters import letters
 
     place = tmp_path_factory.mktemp("models") / "spelling"
     families.model("llama", max_position_embeddings=512).save_pretrained(place)

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,19 +162,17 @@ def test_variants_help_only_if_they_do_in_every_seed():
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "attention"))
-    from families import model
-    from letters import letters
-
-    from outrange.lm import opening as models
+    from outrange.lm import opening
+    from tests.attention.families import model
+    from tests.attention.letters import letters
 
     tokenizer = letters()
     monkeypatch.setattr(
-        models,
+        opening,
         "open_model",
-        lambda name: models.Opened("tiny", model("llama", max_position_embeddings=1024), tokenizer),
+        lambda name: opening.OpenedModel("tiny", model("llama", max_position_embeddings=1024), tokenizer),
     )
-    return models.open_model("tiny")
+    return opening.open_model("tiny")
 
 
 def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):

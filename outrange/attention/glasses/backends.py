@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.glasses.tasks import COPYING, Prompt, Style, answer_odds, build, encoded, other, score
 from outrange.core.errors import BadInput, brief, unknown
-from outrange.lm.opening import context
+from outrange.lm.opening import context_length
 
 RETRIED = (429, 500, 502, 503, 504)
 LARGEST = 1 << 22  # bytes of an answer
@@ -87,7 +87,7 @@ class Local:
             prompt if self.forced and not prompt.thinks else replace(prompt, prefix="")
         )  # a forced answer leaves no room to think before it
         ids, _ = encoded(Symbols.of(self.tokenizer), asked)
-        limit = context(self.model)
+        limit = context_length(self.model)
         if len(ids) + most > limit:
             raise Unanswered(
                 f"lengths: a prompt of {len(ids):,} tokens and an answer of {most} do not fit into the model's context of {limit:,}; take fewer than {prompt.n}"

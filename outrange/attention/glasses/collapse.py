@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from outrange.attention.glasses.symbols import Symbols
 from outrange.core.errors import BadInput, unknown
-from outrange.lm.opening import context
+from outrange.lm.opening import context_length
 
 Dtype = Literal["float64", "float32", "bfloat16", "float16", "int8"]
 RESOLUTION = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
@@ -225,7 +225,7 @@ def read(
     """The last token's state of every sequence. A sequence that begins another one is read on the way, so n = 1 … N of a repetition is one pass of N tokens."""
     wanted = sorted(set(sequences))
     longest = [one for one, after in zip(wanted, [*wanted[1:], ()], strict=True) if after[: len(one)] != one]
-    limit = context(model)
+    limit = context_length(model)
     if (most := max(map(len, longest), default=0)) > limit:
         raise BadInput(
             f"lengths: a sequence of {most:,} tokens is not allowed; the model's context holds {limit:,}; take shorter ones"

@@ -17,7 +17,7 @@ from outrange.attention.glasses.collapse import FAMILIES, GROUP, RESOLUTION, Cur
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.glasses.tasks import COPYING, TASKS, TYPES, Margins, build, encoded, margins, other
 from outrange.core.errors import BadInput
-from outrange.lm import opening as models
+from outrange.lm import opening
 
 TEXT = Path(__file__).parents[1] / "texts" / "shakespeare.txt"
 LEAST_SHIFT = 0.25
@@ -65,7 +65,11 @@ BUDGETS = {
 
 
 def probe(
-    opened: models.Opened, budget: Budget, text: str = "", seed: int = 0, tell: Told = lambda what, done, total: None
+    opened: opening.OpenedModel,
+    budget: Budget,
+    text: str = "",
+    seed: int = 0,
+    tell: Told = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """What the page of a probe shows (report/probe.py lists its keys), but title, subtitle and command.
 
@@ -79,7 +83,7 @@ def probe(
     Raises:
         BadInput: naming what the model cannot do.
     """
-    limit = models.context(opened.model)
+    limit = opening.context_length(opened.model)
     symbols = Symbols.of(opened.tokenizer)
     lengths = tuple(n for n in budget.lengths if (n + 2 * GROUP) * 4 // 3 + 64 <= limit)
     if not lengths:
@@ -95,7 +99,7 @@ def probe(
         if fitting
         else []
     )
-    ids = models.tokens(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
+    ids = opening.encode_text(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
     reach = _reach(opened, ids, budget.directions, seed, tell)
     notes = [symbols.note] if symbols.note else []
     if len(lengths) < len(budget.lengths):
@@ -127,7 +131,7 @@ def _longest(symbols: Symbols, n: int) -> int:
     )
 
 
-def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, tell: Told) -> dict[str, Any]:
+def _reach(opened: opening.OpenedModel, ids: list[int], directions: int, seed: int, tell: Told) -> dict[str, Any]:
     """Sensitivities, the bound and path counts of a text, relative to its first token."""
 
     def progress(done: int, total: int) -> None:
@@ -142,7 +146,7 @@ def _reach(opened: models.Opened, ids: list[int], directions: int, seed: int, te
     bound, layers = squashing.bound(model, ids), int(model.config.get_text_config(decoder=True).num_hidden_layers)
     first, most = measured.scale, bound[0] or bound.max()  # a sliding window may keep the first token out
     return {
-        "tokens": models.shown(opened.tokenizer, ids),
+        "tokens": opening.decode_tokens(opened.tokenizer, ids),
         "norms": [float(v) for v in measured.norms / first],
         "error": None if measured.error is None else [float(v) for v in measured.error / first],
         "bound": [float(v) for v in bound / most],

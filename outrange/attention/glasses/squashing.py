@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from outrange.attention.tap import Seen, decoder, tapped
+from outrange.attention.tap import AttentionInputs, decoder, tapped
 from outrange.core.errors import BadInput
-from outrange.lm.opening import context
+from outrange.lm.opening import context_length
 
 Progress = Callable[[int, int], None]
 MEMORY = 1 << 30
@@ -123,7 +123,7 @@ def bound(model: nn.Module, ids: Sequence[int]) -> np.ndarray:
     _check(model, ids, 0)
     product = torch.eye(len(ids), dtype=torch.float64, device=_device(model))
 
-    def watch(seen: Seen) -> None:
+    def watch(seen: AttentionInputs) -> None:
         nonlocal product
         product = product + seen.weights(slice(None))[0].mean(0).double() @ product
 
@@ -192,7 +192,7 @@ def _still(model: nn.Module) -> Iterator[None]:
 
 def _check(model: nn.Module, ids: Sequence[int], layer: int) -> None:
     config: Any = getattr(model, "config").get_text_config(decoder=True)  # noqa: B009 - a module's attributes are typed as tensors
-    limit = context(model)
+    limit = context_length(model)
     if not 2 <= len(ids) <= limit:
         raise BadInput(f"ids: {len(ids):,} tokens are not allowed; there must be 2 … {limit:,}, the model's context")
     if wrong := [k for k in ids if not 0 <= k < config.vocab_size]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outrange.core.errors import BadInput
-from outrange.lm.opening import tokens
+from outrange.lm.opening import encode_text
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Symbols:
     def prompt(self, text: str) -> list[int]:
         """The ids of a text behind the beginning-of-sequence token, if the model has one; of no text that token alone."""
         if text:
-            return tokens(self.tokenizer, text)
+            return encode_text(self.tokenizer, text)
         first = self.tokenizer.bos_token_id
         return [] if first is None else [first]
 

@@ -19,7 +19,7 @@ import torch
 
 from outrange.attention.glasses.symbols import Symbols
 from outrange.core.errors import BadInput, unknown
-from outrange.lm.opening import context, tokens
+from outrange.lm.opening import context_length, encode_text
 
 Style = Literal["none", "zero-shot", "few-shot"]
 STYLES: tuple[Style, ...] = ("none", "zero-shot", "few-shot")
@@ -239,7 +239,7 @@ def encoded(symbols: Symbols, prompt: Prompt) -> tuple[list[int], str]:
     elif templated:
         found = ids(framed)
     else:
-        return tokens(symbols.tokenizer, framed), note
+        return encode_text(symbols.tokenizer, framed), note
     return (found if templated else symbols.prompt("") + found), note
 
 
@@ -319,7 +319,7 @@ def options(prompt: Prompt) -> tuple[str, str]:
 
 def answer_odds(model: Any, ids: list[int], answers: list[list[int]], n: int) -> float:
     """log P(first answer | ids) - log P(second | ids); answers of one token share a pass."""
-    limit = context(model)
+    limit = context_length(model)
     if (total := len(ids) + max(map(len, answers)) - 1) > limit:
         raise BadInput(
             f"lengths: a prompt of {total:,} tokens is not allowed; the model's context holds {limit:,}; take fewer ones than {n}"

@@ -18,7 +18,7 @@ import numpy as np
 from outrange.attention.glasses.collapse import FAMILIES, GROUP, Curve, collapse, times
 from outrange.core.errors import unknown
 from outrange.lm.config import Rotary, TrainConfig
-from outrange.lm.opening import Opened
+from outrange.lm.opening import OpenedModel
 from outrange.lm.tokenizer import prepare
 from outrange.lm.train import train
 
@@ -55,7 +55,7 @@ class Row:
 
 
 def compare(
-    models: Sequence[Opened], lengths: Sequence[int] = LENGTHS, family: str = "copy ones", seed: int = 0
+    models: Sequence[OpenedModel], lengths: Sequence[int] = LENGTHS, family: str = "copy ones", seed: int = 0
 ) -> list[Row]:
     """A row for each model.
 

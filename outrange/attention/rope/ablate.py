@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from outrange.attention.rope.layout import LayerLayout, Layout
-from outrange.attention.tap import Seen, Watch, tapped
+from outrange.attention.tap import AttentionInputs, Watch, tapped
 from outrange.core.errors import BadInput, brief
 from outrange.lm.evaluate import forward
 
@@ -86,14 +86,14 @@ def head(text: str, layout: Layout, heads: int) -> Head:
 def ablated(model: Any, layout: Layout, ablation: Ablation, watch: Watch | None = None) -> Iterator[None]:
     """The model with frequencies taken away while the block runs; texts must begin at position 0 and have no padding."""
 
-    def edit(seen: Seen) -> tuple[Tensor, Tensor]:
+    def edit(seen: AttentionInputs) -> tuple[Tensor, Tensor]:
         return edited(seen, layout.layers[seen.layer], ablation)
 
     with tapped(model, watch, edit):
         yield
 
 
-def edited(seen: Seen, layout: LayerLayout, ablation: Ablation) -> tuple[Tensor, Tensor]:
+def edited(seen: AttentionInputs, layout: LayerLayout, ablation: Ablation) -> tuple[Tensor, Tensor]:
     """Query and key of a layer without the ablation's frequencies."""
     heads = None if ablation.heads is None else [h for layer, h in ablation.heads if layer == seen.layer]
     if heads == []:

@@ -19,7 +19,7 @@ from outrange.attention.rope.heads import HeadScores
 from outrange.attention.rope.layout import Layout, layout
 from outrange.attention.rope.usage import Usage
 from outrange.attention.tap import tapped
-from outrange.lm import opening as models
+from outrange.lm import opening
 
 WAYS = ("plain", "usage", "usage and heads")
 
@@ -28,11 +28,11 @@ def bench(model: str, tokens: int, rounds: int) -> dict[str, dict[str, float]]:
     """By way: median ``seconds`` of a pass, ``ratio`` to the plain one of the same round (median), and ``peak_mb`` of a process that makes one pass.
 
     Args:
-        model: as in ``models.open_model``.
+        model: as in ``opening.open_model``.
         tokens: in one window; drawn, since only their number matters.
         rounds: of all ways in turn, after one that does not count.
     """
-    opened = models.open_model(model)
+    opened = opening.open_model(model)
     found, ids = layout(opened.model), _ids(opened.model, tokens)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds + 1):
@@ -88,7 +88,7 @@ def _peak(model: str, tokens: int, way: str) -> float:
 def once(model: str, tokens: int, way: str, threads: int) -> None:
     """One pass in this process; prints its peak memory in MB."""
     torch.set_num_threads(threads)
-    opened = models.open_model(model)
+    opened = opening.open_model(model)
     found = layout(opened.model)
     with contextlib.suppress(OSError):  # the pass's own peak, not that of loading, where the system can tell them apart
         Path("/proc/self/clear_refs").write_text("5")

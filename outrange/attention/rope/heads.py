@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from outrange.attention.tap import Seen
+from outrange.attention.tap import AttentionInputs
 
 SCORES = ("diagonal", "previous", "first")
 _CELLS = 1 << 23  # numbers in a block of weights: 32 MB
 
 
-def rows(seen: Seen) -> list[slice]:
+def rows(seen: AttentionInputs) -> list[slice]:
     """Blocks of rows whose weights fit into 32 MB, or one row."""
     batch, heads, length, _ = seen.query.shape
     step = max(1, _CELLS // (batch * heads * length))
@@ -33,7 +33,7 @@ class HeadScores:
     _sums: dict[int, Tensor] = field(default_factory=dict)
     _counts: dict[int, Tensor] = field(default_factory=dict)
 
-    def __call__(self, seen: Seen) -> None:
+    def __call__(self, seen: AttentionInputs) -> None:
         heads, length = seen.query.shape[1:3]
         sums = torch.zeros(3, heads, dtype=torch.float64, device=seen.query.device)
         for block in rows(seen):

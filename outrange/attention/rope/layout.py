@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 import outrange.lm.rotary  # noqa: F401 - registers the rope types of our own
-from outrange.attention.tap import Seen, attention_modules, decoder, tapped
+from outrange.attention.tap import AttentionInputs, attention_modules, decoder, tapped
 from outrange.core.errors import BadInput
 
 _DISTANCES = (1, 32, 1023, 131_071)  # fast pairs show at the first, slow ones at the last
@@ -209,7 +209,7 @@ def _queries(model: Any, ids: Tensor, positions: Sequence[int]) -> dict[int, tup
     """Of every layer, queries and keys (sequences, positions, d) where a sequence holds one token at all positions."""
     found: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def watch(seen: Seen) -> None:
+    def watch(seen: AttentionInputs) -> None:
         found[seen.layer] = seen.query[:, 0].double().clone(), seen.key[:, 0].double().clone()
 
     count = len(positions)

@@ -14,9 +14,9 @@ from outrange.attention.rope.ablate import Ablation, ablated, choose, edited, pe
 from outrange.attention.rope.heads import SCORES, HeadScores, kind
 from outrange.attention.rope.layout import LayerLayout, Layout, layout
 from outrange.attention.rope.usage import MEASURES, LayerUsage, Usage
-from outrange.attention.tap import Seen, tapped
+from outrange.attention.tap import AttentionInputs, tapped
 from outrange.core.errors import BadInput, brief
-from outrange.lm import opening as models
+from outrange.lm import opening
 
 SHAKESPEARE = Path(__file__).parents[1] / "texts" / "shakespeare.txt"
 LEAST, WINDOW = 16, 512  # tokens of a text, and of a window unless told otherwise
@@ -41,7 +41,7 @@ def windows(ids: Sequence[int], length: int, tokenizer: Any) -> list[Tensor]:
 
 
 def scan(
-    opened: models.Opened,
+    opened: opening.OpenedModel,
     text: str,
     name: str,
     *,
@@ -64,12 +64,12 @@ def scan(
     Raises:
         BadInput: the model cannot be watched, or the text is too short.
     """
-    model, longest = opened.model, models.context(opened.model)
+    model, longest = opened.model, opening.context_length(opened.model)
     window = min(WINDOW, longest) if window is None else window
     if not LEAST <= window <= longest:
         raise BadInput(f"window: {brief(window)} is not allowed; it must lie in {LEAST}..{longest:,}")
     found = layout(model)
-    ids = models.tokens(opened.tokenizer, text, limit)
+    ids = opening.encode_text(opened.tokenizer, text, limit)
     read = windows(ids, window, opened.tokenizer)
     usage, scores = Usage(found), HeadScores()
     watch = _both(usage, scores) if found.rotates else scores
@@ -114,8 +114,8 @@ def described(indices: list[int], one: LayerLayout) -> dict[str, Any]:
     return {"layers": indices, **words, "frequencies": list(one.frequencies)}
 
 
-def _both(*watchers: Callable[[Seen], None]) -> Callable[[Seen], None]:
-    def watch(seen: Seen) -> None:
+def _both(*watchers: Callable[[AttentionInputs], None]) -> Callable[[AttentionInputs], None]:
+    def watch(seen: AttentionInputs) -> None:
         for each in watchers:
             each(seen)
 
@@ -180,7 +180,7 @@ def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tenso
     )[:_HEADS]
     rows: dict[tuple[int, int], dict[str, Any]] = {}
 
-    def watch(seen: Seen) -> None:
+    def watch(seen: AttentionInputs) -> None:
         for h in (h for h in best if h["layer"] == seen.layer):
             score, one = "diagonal" if h["kind"] == "diagonal" else "previous", (h["layer"], h["head"])
             tried = []
@@ -225,12 +225,12 @@ def _curves(model: Any, found: Layout, read: list[Tensor], tell: Told) -> list[d
     return curves
 
 
-def _patterns(opened: models.Opened, ids: Tensor) -> dict[str, Any]:
+def _patterns(opened: opening.OpenedModel, ids: Tensor) -> dict[str, Any]:
     """Attention of every head on the first tokens, one byte a weight, lower triangles only."""
     rows: dict[int, np.ndarray] = {}
     lower = np.tril_indices(ids.shape[1])
 
-    def watch(seen: Seen) -> None:
+    def watch(seen: AttentionInputs) -> None:
         weights = seen.weights(slice(None))[0].float().cpu().numpy()
         rows[seen.layer] = np.rint(255 * weights[:, lower[0], lower[1]]).astype(np.uint8)
 
@@ -238,7 +238,7 @@ def _patterns(opened: models.Opened, ids: Tensor) -> dict[str, Any]:
         opened.model(ids.to(opened.model.device), use_cache=False, logits_to_keep=1)
     data = np.stack([rows[layer] for layer in sorted(rows)])
     return {
-        "tokens": models.shown(opened.tokenizer, ids[0].tolist()),
+        "tokens": opening.decode_tokens(opened.tokenizer, ids[0].tolist()),
         "layers": len(data),
         "heads": data.shape[1],
         "data": base64.b64encode(data.tobytes()).decode("ascii"),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from outrange.attention.rope.layout import Layout
-from outrange.attention.tap import Seen
+from outrange.attention.tap import AttentionInputs
 
 _ROWS = 256  # tokens at a time; what is kept between them is a few numbers a pair
 MEASURES = ("spread", "diagonal", "previous", "first")
@@ -53,7 +53,7 @@ class Usage:
     layout: Layout
     _sums: dict[int, LayerUsage] = field(default_factory=dict)
 
-    def __call__(self, seen: Seen) -> None:
+    def __call__(self, seen: AttentionInputs) -> None:
         found = self.layout.layers[seen.layer]
         pairs = torch.tensor(found.pairs, device=seen.query.device)
         for query, key, value in zip(seen.query, seen.key, seen.value, strict=True):

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from families import model
-from letters import letters
 
 from outrange.attention.glasses.backends import Local, Server, Unanswered, ask, moved
 from outrange.attention.glasses.tasks import ANSWER, build, margins
 from outrange.core.errors import BadInput
+from tests.attention.families import model
+from tests.attention.letters import letters
 
 
 def completion(text):

@@ -5,8 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from families import model
-from letters import letters
 
 from outrange.attention.glasses import collapse as module
 from outrange.attention.glasses.collapse import (
@@ -24,6 +22,8 @@ from outrange.attention.glasses.collapse import (
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.tap import tapped
 from outrange.core.errors import BadInput
+from tests.attention.families import model
+from tests.attention.letters import letters
 
 SHORT = [FAMILIES[name] for name in ("ones",)]
 

@@ -4,21 +4,21 @@ import json
 
 import numpy as np
 import pytest
-from families import model
-from letters import letters
 
 from outrange.attention.glasses.collapse import FAMILIES, RESOLUTION, Curve, collapse
 from outrange.attention.glasses.probe import ASKED, BUDGETS, Budget, probe, remedies, verdict
 from outrange.attention.glasses.tasks import COPYING, Margins
 from outrange.core.errors import BadInput
-from outrange.lm.opening import Opened
+from outrange.lm.opening import OpenedModel
 from outrange.report.probe import page
+from tests.attention.families import model
+from tests.attention.letters import letters
 
 TINY = Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margins=(2, 4), tokens=12, directions=4)
 
 
 def opened(**changes):
-    return Opened("tiny", model("llama", max_position_embeddings=512, **changes), letters())
+    return OpenedModel("tiny", model("llama", max_position_embeddings=512, **changes), letters())
 
 
 def curve(family, dtype="float32", relative=(0.1, 0.1, 0.1), noise=0.01):
@@ -99,13 +99,13 @@ def test_the_same_seed_gives_the_same_probe_and_no_directions_the_exact_sensitiv
 
 def test_a_short_context_cuts_the_lengths_and_says_so():
     found = probe(
-        Opened("tiny", model("llama", max_position_embeddings=300), letters()),
+        OpenedModel("tiny", model("llama", max_position_embeddings=300), letters()),
         Budget(lengths=(8, 64, 512), dtypes=("float32",), margins=(), tokens=8, directions=2),
         "words",
     )
     assert found["curves"][0]["lengths"] == (8, 64) and any("lengths end at 64" in note for note in found["notes"])
     with pytest.raises(BadInput, match="context of 60 tokens"):
-        probe(Opened("tiny", model("llama", max_position_embeddings=60), letters()), TINY)
+        probe(OpenedModel("tiny", model("llama", max_position_embeddings=60), letters()), TINY)
 
 
 def test_budgets_grow():

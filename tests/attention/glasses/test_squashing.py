@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from families import ids, model
 
 from outrange.attention.glasses.squashing import Sensitivity, bound, estimate, exact, paths
 from outrange.attention.tap import decoder, tapped
 from outrange.core.errors import BadInput
+from tests.attention.families import ids, model
 
 FAMILIES = ["llama", "gemma2", "qwen3", "gpt_neox", "mistral"]
 

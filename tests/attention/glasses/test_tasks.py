@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from families import model
 from hypothesis import given
 from hypothesis import strategies as st
-from letters import letters
 
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.glasses.tasks import (
@@ -23,6 +21,8 @@ from outrange.attention.glasses.tasks import (
     score,
 )
 from outrange.core.errors import BadInput
+from tests.attention.families import model
+from tests.attention.letters import letters
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from families import model
-from letters import letters
 
 from outrange.attention.glasses.variants import VARIANTS, Row, compare, reach, trained
 from outrange.core.errors import BadInput
 from outrange.lm.config import TrainConfig, sized
-from outrange.lm.opening import Opened, open_config, open_model
+from outrange.lm.opening import OpenedModel, open_config, open_model
+from tests.attention.families import model
+from tests.attention.letters import letters
 
 
 def row(relative, name="one"):
@@ -26,7 +26,7 @@ def test_what_is_kept_is_the_last_distance_over_the_first_and_louder_is_a_median
 def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_blur_in_bfloat16():
     from outrange.attention.glasses.collapse import FAMILIES, collapse
 
-    opened = [Opened(name, model(name, max_position_embeddings=128), letters()) for name in ("llama", "mistral")]
+    opened = [OpenedModel(name, model(name, max_position_embeddings=128), letters()) for name in ("llama", "mistral")]
     rows = compare(opened, lengths=(4, 9))
     assert [found.name for found in rows] == ["llama", "mistral"] and all(found.lengths == (4, 9) for found in rows)
     for found, one in zip(rows, opened, strict=True):
@@ -55,10 +55,10 @@ def test_through_windows_the_last_position_reads_so_many_tokens_and_no_more():
 
 def test_behind_a_window_two_long_runs_of_one_token_are_one_input():
     watched = model("mistral", sliding_window=3, num_hidden_layers=2, max_position_embeddings=128)
-    (found,) = compare([Opened("m", watched, letters())], lengths=(2, reach(2, 3), 40))
+    (found,) = compare([OpenedModel("m", watched, letters())], lengths=(2, reach(2, 3), 40))
     assert found.relative[0] > 1e-3 and (found.relative[1:] == 0).all()  # but for rounding of angles at other positions
     (whole,) = compare(
-        [Opened("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, reach(2, 3), 40)
+        [OpenedModel("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, reach(2, 3), 40)
     )
     assert (whole.relative > 1e-5).all()
 

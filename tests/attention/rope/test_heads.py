@@ -4,20 +4,20 @@ import math
 
 import pytest
 import torch
-from families import FAMILIES, ids, model
 
 from outrange.attention.rope.ablate import Ablation, ablated, choose, head, perplexity, turned_back
 from outrange.attention.rope.heads import HeadScores, kind
 from outrange.attention.rope.layout import layout
-from outrange.attention.tap import Seen, tapped
+from outrange.attention.tap import AttentionInputs, tapped
 from outrange.core.errors import BadInput
 from outrange.lm.rotary import changed
+from tests.attention.families import FAMILIES, ids, model
 
 
 def seen_of(weights):
     """A ``Seen`` of one head whose attention weights are given, (N, N)."""
     length = len(weights)
-    return Seen(
+    return AttentionInputs(
         layer=0, query=torch.eye(length)[None, None], key=weights.clamp_min(1e-30).log().T[None, None].contiguous(), value=torch.zeros(1, 1, length, 1),
         mask=None, scaling=1.0, softcap=None, sinks=None,
     )  # fmt: skip
@@ -37,7 +37,7 @@ def test_scores_leave_out_the_rows_that_have_no_choice():
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mistral", "gpt_oss", "gpt_neox"])
 def test_scores_in_blocks_equal_those_of_the_whole_map(name, monkeypatch):
-    monkeypatch.setattr("outrange.attention.heads._CELLS", 500)
+    monkeypatch.setattr("outrange.attention.rope.heads._CELLS", 500)
     watched, scores, maps = model(name), HeadScores(), {}
     with (
         torch.no_grad(),
@@ -163,10 +163,10 @@ def test_perplexity_of_a_model_that_knows_nothing_is_its_vocabulary():
 def test_the_pretrained_models_named_heads_and_their_frequencies(smollm2):
     """L16H0 looks one token back by its fastest quarter alone; within 0.06 of what was measured on another text."""
     from outrange.attention.rope.scan import SHAKESPEARE
-    from outrange.lm import opening as models
+    from outrange.lm import opening
 
     found = layout(smollm2.model)
-    tokens = torch.tensor([models.tokens(smollm2.tokenizer, SHAKESPEARE.read_text(), 200)])
+    tokens = torch.tensor([opening.encode_text(smollm2.tokenizer, SHAKESPEARE.read_text(), 200)])
 
     def scores(pairs):
         watch = HeadScores()

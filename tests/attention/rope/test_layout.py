@@ -4,13 +4,13 @@ import copy
 
 import pytest
 import torch
-from families import FAMILIES, built, config, ids, model
 
 from outrange.attention.rope.layout import layout
 from outrange.attention.tap import attention_modules, tapped
 from outrange.core.errors import BadInput
 from outrange.lm.config import Rotary
 from outrange.lm.rotary import convert, frequencies, parameters
+from tests.attention.families import FAMILIES, built, config, ids, model
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -2,18 +2,18 @@
 
 import pytest
 import torch
-from families import ids, model
 
 from outrange.attention.rope.layout import layout
 from outrange.attention.rope.usage import MEASURES, Usage, quarter_shares
-from outrange.attention.tap import Seen, tapped
+from outrange.attention.tap import AttentionInputs, tapped
+from tests.attention.families import ids, model
 
 
 def whole(seen, pairs):
     """Every pair's part of every logit, (H, P, N, N), and the norms of its channels; the definitions, written out."""
     pairs = torch.tensor(pairs)
     query = seen.query[0].double()[..., pairs]
-    key = seen.key[0].double()[..., pairs].repeat_interleave(seen.groups, 0)
+    key = seen.key[0].double()[..., pairs].repeat_interleave(seen.group_size, 0)
     return (
         seen.scaling * torch.einsum("hipc,hjpc->hpij", query, key),
         query.norm(dim=-1).mean(1),
@@ -39,7 +39,7 @@ def by_hand(parts):
 
 @pytest.mark.parametrize("name", ["llama", "glm", "gemma4", "llama4", "gpt_neox", "qwen3", "smollm3"])
 def test_streamed_statistics_equal_those_of_the_whole_map(name, monkeypatch):
-    monkeypatch.setattr("outrange.attention.rope_usage._ROWS", 7)  # blocks that do not divide the length
+    monkeypatch.setattr("outrange.attention.rope.usage._ROWS", 7)  # blocks that do not divide the length
     watched, kept = model(name), {}
     found = layout(watched)
     usage = Usage(found)
@@ -88,10 +88,12 @@ def test_a_query_made_for_one_frequency_shows_at_that_frequency():
     """d = 4, two pairs: q = k = the second pair's plane only, so everything is seen there and nothing at the first."""
     vectors = torch.zeros(1, 1, 6, 4, dtype=torch.float64)
     vectors[..., 1] = 2.0
-    from families import config
+    from tests.attention.families import config
 
     found = layout(config("llama", hidden_size=64, head_dim=4))
-    seen = Seen(layer=0, query=vectors, key=vectors, value=vectors, mask=None, scaling=0.5, softcap=None, sinks=None)
+    seen = AttentionInputs(
+        layer=0, query=vectors, key=vectors, value=vectors, mask=None, scaling=0.5, softcap=None, sinks=None
+    )
     usage = Usage(found)
     usage(seen)
     one = usage.layers[0]
@@ -107,9 +109,9 @@ def test_shares_of_quarters_add_up_to_one_and_follow_the_norms():
 def test_the_pretrained_models_shares_are_those_measured_before(smollm2):
     """Ten quotations, not the one text that the shares were first measured on: within 0.01."""
     from outrange.attention.rope.scan import SHAKESPEARE
-    from outrange.lm import opening as models
+    from outrange.lm import opening
 
-    tokens = torch.tensor([models.tokens(smollm2.tokenizer, SHAKESPEARE.read_text(), 160)])
+    tokens = torch.tensor([opening.encode_text(smollm2.tokenizer, SHAKESPEARE.read_text(), 160)])
     usage = Usage(layout(smollm2.model))
     with torch.no_grad(), tapped(smollm2.model, usage):
         smollm2.model(tokens, use_cache=False, logits_to_keep=1)
