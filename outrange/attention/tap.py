@@ -117,8 +117,8 @@ def attention_modules(model: nn.Module) -> dict[int, nn.Module]:
         family = getattr(getattr(model, "config", None), "model_type", "")
         reason = f" (it has {_OTHER_POSITIONS[family]})" if family in _OTHER_POSITIONS else ""
         raise BadInput(
-            f"model: the attention of {type(model).__name__} cannot be watched{reason}; it must go through transformers' "
-            "attention interface; its perplexity can be had from `outrange.attention.perplexity`"
+            f"model: the attention of {type(model).__name__} cannot be watched{reason}; it must go through "
+            "transformers' attention interface; its perplexity can be had from `outrange.attention.perplexity`"
         )
     return dict(sorted(by_layer.items()))
 

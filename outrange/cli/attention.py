@@ -22,11 +22,11 @@ def layout(model: Model = "smollm2-135m", json: app.Json = False) -> int:
     Args:
         model: "smollm2-135m", a Hugging Face folder, a .gguf file, or owner/name on the hub.
     """
-    from outrange.attention.rope.layout import layout as read
+    from outrange.attention.rope.layout import read_layout
     from outrange.attention.rope.scan import described
     from outrange.lm.opening import open_config
 
-    found = read(open_config(model, _said))
+    found = read_layout(open_config(model, _said))
     groups = [described(indices, one) for indices, one in found.groups()]
     if json:
         app.print_json({"model": model, "family": found.family, "layouts": groups})
@@ -161,13 +161,13 @@ def ablate(
 
     from outrange.attention.rope.ablate import Ablation, ablated, head, perplexity
     from outrange.attention.rope.heads import SCORES, HeadScores
-    from outrange.attention.rope.layout import layout as read
+    from outrange.attention.rope.layout import read_layout
     from outrange.attention.rope.scan import SHAKESPEARE, windows
     from outrange.lm import opening
 
     _at_least(tokens, 16)
     opened = opening.open_model(model, dtype, _said)
-    found = read(opened.model)
+    found = read_layout(opened.model)
     if not found.rotates:
         raise BadInput(
             f"model: {model!r} turns nothing by position, so there are no frequencies to take away; `outrange attention layout` says what it has"

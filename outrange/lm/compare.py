@@ -21,6 +21,7 @@ from outrange.core.run import Stopping
 from outrange.lm.config import Rotary, TrainConfig
 from outrange.lm.evaluate import MULTIPLES, TOKENS, beyond
 from outrange.lm.model import load
+from outrange.lm.schemes import SCHEMES, titled
 from outrange.lm.tokenizer import Corpus, Progress, prepare
 from outrange.lm.train import train
 
@@ -32,20 +33,30 @@ class Row:
     """A scheme of table 2, and the validation perplexities published for it: on Wikipedia and on FlanV2."""
 
     scheme: Rotary
-    label: str
     wiki: float
     flan: float
 
+    @property
+    def name(self) -> str:
+        """As in commands and names of runs."""
+        return titled(SCHEMES[self.scheme.kind].table_name, self.scheme.p, self.scheme.theta)
 
-ROWS: Mapping[str, Row] = {
-    "nope": Row(Rotary(kind="nope"), "NoPE", 4.8594, 6.6429),
-    "rope-10k": Row(Rotary(), "RoPE θ=10k", 4.4627, 6.4429),
-    "rope-500k": Row(Rotary(theta=500_000.0), "RoPE θ=500k", 4.4485, 6.4593),
-    "0.25-p-rope": Row(Rotary(kind="p-rope", p=0.25), "0.25-RoPE", 4.5302, 6.5111),
-    "0.75-p-rope": Row(Rotary(kind="p-rope"), "0.75-RoPE", 4.4414, 6.4422),
-    "0.75-reversed": Row(Rotary(kind="reversed"), "0.75-RoPE reversed", 4.4592, 6.4683),
-    "0.75-partial": Row(Rotary(kind="partial"), "0.75-RoPE partial", 4.4537, 6.4562),
-}
+    @property
+    def label(self) -> str:
+        """As the paper prints it."""
+        return titled(SCHEMES[self.scheme.kind].table_label, self.scheme.p, self.scheme.theta)
+
+
+TABLE_2 = (
+    Row(Rotary(kind="nope"), 4.8594, 6.6429),
+    Row(Rotary(kind="rope"), 4.4627, 6.4429),
+    Row(Rotary(kind="rope", theta=500_000.0), 4.4485, 6.4593),
+    Row(Rotary(kind="p-rope", p=0.25), 4.5302, 6.5111),
+    Row(Rotary(kind="p-rope", p=0.75), 4.4414, 6.4422),
+    Row(Rotary(kind="reversed", p=0.75), 4.4592, 6.4683),
+    Row(Rotary(kind="partial", p=0.75), 4.4537, 6.4562),
+)
+ROWS: Mapping[str, Row] = {row.name: row for row in TABLE_2}
 BASE = "rope-10k"
 
 

@@ -10,26 +10,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from outrange.core.errors import BadInput, brief, unknown
+from outrange.lm.schemes import ROTARY_KINDS, RotaryKind
 
-Kind = Literal["nope", "rope", "p-rope", "reversed", "partial"]
-KINDS: tuple[Kind, ...] = ("nope", "rope", "p-rope", "reversed", "partial")
 FAMILIES = ("llama", "gemma")
 PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rotary:
-    """A rotary scheme by name; rotary.py says what each is, and makes it."""
+    """A rotary scheme by name; ``lm.schemes`` says what each is, ``lm.rotary`` makes it."""
 
-    kind: Kind = "rope"
+    kind: RotaryKind = "rope"
     theta: float = 10_000.0
     """base of the frequencies"""
     p: float = 0.75
     """share of the frequencies that turn; used by p-rope, reversed and partial"""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown("rotary.kind", self.kind, KINDS, "a rotary scheme")
+        if self.kind not in ROTARY_KINDS:
+            raise unknown("rotary.kind", self.kind, ROTARY_KINDS, "a rotary scheme")
         if not 0 <= self.p <= 1:
             raise BadInput(f"rotary.p: {brief(self.p)} is not allowed; it must lie in 0..1")
         if not 1 < self.theta < math.inf:

@@ -145,8 +145,7 @@ def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
 
     from outrange.attention.rope.ablate import perplexity
     from outrange.attention.rope.scan import SHAKESPEARE
-    from outrange.lm import opening
-    from outrange.lm.rotary import changed
+    from outrange.lm import opening, rotary
 
     opened = opening.open_model(model)
     ids = [torch.tensor([opening.encode_text(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)])]
@@ -157,7 +156,7 @@ def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
         ("0.75 reversed", 0.75, "reversed"),
         ("NoPE", 0.0, "p-rope"),
     ):
-        with changed(opened.model, p, kind):  # type: ignore[arg-type]
+        with rotary.converted(opened.model, p, kind):  # type: ignore[arg-type]
             result[name] = perplexity(opened.model, ids)
     return result
 

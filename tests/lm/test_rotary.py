@@ -5,8 +5,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from outrange.core.errors import BadInput
-from outrange.lm.config import KINDS, Rotary
-from outrange.lm.rotary import changed, convert, frequencies, parameters
+from outrange.lm.config import Rotary
+from outrange.lm.rotary import convert, converted, frequencies, parameters
+from outrange.lm.schemes import ROTARY_KINDS
 
 
 def llama(rotary=None, length=64):
@@ -60,12 +61,12 @@ def test_p_rope_equals_transformers_proportional_to_the_bit_up_to_32k(p, head_di
     assert torch.equal((positions * ours).cos(), (positions * theirs).cos())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ROTARY_KINDS)
 def test_a_converted_model_equals_one_built_so_and_loads_as_it_was_saved(kind, tmp_path):
     plain = llama()
     with torch.no_grad():
         before = plain(IDS).logits
-        with changed(plain, 0.5, kind):
+        with converted(plain, 0.5, kind):
             logits = plain(IDS).logits
             built = llama(Rotary(kind=kind, p=0.5))
             built.load_state_dict(plain.state_dict())
@@ -80,9 +81,9 @@ def test_p_of_one_is_rope_and_p_of_nothing_is_nope_to_the_bit_at_position_32k():
     rope, nope = llama(length=32_768), llama(Rotary(kind="nope"), length=32_768)
     with torch.no_grad():
         before = rope(IDS, position_ids=at).logits
-        with changed(rope, 1.0):
+        with converted(rope, 1.0):
             assert torch.equal(rope(IDS, position_ids=at).logits, before)
-        with changed(rope, 0.0):
+        with converted(rope, 0.0):
             assert torch.equal(rope(IDS, position_ids=at).logits, nope(IDS, position_ids=at).logits)
             assert torch.equal(
                 rope(IDS, position_ids=at).logits, rope(IDS).logits

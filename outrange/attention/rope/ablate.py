@@ -41,7 +41,7 @@ class Ablation:
 
     def chosen(self, layout: LayerLayout) -> Tensor:
         """Indices of the layer's pairs."""
-        return torch.tensor(choose(self.pairs, layout.turning, len(layout.pairs)), dtype=torch.long)
+        return torch.tensor(choose(self.pairs, layout.turning_count, len(layout.pairs)), dtype=torch.long)
 
 
 def choose(pairs: str, count: int, total: int | None = None) -> list[int]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from outrange.attention.rope.heads import HeadScores
-from outrange.attention.rope.layout import Layout, layout
+from outrange.attention.rope.layout import Layout, read_layout
 from outrange.attention.rope.usage import Usage
 from outrange.attention.tap import tapped
 from outrange.lm import opening
@@ -33,7 +33,7 @@ def bench(model: str, tokens: int, rounds: int) -> dict[str, dict[str, float]]:
         rounds: of all ways in turn, after one that does not count.
     """
     opened = opening.open_model(model)
-    found, ids = layout(opened.model), _ids(opened.model, tokens)
+    found, ids = read_layout(opened.model), _ids(opened.model, tokens)
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds + 1):
         for way in WAYS:
@@ -89,7 +89,7 @@ def once(model: str, tokens: int, way: str, threads: int) -> None:
     """One pass in this process; prints its peak memory in MB."""
     torch.set_num_threads(threads)
     opened = opening.open_model(model)
-    found = layout(opened.model)
+    found = read_layout(opened.model)
     with contextlib.suppress(OSError):  # the pass's own peak, not that of loading, where the system can tell them apart
         Path("/proc/self/clear_refs").write_text("5")
     _pass(opened.model, found, _ids(opened.model, tokens), way)

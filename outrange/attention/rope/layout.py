@@ -1,22 +1,27 @@
 """A model's rotary layout, read from what the model does and not from what its configuration is called.
 
-A small stand-in is built from the configuration: the same code, layer kinds, head dimension and rotary settings; two heads, a tiny vocabulary, random weights,
-attention switched off so that nothing passes between positions. Every position of a sequence then computes the same query q, turned by its position: R^n q.
-From the queries of many sequences the map R is solved for, which gives all there is to know: which channels turn together, how fast, and which do not turn.
+A small stand-in is built from the configuration: the same code, layer kinds, head dimension and rotary settings; two
+heads, a tiny vocabulary, random weights, attention switched off so that nothing passes between positions. Every
+position of a sequence then computes the same query q, turned by its position: R^n q. From the queries of many
+sequences the map R is solved for, which gives all there is to know: which channels turn together, how fast, and which
+do not turn.
 
-With head dimension d, base theta and K turning pairs (arXiv 2410.06205, section 6; transformers' two meanings of ``partial_rotary_factor``):
+With head dimension d, base theta and K turning pairs (arXiv 2410.06205, section 6; transformers' two meanings of
+``partial_rotary_factor``):
 
     RoPE             theta^(-2m/d), m < d/2
     p-RoPE           theta^(-2m/d), m < K: the fastest K of RoPE's own frequencies, pairs (m, m + d/2) over the whole head
     partial rotary   theta^(-2m/(2K)), m < K: a whole spectrum squeezed into the first 2K channels, pairs inside them
     NoPE             nothing turns
+
+``outrange.lm.schemes`` holds these rules, and recognises the scheme that measured frequencies belong to.
 """
 
 import copy
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,14 +30,17 @@ from torch import Tensor, nn
 import outrange.lm.rotary  # noqa: F401 - registers the rope types of our own
 from outrange.attention.tap import AttentionInputs, attention_modules, decoder, tapped
 from outrange.core.errors import BadInput
+from outrange.lm.schemes import PairPlacement, recognise
 
 _DISTANCES = (1, 32, 1023, 131_071)  # fast pairs show at the first, slow ones at the last
 _FARTHEST = 1 << 17
-_STILL = (
-    1e-5  # radians over the last of these distances below which a pair does not turn: 1e-10 a token, of a base of 1e10
-)
-_BY_LENGTH = ("dynamic", "longrope")  # rope types whose frequencies are others beyond the trained length
-_FIRST_ID = 3  # below are padding, beginning and end
+# Radians over the last of these distances below which a pair does not turn: 1e-10 a token, as with a base of 1e10.
+_STILL_ANGLE = 1e-5
+_LENGTH_DEPENDENT = ("dynamic", "longrope")  # rope types with other frequencies beyond the trained length
+_FIRST_TOKEN_ID = 3  # smaller ones are padding, beginning and end
+_LARGEST_ROTATION_ERROR = 1e-3  # relative; above it queries do not differ by a rotation alone
+
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -42,64 +50,67 @@ class LayerLayout:
     scheme: str
     """RoPE, p-RoPE, partial rotary, reversed p-RoPE, NoPE, learned positions, …"""
     head_dim: int
-    pairs: tuple[tuple[int, int], ...]
+    pairs: tuple[Pair, ...]
     """channels (a, b) that make a plane, fastest first; those that do not turn are at the end, paired by convention"""
     frequencies: tuple[float, ...]
     """radians a token of every pair; 0: does not turn"""
     pairing: str
+    """where the channels of the pairs lie, in words"""
     theta: float | None = None
     rope_type: str = ""
     note: str = ""
     """what deserves attention"""
 
     @property
-    def turning(self) -> int:
-        return sum(g > 0 for g in self.frequencies)
+    def turning_count(self) -> int:
+        """How many pairs turn."""
+        return sum(frequency > 0 for frequency in self.frequencies)
 
-    def like(self, other: "LayerLayout") -> bool:
-        """The same up to the rounding of float32."""
-        words = ("scheme", "head_dim", "pairs", "pairing", "theta", "rope_type", "note")
-        if any(getattr(self, name) != getattr(other, name) for name in words):
+    def matches(self, other: "LayerLayout") -> bool:
+        """Whether the two are the same up to the rounding of float32."""
+        if replace(self, frequencies=()) != replace(other, frequencies=()):
             return False
         return all(
-            math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-7)
-            for a, b in zip(self.frequencies, other.frequencies, strict=True)
+            math.isclose(mine, theirs, rel_tol=1e-3, abs_tol=1e-7)
+            for mine, theirs in zip(self.frequencies, other.frequencies, strict=True)
         )
 
     def rotation(self, distance: float) -> Tensor:
         """The map R^distance, (d, d), float64."""
-        found = torch.eye(self.head_dim, dtype=torch.float64)
-        for (a, b), g in zip(self.pairs, self.frequencies, strict=True):
-            if g:
-                c, s = math.cos(g * distance), math.sin(g * distance)
-                found[a, a], found[a, b], found[b, a], found[b, b] = c, -s, s, c
-        return found
+        matrix = torch.eye(self.head_dim, dtype=torch.float64)
+        for (a, b), frequency in zip(self.pairs, self.frequencies, strict=True):
+            if frequency:
+                cos, sin = math.cos(frequency * distance), math.sin(frequency * distance)
+                matrix[a, a], matrix[a, b], matrix[b, a], matrix[b, b] = cos, -sin, sin, cos
+        return matrix
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Of every layer that attends, by index."""
+    """The layouts of every layer that attends, by index."""
 
     family: str
+    """the configuration's ``model_type``"""
     layers: dict[int, LayerLayout]
 
     def groups(self) -> list[tuple[list[int], LayerLayout]]:
-        """Layers that are alike, together."""
-        found: list[tuple[list[int], LayerLayout]] = []
+        """Layers that match, together: their indices, and the layout of the first."""
+        groups: list[tuple[list[int], LayerLayout]] = []
         for index, layer in self.layers.items():
-            alike = next((indices for indices, other in found if other.like(layer)), None)
-            if alike is None:
-                found.append(([index], layer))
+            indices = next((indices for indices, first in groups if first.matches(layer)), None)
+            if indices is None:
+                groups.append(([index], layer))
             else:
-                alike.append(index)
-        return found
+                indices.append(index)
+        return groups
 
     @property
     def rotates(self) -> bool:
-        return any(layer.turning for layer in self.layers.values())
+        """Whether any pair of any layer turns."""
+        return any(layer.turning_count for layer in self.layers.values())
 
 
-def layout(model_or_config: Any) -> Layout:
+def read_layout(model_or_config: Any) -> Layout:
     """The rotary layout of a model, or of a configuration alone.
 
     A loaded model's own frequencies are used, so one that was changed after loading shows as changed.
@@ -108,37 +119,50 @@ def layout(model_or_config: Any) -> Layout:
         BadInput: no stand-in can be built, or its attention cannot be watched.
     """
     model = model_or_config if isinstance(model_or_config, nn.Module) else None
-    config = text_config(model.config if model is not None else model_or_config)
+    config = _text_config(model.config if model is not None else model_or_config)
     family = str(getattr(config, "model_type", type(config).__name__))
-    standing, ids = _stand_in(config)
+    stand_in, token_ids = _stand_in(config)
     if model is not None:
-        _same_frequencies(standing, model)
+        _copy_frequencies(model, stand_in)
+
+    # 1. Where to look: angles go on for ever, a table of learned positions ends at the trained length.
     length = int(getattr(config, "max_position_embeddings", 0) or 0) or 2048
     farthest = min(length, _FARTHEST) - 1
-    held = getattr(config, "rope_parameters", None) or {}
-    types = {one.get("rope_type") for one in (held, *held.values()) if isinstance(one, dict)}
-    bounded = not held or types & {*_BY_LENGTH}  # a table of learned positions ends; angles do not
-    distances = tuple(n for n in _DISTANCES if n < length or not bounded)
-    near, far = _queries(standing, ids, (0, *distances)), _queries(standing, ids, (0, farthest))
-    attending = attention_modules(standing)
-    return Layout(
-        family,
-        {index: _describe(config, attending[index], distances, near[index], far[index], farthest) for index in near},
-    )
+    settings = getattr(config, "rope_parameters", None) or {}
+    rope_types = {part.get("rope_type") for part in (settings, *settings.values()) if isinstance(part, dict)}
+    bounded = not settings or not rope_types.isdisjoint(_LENGTH_DEPENDENT)
+    distances = tuple(distance for distance in _DISTANCES if distance < length or not bounded)
+
+    # 2. Queries and keys of one token at growing distances; and far out by itself, where some frequencies are others.
+    near = _queries_and_keys(stand_in, token_ids, (0, *distances))
+    far = _queries_and_keys(stand_in, token_ids, (0, farthest))
+
+    # 3. Layer by layer, the rotation between them.
+    modules = attention_modules(stand_in)
+    layers = {}
+    for index, (query, key) in near.items():
+        layer = _describe(query, key, distances, _layer_settings(config, modules[index]))
+        layers[index] = _note_changes_with_length(layer, far[index][0], farthest)
+    return Layout(family, layers)
 
 
-def text_config(config: Any) -> Any:
+# ---------- the stand-in ----------
+
+
+def _text_config(config: Any) -> Any:
     """The part of a configuration that describes the decoder of text."""
     return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
 
 
-def head_dim(config: Any) -> int:
-    """Channels of a head, as most configurations say it; some layers may differ."""
-    return int(stated(config, "head_dim") or config.hidden_size // config.num_attention_heads)
+def _head_dim(config: Any) -> int:
+    """Channels of a head, as most configurations state it; some layers may differ."""
+    return int(_stated(config, "head_dim") or config.hidden_size // config.num_attention_heads)
 
 
-def stated(config: Any, name: str) -> Any:
-    """A setting of a configuration; where layers differ and it refuses to name one, the largest; None if there is none."""
+def _stated(config: Any, name: str) -> Any:
+    """A setting of a configuration; where layers differ and it refuses to name one, the largest; None if there is
+    none.
+    """
     try:
         return getattr(config, name, None)
     except Exception as error:  # of a class of transformers' own
@@ -147,174 +171,202 @@ def stated(config: Any, name: str) -> Any:
         return max(getattr(config.per_layer_config[index], name) for index in range(config.num_hidden_layers))
 
 
+def _widest_head(config: Any) -> int:
+    """Channels of the widest head of any layer: of global layers (Gemma 4), or a part that turns and one that does
+    not (DeepSeek).
+    """
+    latent = int(getattr(config, "qk_nope_head_dim", 0) or 0)
+    rotated = int(getattr(config, "qk_rope_head_dim", 0) or 0)
+    return max(_head_dim(config), int(getattr(config, "global_head_dim", 0) or 0), latent + rotated)
+
+
 def _stand_in(config: Any) -> tuple[nn.Module, Tensor]:
-    """A small model of the same kind, float64, and one token per sequence, enough of them to span all queries."""
+    """A small model of the same kind, float64, and token ids (count,), one for each sequence: enough of them to span
+    all queries.
+    """
     from transformers import AutoModelForCausalLM
 
-    small, width = copy.deepcopy(config), head_dim(config)
-    for wider in ("global_head_dim", "qk_nope_head_dim"):
-        width = max(
-            width,
-            int(getattr(config, wider, 0) or 0)
-            + (int(getattr(config, "qk_rope_head_dim", 0) or 0) if wider.startswith("qk") else 0),
-        )
-    count = hidden = (
-        2 * width
-    )  # more than a head has channels, so that queries span the head though norms take a direction away
+    # More tokens than a head has channels, so that queries span the head though norms take a direction away.
+    count = hidden = 2 * _widest_head(config)
+    small = copy.deepcopy(config)
     sizes = {
-        "vocab_size": count + _FIRST_ID, "vocab_size_per_layer_input": count + _FIRST_ID, "hidden_size_per_layer_input": 8,
-        "intermediate_size": 8, "intermediate_size_mlp": 8, "moe_intermediate_size": 8, "ffn_dim": 8,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "num_global_key_value_heads": 1, "hidden_size": hidden, "word_embed_proj_dim": hidden,
-        "num_local_experts": 2, "num_experts": 2, "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1, "topk_group": 1,
+        "vocab_size": count + _FIRST_TOKEN_ID, "vocab_size_per_layer_input": count + _FIRST_TOKEN_ID,
+        "hidden_size_per_layer_input": 8, "intermediate_size": 8, "intermediate_size_mlp": 8,
+        "moe_intermediate_size": 8,
+        "ffn_dim": 8, "num_attention_heads": 2, "num_key_value_heads": 1, "num_global_key_value_heads": 1,
+        "hidden_size": hidden, "word_embed_proj_dim": hidden, "num_local_experts": 2, "num_experts": 2,
+        "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1, "topk_group": 1,
         "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "embedding_size": hidden,
     }  # fmt: skip
     for name, value in sizes.items():
-        held = stated(small, name)
-        if held is not None and (held or name.endswith("token_id")):
+        stated = _stated(small, name)
+        if stated is not None and (stated or name.endswith("token_id")):  # 0 switches a part off, but is a token id
             setattr(small, name, value)
     small._attn_implementation = "eager"
     try:
-        with (
-            warnings.catch_warnings(),
-            torch.random.fork_rng(devices=[]),
-        ):  # transformers draws first weights from torch's own generator
+        # transformers draws first weights from torch's own generator
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
             model = AutoModelForCausalLM.from_config(small, attn_implementation="eager")
     except Exception as error:  # whatever a configuration's own code raises
         raise BadInput(
-            f"model: no stand-in of a {getattr(config, 'model_type', '?')!r} configuration can be built: {' '.join(str(error).split())[:200]}"
+            f"model: no stand-in of a {getattr(config, 'model_type', '?')!r} configuration can be built: "
+            f"{' '.join(str(error).split())[:200]}"
         ) from None
+
+    # Weights of order one whatever the family's own first weights are.
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5)
-    return model.eval().double(), torch.arange(_FIRST_ID, _FIRST_ID + count)
+    return model.eval().double(), torch.arange(_FIRST_TOKEN_ID, _FIRST_TOKEN_ID + count)
 
 
-def _same_frequencies(standing: nn.Module, model: nn.Module) -> None:
+def _copy_frequencies(model: nn.Module, stand_in: nn.Module) -> None:
     """Give the stand-in the frequencies that a model has now."""
-    found = {
-        name: buffer
-        for name, buffer in decoder(model).named_buffers()
-        if name.endswith("inv_freq") and not buffer.is_meta
-    }
-    for name, buffer in decoder(standing).named_buffers():
-        if name in found and found[name].shape == buffer.shape:
-            buffer.copy_(found[name])
+    current = {}
+    for name, buffer in decoder(model).named_buffers():
+        if name.endswith("inv_freq") and not buffer.is_meta:
+            current[name] = buffer
+    for name, buffer in decoder(stand_in).named_buffers():
+        if name in current and current[name].shape == buffer.shape:
+            buffer.copy_(current[name])
 
 
-def _queries(model: Any, ids: Tensor, positions: Sequence[int]) -> dict[int, tuple[Tensor, Tensor]]:
-    """Of every layer, queries and keys (sequences, positions, d) where a sequence holds one token at all positions."""
-    found: dict[int, tuple[Tensor, Tensor]] = {}
+def _queries_and_keys(model: Any, token_ids: Tensor, positions: Sequence[int]) -> dict[int, tuple[Tensor, Tensor]]:
+    """Of every layer, queries and keys (sequences, positions, d) where a sequence has one token at all positions."""
+    by_layer: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def watch(seen: AttentionInputs) -> None:
-        found[seen.layer] = seen.query[:, 0].double().clone(), seen.key[:, 0].double().clone()
+    def watch(inputs: AttentionInputs) -> None:
+        by_layer[inputs.layer] = inputs.query[:, 0].double().clone(), inputs.key[:, 0].double().clone()
 
-    count = len(positions)
     with torch.no_grad(), warnings.catch_warnings(), tapped(model, watch, blind=True):
         warnings.simplefilter("ignore")
-        tokens, at = (
-            ids[:, None].expand(-1, count).contiguous(),
-            torch.tensor(positions).expand(len(ids), -1).contiguous(),
-        )
-        limit = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (0,))[0]
-        if int(tokens.max()) >= limit:
+        tokens = token_ids[:, None].expand(-1, len(positions)).contiguous()
+        position_ids = torch.tensor(positions).expand(len(token_ids), -1).contiguous()
+        vocabulary_size = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (0,))[0]
+        if int(tokens.max()) >= vocabulary_size:
             raise BadInput("model: its stand-in has too small a vocabulary; models of this kind cannot be described")
-        given: dict[str, Any] = dict(position_ids=at, attention_mask=torch.ones_like(tokens), use_cache=False)
+        arguments: dict[str, Any] = {
+            "position_ids": position_ids,
+            "attention_mask": torch.ones_like(tokens),
+            "use_cache": False,
+        }
         try:
             try:
-                model(tokens, **given)
+                model(tokens, **arguments)
             except RuntimeError:  # some kernels, of mixtures of experts for one, know no float64
-                model.float()(tokens, **given)
+                model.float()(tokens, **arguments)
         except Exception as error:  # of a family's own code
             raise BadInput(
                 f"model: a stand-in of its kind does not run: {' '.join(str(error).split())[:200]}"
             ) from None
-    if not found:
+    if not by_layer:
         raise BadInput("model: no attention was seen in its stand-in; models of this kind cannot be described")
-    return found
+    return by_layer
 
 
-def _describe(
-    config: Any,
-    module: Any,
-    distances: Sequence[int],
-    near: tuple[Tensor, Tensor],
-    far: tuple[Tensor, Tensor],
-    farthest: int,
-) -> LayerLayout:
-    query, key = near
-    width = query.shape[-1]
-    settings = _settings(config, module)
+# ---------- from queries to a layout ----------
+
+
+def _describe(query: Tensor, key: Tensor, distances: Sequence[int], settings: dict[str, Any]) -> LayerLayout:
+    """The layout of a layer from its queries and keys (sequences, 1 + distances, d), the first at position 0."""
+    head_dim = query.shape[-1]
+    maps, error = _solve_maps(query)
+    if error > _LARGEST_ROTATION_ERROR:
+        return _not_rotated(head_dim, has_rotary_settings=bool(settings))
+    pairs, frequencies = _planes(maps, distances)
+    key_maps, key_error = _solve_maps(key)
+    notes = []
+    if (
+        key_error < _LARGEST_ROTATION_ERROR
+        and key_maps.shape == maps.shape
+        and float((key_maps - maps).abs().max()) > 1e-4
+    ):
+        notes.append("keys turn otherwise than queries")
     theta, rope_type = settings.get("rope_theta"), str(settings.get("rope_type", ""))
-    turned, error = _solve(query)
-    if error > 1e-3:
-        halves = tuple((m, m + width // 2) for m in range(width // 2))
-        scheme = "cannot be read" if settings else "positions are added, not rotated"
-        note = "queries of one token differ between positions by more than a rotation"
-        note += (
-            "; layers of another kind mix positions"
-            if settings
-            else ": what is learned or fixed for a position is added to the embeddings"
-        )
-        return LayerLayout(scheme, width, halves, (0.0,) * len(halves), "none", note=note)
-    pairs, frequencies = _planes(turned, distances)
-    keys, key_error = _solve(key)
-    notes = (
-        ["keys turn otherwise than queries"]
-        if key_error < 1e-3 and keys.shape == turned.shape and float((keys - turned).abs().max()) > 1e-4
-        else []
-    )
-    name, note = _name(pairs, frequencies, width, theta, rope_type)
-    notes += [note] if note else []
-    if not any(frequencies):
+    scheme, note = _name(pairs, frequencies, head_dim, theta, rope_type)
+    if note:
+        notes.append(note)
+    if not any(frequencies):  # what the settings say of angles means nothing then
         theta, rope_type = None, ""
-    result = LayerLayout(
-        name, width, tuple(pairs), tuple(frequencies), _pairing(pairs, frequencies, width), theta, rope_type
-    )
-    moved = _solve(far[0])[0][0]
-    if any(frequencies) and float((moved - result.rotation(farthest)).abs().max()) > max(0.02, farthest * 3e-7):
-        notes.append(f"at position {farthest:,} the angles are others than near 0: the frequencies change with length")
-    return LayerLayout(**{**vars(result), "note": "; ".join(notes)})
+    pairing = _pairing(pairs, frequencies, head_dim)
+    return LayerLayout(scheme, head_dim, tuple(pairs), tuple(frequencies), pairing, theta, rope_type, "; ".join(notes))
 
 
-def _solve(vectors: Tensor) -> tuple[Tensor, float]:
-    """The maps from vectors at the first position to the same at each other, (positions, d, d), and how far they are from exact."""
-    before, after = vectors[:, 0], vectors[:, 1:]
-    found = torch.linalg.lstsq(before, after.flatten(1)).solution
-    error = float((before @ found - after.flatten(1)).abs().max() / after.abs().max().clamp_min(1e-30))
-    return found.unflatten(1, after.shape[1:]).permute(1, 2, 0), error
+def _not_rotated(head_dim: int, has_rotary_settings: bool) -> LayerLayout:
+    """The layout of a layer whose queries differ between positions by more than a rotation."""
+    halves = tuple((m, m + head_dim // 2) for m in range(head_dim // 2))
+    note = "queries of one token differ between positions by more than a rotation"
+    if has_rotary_settings:
+        scheme, reason = "cannot be read", "; layers of another kind mix positions"
+    else:
+        scheme = "positions are added, not rotated"
+        reason = ": what is learned or fixed for a position is added to the embeddings"
+    return LayerLayout(scheme, head_dim, halves, (0.0,) * len(halves), "none", note=note + reason)
 
 
-def _planes(turned: Tensor, distances: Sequence[int]) -> tuple[list[tuple[int, int]], list[float]]:
+def _note_changes_with_length(layer: LayerLayout, query: Tensor, farthest: int) -> LayerLayout:
+    """The layout with a note if queries (sequences, 2, d) at position 0 and far out are not one turn of it apart."""
+    if not layer.turning_count:
+        return layer
+    maps, _ = _solve_maps(query)
+    error = float((maps[0] - layer.rotation(farthest)).abs().max())
+    if error <= max(0.02, farthest * 3e-7):  # float32 angles drift by so much
+        return layer
+    note = f"at position {farthest:,} the angles are others than near 0: the frequencies change with length"
+    return replace(layer, note="; ".join(filter(None, (layer.note, note))))
+
+
+def _solve_maps(vectors: Tensor) -> tuple[Tensor, float]:
+    """The maps from vectors at the first position to the same at each other, (positions, d, d), and their relative
+    error.
+
+    Least squares over sequences: ``vectors`` (sequences, 1 + positions, d), each map R with R vectors[s, 0] =
+    vectors[s, n].
+    """
+    at_start, elsewhere = vectors[:, 0], vectors[:, 1:]
+    solution = torch.linalg.lstsq(at_start, elsewhere.flatten(1)).solution
+    residual = (at_start @ solution - elsewhere.flatten(1)).abs().max()
+    error = float(residual / elsewhere.abs().max().clamp_min(1e-30))
+    return solution.unflatten(1, elsewhere.shape[1:]).permute(1, 2, 0), error
+
+
+def _planes(maps: Tensor, distances: Sequence[int]) -> tuple[list[Pair], list[float]]:
     """Pairs and frequencies, fastest first; the rest paired half against half, with frequency 0."""
-    width = turned.shape[-1]
-    moves = (turned - torch.diag_embed(torch.diagonal(turned, dim1=-2, dim2=-1))).abs().amax(0)
+    head_dim = maps.shape[-1]
+    # How much each channel moves into each other one, at the distance where it moves most.
+    moves = (maps - torch.diag_embed(torch.diagonal(maps, dim1=-2, dim2=-1))).abs().amax(0)
     planes: list[tuple[float, int, int]] = []
-    taken: set[int] = set()
-    for a in range(width):
+    paired: set[int] = set()
+    for a in range(head_dim):
         b = int(moves[:, a].argmax())
-        if a in taken or b in taken or float(moves[b, a]) < _STILL:
+        if a in paired or b in paired or float(moves[b, a]) < _STILL_ANGLE:
             continue
-        rate = _rate(turned[:, [a, b]][:, :, [a, b]], distances)
-        planes.append((abs(rate), a, b) if rate > 0 else (abs(rate), b, a))
-        taken |= {a, b}
+        rate = _rate(maps[:, [a, b]][:, :, [a, b]], distances)
+        planes.append((abs(rate), a, b) if rate > 0 else (abs(rate), b, a))  # (a, b) turn from a towards b
+        paired |= {a, b}
     planes.sort(key=lambda plane: (-plane[0], plane[1]))
-    rest = [c for c in range(width) if c not in taken]
-    whole = len(planes) > 0 and all(b - a == width // 2 for _, a, b in planes)
-    step = width // 2 if whole else len(rest) // 2
-    still = (
-        [(c, c + step) for c in rest if c + step in rest and c < width // 2]
-        if whole
-        else [(rest[i], rest[i + step]) for i in range(step)]
-    )
-    return [(a, b) for _, a, b in planes] + still, [g for g, _, _ in planes] + [0.0] * len(still)
+
+    # Channels that do not turn are paired as the others are: half against half of the head, or of what is left.
+    rest = [channel for channel in range(head_dim) if channel not in paired]
+    half = head_dim // 2
+    if planes and all(b - a == half for _, a, b in planes):
+        still = [(channel, channel + half) for channel in rest if channel < half and channel + half in rest]
+    else:
+        step = len(rest) // 2
+        still = [(rest[i], rest[i + step]) for i in range(step)]
+    pairs = [(a, b) for _, a, b in planes] + still
+    return pairs, [rate for rate, _, _ in planes] + [0.0] * len(still)
 
 
 def _rate(blocks: Tensor, distances: Sequence[int]) -> float:
-    """Radians a token of one plane, from its 2 x 2 maps over growing distances: the longest over which it turns by less than two radians tells best."""
+    """Radians a token of one plane, from its 2 x 2 maps over growing distances.
+
+    The longest distance over which it turns by less than two radians tells best: beyond, whole turns are lost.
+    """
     rate = 0.0
     for block, distance in zip(blocks, distances, strict=True):
         if distance == distances[0] or abs(rate) * distance < 2:
@@ -322,68 +374,60 @@ def _rate(blocks: Tensor, distances: Sequence[int]) -> float:
     return rate
 
 
-def _pairing(pairs: Sequence[tuple[int, int]], frequencies: Sequence[float], width: int) -> str:
-    turning = [pair for pair, g in zip(pairs, frequencies, strict=True) if g > 0]
+# ---------- names ----------
+
+
+def _pairing(pairs: Sequence[Pair], frequencies: Sequence[float], head_dim: int) -> str:
+    """Where the channels of the turning pairs lie, in words."""
+    turning = [pair for pair, frequency in zip(pairs, frequencies, strict=True) if frequency > 0]
     if not turning:
         return "none"
     steps, first, last = {b - a for a, b in turning}, min(a for a, _ in turning), max(b for _, b in turning)
-    inside = "the whole head" if (first, last) == (0, width - 1) else f"channels {first}-{last}"
-    if steps == {width // 2}:
-        return f"(m, m + {width // 2}) over the whole head"
+    extent = "the whole head" if (first, last) == (0, head_dim - 1) else f"channels {first}-{last}"
+    if steps == {head_dim // 2}:
+        return f"(m, m + {head_dim // 2}) over the whole head"
     if steps == {1}:
-        return f"(2m, 2m + 1) in {inside}"
+        return f"(2m, 2m + 1) in {extent}"
     if steps == {len(turning)} and last - first + 1 == 2 * len(turning):
-        return f"(m, m + {len(turning)}) in {inside}"
-    return f"of its own, in {inside}"
+        return f"(m, m + {len(turning)}) in {extent}"
+    return f"of its own, in {extent}"
+
+
+def _placement(turning: Sequence[Pair], head_dim: int) -> PairPlacement:
+    """Where the channels of the turning pairs lie, as the schemes tell it apart."""
+    if all(b - a == head_dim // 2 for a, b in turning):
+        return "whole head"
+    channels_end = max(max(pair) for pair in turning) + 1
+    return "first channels" if channels_end <= 2 * len(turning) else "scattered"
 
 
 def _name(
-    pairs: Sequence[tuple[int, int]], frequencies: Sequence[float], width: int, theta: float | None, rope_type: str
+    pairs: Sequence[Pair], frequencies: Sequence[float], head_dim: int, theta: float | None, rope_type: str
 ) -> tuple[str, str]:
     """The scheme that fits what turns, and what deserves attention about it."""
-    turning = [g for g in frequencies if g > 0]
-    count, pair_count = len(turning), width // 2
-    if not count:
-        return "NoPE", ""
-    block = max(max(pair) for pair, g in zip(pairs, frequencies, strict=True) if g > 0) + 1
-    if theta is None:
-        theta = math.exp(-math.log(turning[-1] / turning[0]) * width / (2 * (count - 1))) if count > 1 else 10_000.0
-
-    def fits(first: int, denominator: int) -> bool:
-        wanted = (theta ** (-2 * (first + m) / denominator) for m in range(count))
-        return all(abs(g / w - 1) < 1e-3 for g, w in zip(turning, wanted, strict=True))
-
-    if count == pair_count:
-        if fits(0, width):
-            return "RoPE", ""
-        how = (
-            f"scaled ({rope_type})"
-            if rope_type not in ("", "default", "proportional")
-            else "with frequencies of its own"
-        )
-        return f"RoPE, {how}", ""
-    whole_head = all(b - a == width // 2 for (a, b), g in zip(pairs, frequencies, strict=True) if g > 0)
-    if fits(0, width) and count > 1:
-        if whole_head or block > 2 * count:
-            return f"{count / pair_count:g}-p-RoPE", ""
-        return (
-            "p-RoPE's frequencies with partial rotary's pairing",
-            "pairs lie inside the first channels, frequencies are those of p-RoPE: one of the two is a mistake",
-        )
-    if fits(pair_count - count, width):
-        return f"reversed {count / pair_count:g}-p-RoPE", "the fastest frequencies are the ones that do not turn"
-    if fits(0, 2 * count):
-        note = "pairs span the whole head: classic partial rotary up to an order of channels" if whole_head else ""
-        return f"partial rotary, {2 * count / width:g} of the head", note
-    how = f"scaled ({rope_type})" if rope_type not in ("", "default") else "with frequencies of its own"
-    return f"partial rotary, {2 * count / width:g} of the head, {how}", ""
+    turning = [(pair, frequency) for pair, frequency in zip(pairs, frequencies, strict=True) if frequency > 0]
+    rates, count = [frequency for _, frequency in turning], len(turning)
+    if theta is None:  # from the slope of the spectrum, as if it were RoPE's
+        slowest_exponent = 2 * (count - 1) / head_dim
+        theta = (rates[0] / rates[-1]) ** (1 / slowest_exponent) if count > 1 else 10_000.0
+    recognised = recognise(rates, theta, head_dim, _placement([pair for pair, _ in turning], head_dim))
+    if recognised:
+        return recognised
+    scaled = rope_type not in ("", "default")
+    if count == head_dim // 2:
+        scaled = scaled and rope_type != "proportional"  # which over a whole head is plain RoPE
+        return f"RoPE, {f'scaled ({rope_type})' if scaled else 'with frequencies of its own'}", ""
+    origin = f"scaled ({rope_type})" if scaled else "with frequencies of its own"
+    return f"partial rotary, {2 * count / head_dim:g} of the head, {origin}", ""
 
 
-def _settings(config: Any, module: Any) -> dict[str, Any]:
+def _layer_settings(config: Any, module: Any) -> dict[str, Any]:
     """The rotary settings that a configuration states for a layer."""
-    held = getattr(config, "rope_parameters", None) or {}
-    layer_type = getattr(module, "layer_type", None) or (
-        config.layer_types[module.layer_idx] if getattr(config, "layer_types", None) else None
-    )
-    inner = held.get(layer_type) if layer_type else None
-    return dict(inner) if isinstance(inner, dict) else {k: v for k, v in held.items() if not isinstance(v, dict)}
+    settings = getattr(config, "rope_parameters", None) or {}
+    layer_type = getattr(module, "layer_type", None)
+    if not layer_type and getattr(config, "layer_types", None):
+        layer_type = config.layer_types[module.layer_idx]
+    of_type = settings.get(layer_type) if layer_type else None
+    if isinstance(of_type, dict):
+        return dict(of_type)
+    return {name: value for name, value in settings.items() if not isinstance(value, dict)}

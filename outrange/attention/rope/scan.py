@@ -12,7 +12,7 @@ from torch import Tensor
 
 from outrange.attention.rope.ablate import Ablation, ablated, choose, edited, perplexity
 from outrange.attention.rope.heads import SCORES, HeadScores, kind
-from outrange.attention.rope.layout import LayerLayout, Layout, layout
+from outrange.attention.rope.layout import LayerLayout, Layout, read_layout
 from outrange.attention.rope.usage import MEASURES, LayerUsage, Usage
 from outrange.attention.tap import AttentionInputs, tapped
 from outrange.core.errors import BadInput, brief
@@ -68,7 +68,7 @@ def scan(
     window = min(WINDOW, longest) if window is None else window
     if not LEAST <= window <= longest:
         raise BadInput(f"window: {brief(window)} is not allowed; it must lie in {LEAST}..{longest:,}")
-    found = layout(model)
+    found = read_layout(model)
     ids = opening.encode_text(opened.tokenizer, text, limit)
     read = windows(ids, window, opened.tokenizer)
     usage, scores = Usage(found), HeadScores()
@@ -203,7 +203,7 @@ def _quarters(model: Any, found: Layout, heads: list[dict[str, Any]], ids: Tenso
 
 def _curves(model: Any, found: Layout, read: list[Tensor], tell: Told) -> list[dict[str, Any]]:
     """Perplexity without the slowest or the fastest frequencies, as far as both can be told from each other."""
-    count = max(one.turning for one in found.layers.values())
+    count = max(one.turning_count for one in found.layers.values())
     plain = perplexity(model, read)
     curves, done = [], 0
     tries = [

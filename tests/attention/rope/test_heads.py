@@ -7,10 +7,10 @@ import torch
 
 from outrange.attention.rope.ablate import Ablation, ablated, choose, head, perplexity, turned_back
 from outrange.attention.rope.heads import HeadScores, kind
-from outrange.attention.rope.layout import layout
+from outrange.attention.rope.layout import read_layout
 from outrange.attention.tap import AttentionInputs, tapped
 from outrange.core.errors import BadInput
-from outrange.lm.rotary import changed
+from outrange.lm.rotary import converted
 from tests.attention.families import FAMILIES, ids, model
 
 
@@ -82,13 +82,13 @@ def test_frequencies_that_are_not_there_are_refused(text):
 @pytest.mark.parametrize("text", ["L9H0", "L0H4", "16", "L1", "H1", "L-1H0"])
 def test_heads_that_are_not_there_are_refused(text):
     with pytest.raises(BadInput, match="head: .* write L16H0"):
-        head(text, layout(model("llama")), 4)
+        head(text, read_layout(model("llama")), 4)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_taking_nothing_away_changes_nothing(name):
     watched, tokens = model(name), ids()
-    found = layout(watched)
+    found = read_layout(watched)
     with torch.no_grad():
         before = watched(tokens).logits
         for one in (
@@ -114,11 +114,11 @@ def test_taking_nothing_away_changes_nothing(name):
 @pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3"])
 def test_frequencies_that_stop_turning_are_p_rope(name, pairs, p, kind):
     watched, tokens = model(name), ids()
-    found = layout(watched)
+    found = read_layout(watched)
     with torch.no_grad():
         with ablated(watched, found, Ablation(pairs=pairs)):
             ours = watched(tokens).logits
-        with changed(watched, p, kind):
+        with converted(watched, p, kind):
             theirs = watched(tokens).logits
         plain = watched(tokens).logits
     torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-4)
@@ -126,7 +126,7 @@ def test_frequencies_that_stop_turning_are_p_rope(name, pairs, p, kind):
 
 
 def test_turning_back_undoes_the_layouts_rotation():
-    one = layout(model("glm")).layers[0]
+    one = read_layout(model("glm")).layers[0]
     vector = torch.randn(1, 2, 1, one.head_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     turned = torch.cat([(one.rotation(n) @ vector[..., None])[..., 0] for n in range(5)], 2)
     back = turned_back(turned, torch.tensor(one.pairs), torch.tensor(one.frequencies, dtype=torch.float64))
@@ -135,7 +135,7 @@ def test_turning_back_undoes_the_layouts_rotation():
 
 def test_one_heads_frequencies_are_taken_from_that_head_alone():
     watched, tokens = model("llama"), ids()
-    found, before, after = layout(watched), HeadScores(), HeadScores()
+    found, before, after = read_layout(watched), HeadScores(), HeadScores()
     with torch.no_grad():
         with tapped(watched, before):
             watched(tokens)
@@ -165,7 +165,7 @@ def test_the_pretrained_models_named_heads_and_their_frequencies(smollm2):
     from outrange.attention.rope.scan import SHAKESPEARE
     from outrange.lm import opening
 
-    found = layout(smollm2.model)
+    found = read_layout(smollm2.model)
     tokens = torch.tensor([opening.encode_text(smollm2.tokenizer, SHAKESPEARE.read_text(), 200)])
 
     def scores(pairs):

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from outrange.attention.rope.layout import layout
+from outrange.attention.rope.layout import read_layout
 from outrange.attention.tap import attention_modules, tapped
 from outrange.core.errors import BadInput
 from outrange.lm.config import Rotary
@@ -16,7 +16,7 @@ from tests.attention.families import FAMILIES, built, config, ids, model
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_read_from_its_configuration_alone(name):
     _, settings, scheme, pairing = FAMILIES[name]
-    found = layout(config(name))
+    found = read_layout(config(name))
     schemes = [scheme] * settings["num_hidden_layers"] if isinstance(scheme, str) else scheme
     assert [found.layers[index].scheme for index in sorted(found.layers)] == schemes
     assert found.layers[0].pairing == pairing
@@ -25,7 +25,7 @@ def test_every_family_is_read_from_its_configuration_alone(name):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_layout_predicts_what_the_model_does_to_queries_far_away(name):
     watched, seen = model(name), {}
-    found = layout(watched)
+    found = read_layout(watched)
     tokens, at = torch.full((1, 2), 5), torch.tensor([[0, 201]])
     with torch.no_grad(), tapped(watched, lambda one: seen.setdefault(one.layer, one.query[0, 0].double()), blind=True):
         watched(tokens, position_ids=at, attention_mask=torch.ones_like(tokens), use_cache=False)
@@ -48,7 +48,7 @@ def test_the_layout_predicts_what_the_model_does_to_queries_far_away(name):
     ],
 )
 def test_every_scheme_of_the_paper_is_named(rotary, scheme):
-    found = layout(config("llama", hidden_size=128, rope_parameters=parameters(rotary)))
+    found = read_layout(config("llama", hidden_size=128, rope_parameters=parameters(rotary)))
     assert {one.scheme for one in found.layers.values()} == {scheme}
     one = found.layers[0]
     wanted = sorted(frequencies(rotary, 32).tolist(), reverse=True)
@@ -58,9 +58,9 @@ def test_every_scheme_of_the_paper_is_named(rotary, scheme):
 
 def test_a_model_changed_after_loading_shows_as_changed():
     changed = model("llama")
-    assert layout(changed).layers[0].scheme == "RoPE"
+    assert read_layout(changed).layers[0].scheme == "RoPE"
     convert(changed, 0.5)
-    assert layout(changed).layers[0].scheme == "0.5-p-RoPE"
+    assert read_layout(changed).layers[0].scheme == "0.5-p-RoPE"
 
 
 def test_the_right_frequencies_with_the_wrong_pairing_are_called_a_mistake(monkeypatch):
@@ -78,7 +78,9 @@ def test_the_right_frequencies_with_the_wrong_pairing_are_called_a_mistake(monke
         return turned(q), turned(k)
 
     monkeypatch.setattr(llama, "apply_rotary_pos_emb", mistaken)
-    one = layout(config("llama", hidden_size=128, rope_parameters=parameters(Rotary(kind="p-rope", p=0.25)))).layers[0]
+    one = read_layout(
+        config("llama", hidden_size=128, rope_parameters=parameters(Rotary(kind="p-rope", p=0.25)))
+    ).layers[0]
     assert one.scheme == "p-RoPE's frequencies with partial rotary's pairing"
     assert "mistake" in one.note
 
@@ -87,7 +89,7 @@ def test_a_factor_that_llama_ignores_is_seen_to_be_ignored():
     settings = config(
         "llama", rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5}
     )
-    assert layout(settings).layers[0].scheme == "RoPE"
+    assert read_layout(settings).layers[0].scheme == "RoPE"
 
 
 def test_scaled_frequencies_are_read_from_the_model():
@@ -99,7 +101,7 @@ def test_scaled_frequencies_are_read_from_the_model():
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 64,
     }
-    one = layout(config("llama", rope_parameters=scaled)).layers[0]
+    one = read_layout(config("llama", rope_parameters=scaled)).layers[0]
     assert one.scheme == "RoPE, scaled (llama3)"
     plain = frequencies(Rotary(theta=500_000.0), 16)
     assert one.frequencies[0] == pytest.approx(float(plain[0]), rel=1e-5)
@@ -108,12 +110,12 @@ def test_scaled_frequencies_are_read_from_the_model():
 
 def test_frequencies_that_change_with_length_are_said():
     scaled = {"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 4.0}
-    one = layout(config("llama", rope_parameters=scaled)).layers[0]
+    one = read_layout(config("llama", rope_parameters=scaled)).layers[0]
     assert one.scheme == "RoPE"  # within the trained length
 
 
 def test_layers_that_are_alike_stand_together():
-    assert [indices for indices, _ in layout(config("smollm3")).groups()] == [[0, 1, 2], [3]]
+    assert [indices for indices, _ in read_layout(config("smollm3")).groups()] == [[0, 1, 2], [3]]
 
 
 @pytest.mark.parametrize("kind", ["GPT2Config", "OPTConfig"])
@@ -125,7 +127,7 @@ def test_learned_positions_are_called_what_they_are(kind):
     )
     if kind == "GPT2Config":
         settings = dict(vocab_size=96, n_positions=256, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)
-    found = layout(getattr(transformers, kind)(**settings))
+    found = read_layout(getattr(transformers, kind)(**settings))
     assert not found.rotates
     assert {one.scheme for one in found.layers.values()} == {"positions are added, not rotated"}
 
@@ -134,7 +136,7 @@ def test_a_family_that_cannot_be_watched_is_refused_in_one_sentence():
     from transformers import BloomConfig
 
     with pytest.raises(BadInput, match="cannot be watched"):
-        layout(BloomConfig(vocab_size=96, hidden_size=64, n_layer=2, n_head=4))
+        read_layout(BloomConfig(vocab_size=96, hidden_size=64, n_layer=2, n_head=4))
 
 
 def test_reading_a_layout_leaves_the_random_state_and_the_model_alone():
@@ -142,7 +144,7 @@ def test_reading_a_layout_leaves_the_random_state_and_the_model_alone():
     before = torch.get_rng_state()
     with torch.no_grad():
         logits = watched(tokens).logits
-        layout(watched)
+        read_layout(watched)
         assert torch.equal(watched(tokens).logits, logits)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -155,7 +157,7 @@ def test_rope_with_very_slow_pairs_is_still_rope(theta, head_dim, length):
         max_position_embeddings=length,
         rope_parameters=parameters(Rotary(theta=theta)),
     )
-    assert {one.scheme for one in layout(settings).layers.values()} == {"RoPE"}
+    assert {one.scheme for one in read_layout(settings).layers.values()} == {"RoPE"}
 
 
 def test_frequencies_of_modules_apart_are_not_mixed_up():
@@ -163,7 +165,9 @@ def test_frequencies_of_modules_apart_are_not_mixed_up():
     watched = model("llama")
     watched.vision = torch.nn.Module()
     watched.vision.register_buffer("inv_freq", torch.full((8,), 0.5), persistent=False)
-    assert layout(watched).layers[0].frequencies == pytest.approx(layout(watched.config).layers[0].frequencies)
+    assert read_layout(watched).layers[0].frequencies == pytest.approx(
+        read_layout(watched.config).layers[0].frequencies
+    )
 
 
 def test_a_model_that_sees_as_well_is_watched_where_it_reads():
@@ -178,7 +182,7 @@ def test_a_model_that_sees_as_well_is_watched_where_it_reads():
             Gemma3Config(text_config=config("gemma3").to_dict(), vision_config=sizes, mm_tokens_per_image=4)
         ).eval()
     assert {type(module).__name__ for module in attention_modules(both).values()} == {"Gemma3Attention"}
-    assert len(layout(both).layers) == 6
+    assert len(read_layout(both).layers) == 6
 
 
 def test_attention_outside_the_decoder_with_the_same_indices_is_passed_over():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from outrange.attention.rope.layout import layout
+from outrange.attention.rope.layout import read_layout
 from outrange.attention.rope.usage import MEASURES, Usage, quarter_shares
 from outrange.attention.tap import AttentionInputs, tapped
 from tests.attention.families import ids, model
@@ -41,7 +41,7 @@ def by_hand(parts):
 def test_streamed_statistics_equal_those_of_the_whole_map(name, monkeypatch):
     monkeypatch.setattr("outrange.attention.rope.usage._ROWS", 7)  # blocks that do not divide the length
     watched, kept = model(name), {}
-    found = layout(watched)
+    found = read_layout(watched)
     usage = Usage(found)
     with torch.no_grad(), tapped(watched, lambda one: (usage(one), kept.setdefault(one.layer, one))):
         watched(ids(20))
@@ -56,7 +56,7 @@ def test_streamed_statistics_equal_those_of_the_whole_map(name, monkeypatch):
 @pytest.mark.parametrize("name", ["llama", "glm", "gpt_neox"])
 def test_the_parts_of_all_pairs_add_up_to_the_logit(name):
     watched = model(name)
-    found = layout(watched)
+    found = read_layout(watched)
 
     def watch(one):
         parts, *_ = whole(one, found.layers[one.layer].pairs)
@@ -68,7 +68,7 @@ def test_the_parts_of_all_pairs_add_up_to_the_logit(name):
 
 def test_texts_and_batches_add_up():
     watched = model("llama")
-    found = layout(watched)
+    found = read_layout(watched)
     together, apart = Usage(found), Usage(found)
     tokens = ids(20, batch=3)
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_a_query_made_for_one_frequency_shows_at_that_frequency():
     vectors[..., 1] = 2.0
     from tests.attention.families import config
 
-    found = layout(config("llama", hidden_size=64, head_dim=4))
+    found = read_layout(config("llama", hidden_size=64, head_dim=4))
     seen = AttentionInputs(
         layer=0, query=vectors, key=vectors, value=vectors, mask=None, scaling=0.5, softcap=None, sinks=None
     )
@@ -112,7 +112,7 @@ def test_the_pretrained_models_shares_are_those_measured_before(smollm2):
     from outrange.lm import opening
 
     tokens = torch.tensor([opening.encode_text(smollm2.tokenizer, SHAKESPEARE.read_text(), 160)])
-    usage = Usage(layout(smollm2.model))
+    usage = Usage(read_layout(smollm2.model))
     with torch.no_grad(), tapped(smollm2.model, usage):
         smollm2.model(tokens, use_cache=False, logits_to_keep=1)
     wanted = {"q": (0.185, 0.216, 0.291, 0.308), "k": (0.194, 0.220, 0.277, 0.308), "v": (0.25, 0.25, 0.25, 0.25)}
