@@ -152,7 +152,7 @@ def open_model(name: str, dtype: Dtype = "float32", report_status: ReportStatus 
         # 2. The weights; a GGUF file has no safetensors, anything else must have nothing but them.
         report_status("loading")
         is_gguf = "gguf_file" in source.arguments
-        arguments = source.arguments if is_gguf else source.arguments | {"use_safetensors": True}
+        arguments: dict[str, Any] = source.arguments if is_gguf else source.arguments | {"use_safetensors": True}
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             **arguments, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
         )

@@ -407,10 +407,8 @@ def _name(
     """The scheme that fits what turns, and what deserves attention about it."""
     turning = [(pair, frequency) for pair, frequency in zip(pairs, frequencies, strict=True) if frequency > 0]
     rates, count = [frequency for _, frequency in turning], len(turning)
-    if theta is None:  # from the slope of the spectrum, as if it were RoPE's
-        slowest_exponent = 2 * (count - 1) / head_dim
-        theta = (rates[0] / rates[-1]) ** (1 / slowest_exponent) if count > 1 else 10_000.0
-    recognised = recognise(rates, theta, head_dim, _placement([pair for pair, _ in turning], head_dim))
+    base = theta or _estimate_base(rates, head_dim)
+    recognised = recognise(rates, base, head_dim, _placement([pair for pair, _ in turning], head_dim))
     if recognised:
         return recognised
     scaled = rope_type not in ("", "default")
@@ -419,6 +417,14 @@ def _name(
         return f"RoPE, {f'scaled ({rope_type})' if scaled else 'with frequencies of its own'}", ""
     origin = f"scaled ({rope_type})" if scaled else "with frequencies of its own"
     return f"partial rotary, {2 * count / head_dim:g} of the head, {origin}", ""
+
+
+def _estimate_base(rates: Sequence[float], head_dim: int) -> float:
+    """The base whose RoPE has a spectrum as steep as these frequencies, fastest first."""
+    if len(rates) < 2:
+        return 10_000.0
+    slowest_exponent = 2 * (len(rates) - 1) / head_dim
+    return (rates[0] / rates[-1]) ** (1 / slowest_exponent)
 
 
 def _layer_settings(config: Any, module: Any) -> dict[str, Any]:
