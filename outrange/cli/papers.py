@@ -4,30 +4,39 @@ from outrange.cli import app
 
 
 def papers(json: app.Json = False) -> int:
-    """List the papers and the claims of each that run here."""
+    """List the papers, and the claims of each with the scales at which they run here."""
     from outrange.papers import PAPERS, paper
 
-    found = [paper(name) for name in PAPERS]
+    listed = [paper(name) for name in PAPERS]
     if json:
         app.print_json(
             [
                 {
-                    "name": p.name,
-                    "title": p.title,
-                    "arxiv": p.arxiv,
-                    "claims": [{"name": c.name, "place": c.place, "statement": c.statement} for c in p.claims],
+                    "name": listing.name,
+                    "title": listing.title,
+                    "arxiv": listing.arxiv,
+                    "claims": [
+                        {
+                            "name": claim.name,
+                            "place": claim.place,
+                            "statement": claim.statement,
+                            "scales": list(claim.scales),
+                        }
+                        for claim in listing.claims
+                    ],
                 }
-                for p in found
+                for listing in listed
             ]
         )
         return 0
-    for p in found:
-        print(f"{p.name}  {p.title} (arXiv {p.arxiv})")
-        for c in p.claims:
-            print(f"  {c.name:<24}{c.statement} [{', '.join(c.scales) or 'not runnable here'}]")
+    for listing in listed:
+        print(f"{listing.name}  {listing.title} (arXiv {listing.arxiv})")
+        for claim in listing.claims:
+            print(f"  {claim.name:<24}{claim.statement} [{', '.join(claim.scales) or 'not runnable here'}]")
     print("\nrun one: outrange reproduce PAPER/CLAIM --scale laptop --seeds 3")
     return 0
 
 
 def run(arguments: list[str]) -> int:
+    """Parse the arguments and run the command."""
     return app.run_command("papers", papers, arguments)

@@ -1,7 +1,12 @@
 """Never Give Up: Learning Directed Exploration Strategies (arXiv 2002.06038): its claims, run.
 
-The paper's figures rest on 35e9 frames and 256 actors. What two cores can show is the mechanism: which part makes an agent cover a maze it never saw, and
-whether a mixture that exploits can be read out of one that explores. Trainings are kept below ``RUNS``: stopped ones go on, finished ones are scored again.
+NGU adds to the reward a bonus for states that are new within the episode (the episodic bonus, measured in an
+embedding that holds what the agent's actions control), times a factor for states that are new over the whole life
+(RND). One network learns a family of mixtures of reward and bonus, from one that exploits to one that explores. The
+paper's figures rest on 35e9 frames and 256 actors. What two cores can show is the mechanism: which part makes an
+agent cover a maze it never saw, and whether a mixture that exploits can be read out of one that explores.
+
+Trainings are kept below ``RUNS``: a stopped one goes on, a finished one is scored again.
 """
 
 import math
@@ -10,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outrange.papers.claims import Claim, Measurements, Paper
+from outrange.papers.claims import SCALES, Claim, Key, Measured, Measurements, NotRun, Paper, Verdict, series
 
 if TYPE_CHECKING:
     from outrange.exploration.config import TrainConfig
@@ -19,8 +24,9 @@ RUNS = "runs/ngu"
 ROOMS, LARGER_ROOMS = "MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-MultiRoom-N6-v0"
 
 
-def formulas(seed: int) -> dict[str, float]:
-    """Constants at work: the largest and smallest episodic bonus, whether the cut-off can fire, how exactly h and its inverse cancel, the families' ends."""
+def formulas() -> Measured:
+    """The published constants at work: the ends of the episodic bonus, whether its cut-off can fire, how exactly h
+    and its inverse cancel, and the ends of the families beta and gamma."""
     import numpy as np
     import torch
 
@@ -29,27 +35,31 @@ def formulas(seed: int) -> dict[str, float]:
     from outrange.exploration.novelty.episodic import EpisodicConfig, kernel_bonus
 
     config = EpisodicConfig()
-    rng = np.random.default_rng(seed)
-    x = torch.from_numpy(rng.standard_normal(10_000) * 10 ** rng.uniform(-6, 6, 10_000))
+    magnitudes = torch.logspace(-6, 6, 5_000, dtype=torch.float64)
+    x = torch.cat([-magnitudes, magnitudes])
     beta, gamma = betas(32, 0.3), gammas(32, 0.997, 0.99)
     return {
-        "least bonus": float(kernel_bonus(np.zeros(config.k), config)),
-        "largest bonus": float(kernel_bonus(np.full(config.k, np.inf), config)),
-        "largest similarity": math.sqrt(config.k) + config.c,
-        "cut-off": config.maximum,
-        "error of h and back": float(((unrescale(rescale(x)) - x).abs() / x.abs()).max()),
-        "beta 0": float(beta[0]),
-        "beta 15": float(beta[15]),
-        "beta 31": float(beta[31]),
-        "least step of beta": float(np.diff(beta).min()),
-        "gamma 0": float(gamma[0]),
-        "gamma 31": float(gamma[31]),
-        "least fall of gamma": float(-np.diff(gamma).max()),
+        "least_bonus": float(kernel_bonus(np.zeros(config.k), config)),
+        "largest_bonus": float(kernel_bonus(np.full(config.k, np.inf), config)),
+        "largest_similarity": math.sqrt(config.k) + config.c,
+        "cut_off": config.maximum,
+        "inverse_error": float(((unrescale(rescale(x)) - x).abs() / x.abs()).max()),
+        ("beta", 0): float(beta[0]),
+        ("beta", 15): float(beta[15]),
+        ("beta", 31): float(beta[31]),
+        "least_step_of_beta": float(np.diff(beta).min()),
+        ("gamma", 0): float(gamma[0]),
+        ("gamma", 31): float(gamma[31]),
+        "least_fall_of_gamma": float(-np.diff(gamma).max()),
     }
 
 
-def trained(config: "TrainConfig") -> Path:
-    """The run of a configuration below ``RUNS``, trained to its end; beside another of the same name and other settings, with their digest in its name."""
+def trained(config: "TrainConfig") -> Path | NotRun:
+    """The run of a configuration below ``RUNS``, trained to its end.
+
+    Its name says the agent, the environment, what differs from the preset in encoder and steps, and the seed. Where
+    that name is taken by a run with other settings, the configuration's digest is added.
+    """
     from outrange.core.config import digest, to_json
     from outrange.core.run import Run
     from outrange.exploration.config import TrainConfig
@@ -57,154 +67,177 @@ def trained(config: "TrainConfig") -> Path:
     from outrange.exploration.training import train
 
     usual = preset(config.preset)
-    marks = [config.agent, config.env.name.split("/")[-1]]
-    marks += [config.network.encoder] * (config.network.encoder != usual.network.encoder) + [
-        f"{config.steps}-steps"
-    ] * (config.steps != usual.steps)
-    marks.append(str(config.seed))
-    path = Path(RUNS) / "-".join(marks)
+    parts = [config.agent, config.env.name.split("/")[-1]]
+    if config.network.encoder != usual.network.encoder:
+        parts.append(config.network.encoder)
+    if config.steps != usual.steps:
+        parts.append(f"{config.steps}-steps")
+    path = Path(RUNS) / "-".join([*parts, str(config.seed)])
     if (path / "run.json").exists() and Run.configuration(path, TrainConfig) != config:
         path = path.with_name(f"{path.name}-{digest(to_json(config))[:8]}")
-    if train(config, path)["stopped"]:
-        raise KeyboardInterrupt
+    result = train(config, path)
+    if result["stopped"]:
+        return NotRun(
+            f"the training {path} was stopped at step {result['steps']:,}; the same command goes on", stopped=True
+        )
     return path
 
 
 def maze(
     seed: int, steps: int, agents: tuple[str, ...], encoder: str = "crop", episodes: int = 128, **changes: Any
-) -> dict[str, float]:
-    """Share of a maze's free cells that a greedy episode visits, by agent; mazes that training did not see."""
+) -> Measured | NotRun:
+    """Share of a maze's free cells that a greedy episode visits, and its length, by agent; in mazes that training did
+    not see."""
     from outrange.exploration.config import changed
     from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
 
-    found: dict[str, float] = {}
+    measured: dict[Key, float] = {}
     for agent in agents:
-        config = changed(preset("disco", agent, seed=seed, steps=steps), {"network.encoder": encoder} | changes)
-        result = evaluate(trained(config), episodes)
-        found |= {f"{agent} coverage": result["coverage"], f"{agent} length": result["length"]}
-    return found
+        run = trained(changed(preset("disco", agent, seed=seed, steps=steps), {"network.encoder": encoder} | changes))
+        if isinstance(run, NotRun):
+            return run
+        result = evaluate(run, episodes)
+        measured["coverage", agent] = result["coverage"]
+        measured["length", agent] = result["length"]
+    return measured
 
 
-def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: int = 256) -> dict[str, float]:
-    """Cells visited by the mixture that explores most, success of the one that exploits, and when in training its greedy actors first met success in half of
-    their episodes (the end of training if never), by agent."""
+def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: int = 256) -> Measured | NotRun:
+    """By agent: cells visited by the mixture that explores most, success of the one that exploits, and at which step
+    of the training its greedy actors first reached the goal in half of their episodes (the training's last step if
+    never)."""
     from outrange.core import metrics
     from outrange.exploration.config import changed
     from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
 
-    found: dict[str, float] = {}
+    measured: dict[Key, float] = {}
     for agent in agents:
         config = changed(preset("minigrid", agent, seed=seed, steps=steps), {"env.name": env})
-        path = trained(config)
-        explores = evaluate(path, episodes, mixture=config.bonus.mixtures - 1, epsilon=0.01)
-        exploits = evaluate(path, episodes, mixture=0, epsilon=0.01)
-        key = "mixture0_greedy_success" if config.bonus.mixtures > 1 else "greedy_success"
-        half = (line["step"] for line in metrics.read(path / "metrics.jsonl") if line.get(key, 0.0) >= 0.5)
-        found |= {
-            f"{agent} cells": explores["places"],
-            f"{agent} success": exploits["success"],
-            f"{agent} steps to half": float(next(half, config.steps)),
-        }
-    return found
+        run = trained(config)
+        if isinstance(run, NotRun):
+            return run
+        exploring = evaluate(run, episodes, mixture=config.bonus.mixtures - 1, epsilon=0.01)
+        exploiting = evaluate(run, episodes, mixture=0, epsilon=0.01)
+        success = "mixture0_greedy_success" if config.bonus.mixtures > 1 else "greedy_success"
+        lines = metrics.read(run / "metrics.jsonl")
+        steps_with_half = (line["step"] for line in lines if line.get(success, 0.0) >= 0.5)
+        measured["cells", agent] = exploring["places"]
+        measured["success", agent] = exploiting["success"]
+        measured["steps_to_half", agent] = float(next(steps_with_half, config.steps))
+    return measured
 
 
-def montezuma(seed: int, steps: int, agents: tuple[str, ...]) -> dict[str, float]:
-    """Rooms of Montezuma's Revenge that were seen while training, by the machine's memory."""
+def montezuma(seed: int, steps: int, agents: tuple[str, ...]) -> Measured | NotRun:
+    """Rooms of Montezuma's Revenge that were seen while training, as the console's memory numbers them, and frames,
+    by agent."""
     from outrange.core import metrics
     from outrange.exploration.presets import preset
 
-    found: dict[str, float] = {}
+    measured: dict[Key, float] = {}
     for agent in agents:
-        path = trained(preset("atari-laptop", agent, seed=seed, steps=steps))
-        lines = metrics.read(path / "metrics.jsonl")
-        found |= {f"{agent} rooms": lines[-1].get("ever_places", 0.0), f"{agent} frames": 4.0 * lines[-1]["step"]}
-    return found
+        run = trained(preset("atari-laptop", agent, seed=seed, steps=steps))
+        if isinstance(run, NotRun):
+            return run
+        last = metrics.read(run / "metrics.jsonl")[-1]
+        measured["rooms", agent] = last.get("ever_places", 0.0)
+        measured["frames", agent] = 4.0 * last["step"]  # each action is held for four frames
+    return measured
 
 
-def _exact(values: Measurements) -> tuple[str, str]:
-    fires = max(values["largest similarity"]) > min(values["cut-off"])
-    ends = {"beta 0": 0.0, "beta 15": 0.15, "beta 31": 0.3, "gamma 0": 0.997, "gamma 31": 0.99}
-    met = all(abs(value - end) < 1e-9 for name, end in ends.items() for value in values[name])
-    bounded = 0 < min(values["least bonus"]) < max(values["largest bonus"]) < math.inf
-    ordered = min(values["least step of beta"]) > 0 and min(values["least fall of gamma"]) > 0
-    right = not fires and max(values["error of h and back"]) < 1e-9 and met and bounded and ordered
-    why = f"the similarity is at most {max(values['largest similarity']):.2f}, so the published cut-off of 8 never fires with ten neighbours"
-    return ("shown" if right else "contradicted"), why
+def judge_formulas(values: Measurements) -> Verdict:
+    """Shown: the cut-off cannot fire, the bonus has two finite ends, h and its inverse cancel, and the families run
+    from end to end without a turn."""
+    similarity = max(values["largest_similarity"])
+    cut_off_fires = similarity > min(values["cut_off"])
+    bounded = 0 < min(values["least_bonus"]) < max(values["largest_bonus"]) < math.inf
+    inverse = max(values["inverse_error"]) < 1e-9
+    published: dict[Key, float] = {
+        ("beta", 0): 0.0,
+        ("beta", 15): 0.15,
+        ("beta", 31): 0.3,
+        ("gamma", 0): 0.997,
+        ("gamma", 31): 0.99,
+    }
+    ends = all(abs(value - end) < 1e-9 for key, end in published.items() for value in values[key])
+    ordered = min(values["least_step_of_beta"]) > 0 and min(values["least_fall_of_gamma"]) > 0
+    why = f"the similarity is at most {similarity:.2f}, so the published cut-off of 8 never fires with ten neighbours"
+    return ("shown" if not cut_off_fires and bounded and inverse and ends and ordered else "contradicted"), why
 
 
-def _apart(values: Measurements, ours: str, theirs: tuple[str, ...], ratio: float) -> tuple[str, str]:
-    """Whether our median is ``ratio`` times every other's, and no seed of theirs reaches any of ours. One seed shows nothing and refutes nothing."""
-    mine, several = values[ours], len(values[ours]) > 1
-    worst = min(statistics.median(mine) / max(statistics.median(values[name]), 1e-9) for name in theirs)
-    above = all(max(values[name]) < min(mine) for name in theirs)
-    below = any(min(values[name]) > max(mine) for name in theirs)
-    verdict = (
-        "shown"
-        if worst >= ratio and above and several
-        else "partly"
-        if worst > 1
-        else "contradicted"
-        if below and several
-        else "not at this scale"
-    )
-    overlap = "one seed" if not several else "no seed overlaps" if above or below else "seeds overlap"
-    return verdict, f"median {statistics.median(mine):.3g}, {worst:.1f} times the next; {overlap}"
-
-
-def _coverage(values: Measurements) -> tuple[str, str]:
-    return _apart(values, "ngu coverage", ("ngu-projection coverage", "rnd coverage"), 8)
-
-
-def _whole(values: Measurements) -> tuple[str, str]:
-    found, several = statistics.median(values["ngu coverage"]), len(values["ngu coverage"]) > 1
-    verdict = "shown" if found >= 0.4 and several else "partly" if found >= 0.1 else "not at this scale"
-    return verdict, f"median coverage {found:.1%}{'' if several else ', one seed'}"
-
-
-def _cells(values: Measurements) -> tuple[str, str]:
-    return _apart(values, "ngu cells", ("r2d2 cells",), 2.5)
-
-
-def _success(values: Measurements) -> tuple[str, str]:
-    solved, without = values["ngu success"], values["r2d2 success"]
-    good = sum(value >= 0.5 for value in solved)
-    verdict = (
-        "shown"
-        if good >= 2 and max(without) < 0.05
-        else "partly"
-        if max(solved) > 0.05 > max(without)
-        else "not at this scale"
-    )
-    return (
-        verdict,
-        f"{good} of {len(solved)} seeds reach a success of one half; without a bonus at most {max(without):.2f}",
-    )
-
-
-def _life_long(values: Measurements) -> tuple[str, str]:
-    with_factor, without = values["ngu steps to half"], values["ngu-episodic steps to half"]
-    sooner, several = statistics.median(with_factor) < statistics.median(without), len(with_factor) > 1
-    if several and max(with_factor) < min(without):
+def _compare(values: Measurements, measure: str, agent: str, others: tuple[str, ...], ratio: float) -> Verdict:
+    """Shown: an agent's median is ``ratio`` times every other's, and none of their seeds reaches any of its seeds.
+    Contradicted: all its seeds lie below another's. One seed shows nothing and refutes nothing."""
+    by_agent = series(values, measure)
+    ours, median = by_agent[agent], statistics.median(by_agent[agent])
+    several = len(ours) > 1
+    least_ratio = min(median / max(statistics.median(by_agent[other]), 1e-9) for other in others)
+    above = all(max(by_agent[other]) < min(ours) for other in others)
+    below = any(min(by_agent[other]) > max(ours) for other in others)
+    if least_ratio >= ratio and above and several:
         verdict = "shown"
-    elif several and min(with_factor) > max(without):
-        verdict = "contradicted"
+    elif least_ratio > 1:
+        verdict = "partly"
     else:
-        verdict = "partly" if sooner else "not at this scale"
-    return (
-        verdict,
-        f"half of the episodes succeed after {statistics.median(with_factor):,.0f} steps with the factor, {statistics.median(without):,.0f} without",
-    )
+        verdict = "contradicted" if below and several else "not at this scale"
+    overlap = "one seed" if not several else "no seed overlaps" if above or below else "seeds overlap"
+    return verdict, f"median {median:.3g}, {least_ratio:.1f} times the next; {overlap}"
 
 
-def _rooms(values: Measurements) -> tuple[str, str]:
-    return _apart(values, "ngu rooms", ("r2d2 rooms",), 1)
+def judge_coverage(values: Measurements) -> Verdict:
+    """Shown: the learned embedding covers eight times as much as either alternative, and no seeds overlap."""
+    return _compare(values, "coverage", "ngu", ("ngu-projection", "rnd"), 8)
+
+
+def judge_whole_frame(values: Measurements) -> Verdict:
+    """Shown: a median coverage of 40 % over several seeds. Partly: 10 %."""
+    coverage = values["coverage", "ngu"]
+    median, several = statistics.median(coverage), len(coverage) > 1
+    verdict = "shown" if median >= 0.4 and several else "partly" if median >= 0.1 else "not at this scale"
+    return verdict, f"median coverage {median:.1%}{'' if several else ', one seed'}"
+
+
+def judge_cells(values: Measurements) -> Verdict:
+    """Shown: the exploring mixture visits 2.5 times the cells of an agent without a bonus, and no seeds overlap."""
+    return _compare(values, "cells", "ngu", ("r2d2",), 2.5)
+
+
+def judge_success(values: Measurements) -> Verdict:
+    """Shown: two seeds reach a success of one half, and none without a bonus one in twenty."""
+    success, without_bonus = values["success", "ngu"], max(values["success", "r2d2"])
+    solved = sum(value >= 0.5 for value in success)
+    why = f"{solved} of {len(success)} seeds reach a success of one half; without a bonus at most {without_bonus:.2f}"
+    if solved >= 2 and without_bonus < 0.05:
+        return "shown", why
+    return ("partly" if max(success) > 0.05 > without_bonus else "not at this scale"), why
+
+
+def judge_life_long(values: Measurements) -> Verdict:
+    """Shown: every seed with the life-long factor succeeds in half of its episodes sooner than any without it."""
+    with_factor, without = values["steps_to_half", "ngu"], values["steps_to_half", "ngu-episodic"]
+    median_with, median_without = statistics.median(with_factor), statistics.median(without)
+    several = len(with_factor) > 1
+    why = f"half of the episodes succeed after {median_with:,.0f} steps with the factor, {median_without:,.0f} without"
+    if several and max(with_factor) < min(without):
+        return "shown", why
+    if several and min(with_factor) > max(without):
+        return "contradicted", why
+    return ("partly" if median_with < median_without else "not at this scale"), why
+
+
+def judge_montezuma(values: Measurements) -> Verdict:
+    """Shown: more rooms than without a bonus, and no seeds overlap."""
+    return _compare(values, "rooms", "ngu", ("r2d2",), 1)
 
 
 def _laptop(**settings: Any) -> Mapping[str, Mapping[str, Any]]:
     return {"laptop": settings}
 
+
+BY_AGENT = {
+    name: f"{{}} {name.replace('_', ' ')}" for name in ("coverage", "length", "cells", "success", "steps_to_half")
+}
 
 PAPER = Paper(
     "ngu",
@@ -212,86 +245,105 @@ PAPER = Paper(
     "2002.06038",
     (
         Claim(
-            "formulas",
-            "section 3, appendix A",
-            "The bonus lies between its two ends, h has an inverse, and the families run from exploiting to exploring.",
-            "constants only",
-            formulas,
-            _exact,
-            {scale: {} for scale in ("laptop", "gpu", "paper")},
+            name="formulas",
+            place="section 3, appendix A",
+            statement="the episodic bonus lies between two ends, the value rescaling h has an inverse, and"
+            " the families of mixtures run from exploiting"
+            " to exploring",
+            published="constants only",
+            run=formulas,
+            judge=judge_formulas,
+            scales={scale: {} for scale in SCALES},
+            labels={
+                "cut_off": "cut-off",
+                "inverse_error": "error of h and back",
+                "beta": "beta {}",
+                "gamma": "gamma {}",
+            },
         ),
         Claim(
-            "controllable-state",
-            "section 4.1, figure 3",
-            "In the Random Disco Maze only the learned controllable state makes an agent explore; with a random projection, or with RND, it learns to survive.",
-            "curves without numbers: the learned one explores any maze, the others only avoid walls",
-            maze,
-            _coverage,
-            _laptop(steps=1_500_000, agents=("ngu", "ngu-projection", "rnd")),
+            name="controllable-state",
+            place="section 4.1, figure 3",
+            statement="in a maze with flickering colours (Random Disco Maze), an agent explores only if"
+            " newness is measured in what its actions control;"
+            " with a random projection, or with RND, it learns to survive",
+            published="curves without numbers: the learned one explores any maze, the others only avoid walls",
+            run=maze,
+            judge=judge_coverage,
+            scales=_laptop(steps=1_500_000, agents=("ngu", "ngu-projection", "rnd")),
+            labels=BY_AGENT,
         ),
         Claim(
-            "whole-frame",
-            "section 4.1, table 7",
-            "The same with the whole frame as the network's input.",
-            "the same curves",
-            maze,
-            _whole,
-            _laptop(steps=4_000_000, agents=("ngu",), encoder="cells", **{"learner.ratio": 4}),
+            name="whole-frame",
+            place="section 4.1, table 7",
+            statement="the agent explores the same maze when its network sees the whole frame instead of the"
+            " cells around it",
+            published="the same curves",
+            run=maze,
+            judge=judge_whole_frame,
+            scales=_laptop(steps=4_000_000, agents=("ngu",), encoder="cells", **{"learner.ratio": 4}),
+            labels=BY_AGENT,
         ),
         Claim(
-            "rooms",
-            "section 4.2, its mechanism",
-            "Where random play never succeeds, the mixture that explores gets far beyond an agent without a bonus.",
-            "on other environments: 46 rooms an episode in Pitfall!",
-            rooms,
-            _cells,
-            _laptop(env=ROOMS, steps=600_000, agents=("ngu", "r2d2")),
+            name="rooms",
+            place="section 4.2, its mechanism",
+            statement="in rooms whose goal random play never reaches, the mixture that explores gets far"
+            " beyond an agent without a bonus",
+            published="on other environments: 46 rooms an episode in Pitfall!",
+            run=rooms,
+            judge=judge_cells,
+            scales=_laptop(env=ROOMS, steps=600_000, agents=("ngu", "r2d2")),
+            labels=BY_AGENT,
         ),
         Claim(
-            "exploit",
-            "section 4.2, table 1",
-            "The mixture of beta 0, learned beside the others, exploits what they found.",
-            "on other environments: Pitfall! 8.4k, R2D2 -3.5",
-            rooms,
-            _success,
-            _laptop(env=ROOMS, steps=600_000, agents=("ngu", "r2d2")),
+            name="exploit",
+            place="section 4.2, table 1",
+            statement="the mixture without a bonus, learned beside the others in one network, exploits what"
+            " they discovered",
+            published="on other environments: Pitfall! 8.4k, R2D2 -3.5",
+            run=rooms,
+            judge=judge_success,
+            scales=_laptop(env=ROOMS, steps=600_000, agents=("ngu", "r2d2")),
+            labels=BY_AGENT,
         ),
         Claim(
-            "larger-rooms",
-            "section 4.2, table 1",
-            "The same with six rooms of up to ten cells a side.",
-            "on other environments: Pitfall! 8.4k, R2D2 -3.5",
-            rooms,
-            _success,
-            _laptop(env=LARGER_ROOMS, steps=1_500_000, agents=("ngu", "r2d2")),
+            name="larger-rooms",
+            place="section 4.2, table 1",
+            statement="the mixture without a bonus exploits what the others discovered also in six rooms of"
+            " up to ten cells a side",
+            published="on other environments: Pitfall! 8.4k, R2D2 -3.5",
+            run=rooms,
+            judge=judge_success,
+            scales=_laptop(env=LARGER_ROOMS, steps=1_500_000, agents=("ngu", "r2d2")),
+            labels=BY_AGENT,
         ),
         Claim(
-            "life-long",
-            "table 3",
-            "The life-long factor on the episodic bonus helps to explore.",
-            "Montezuma's Revenge 10.4k with it, 3.0k without; other games lose nothing or gain without",
-            rooms,
-            _life_long,
-            _laptop(env=ROOMS, steps=600_000, agents=("ngu", "ngu-episodic")),
+            name="life-long",
+            place="table 3",
+            statement="multiplying the episodic bonus by the life-long factor helps to explore",
+            published="Montezuma's Revenge 10.4k with it, 3.0k without; other games lose nothing or gain without",
+            run=rooms,
+            judge=judge_life_long,
+            scales=_laptop(env=ROOMS, steps=600_000, agents=("ngu", "ngu-episodic")),
+            labels=BY_AGENT,
         ),
         Claim(
-            "montezuma",
-            "table 1",
-            "More of Montezuma's Revenge is seen than without a bonus.",
-            "10.4k ± 1.6k after 35e9 frames, R2D2 2.3k",
-            montezuma,
-            _rooms,
-            _laptop(steps=500_000, agents=("ngu", "r2d2")),
+            name="montezuma",
+            place="table 1",
+            statement="NGU sees more of the Atari game Montezuma's Revenge than an agent without a bonus",
+            published="10.4k ± 1.6k after 35e9 frames, R2D2 2.3k",
+            run=montezuma,
+            judge=judge_montezuma,
+            scales=_laptop(steps=500_000, agents=("ngu", "r2d2")),
+            labels={"rooms": "{} rooms", "frames": "{} frames"},
         ),
         Claim(
-            "games",
-            "section 4.3",
-            "Over the 57 Atari games the median human-normalised score is 1344 %.",
-            "1344.0 % (abstract), 1354.4 % (text)",
-            montezuma,
-            _rooms,
-            {},
-            "57 games, 35e9 frames each: `outrange explore train --preset atari-paper --env ALE/NAME-v5` is one of them",
+            name="games",
+            place="section 4.3",
+            statement="over the 57 Atari games the median human-normalised score is 1344 %",
+            published="1344.0 % (abstract), 1354.4 % (text)",
+            missing="needs 57 games, 35e9 frames each: `outrange explore train --preset atari-paper --env"
+            " ALE/NAME-v5` is one of them",
         ),
     ),
 )

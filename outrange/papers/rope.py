@@ -1,146 +1,162 @@
 """Round and Round We Go! What makes Rotary Positional Encodings useful? (arXiv 2410.06205): its claims, run.
 
-The statements run as they stand (attention/theorems.py). What the paper observed in Gemma 7B runs here on a small model, so a different picture there is a fact
-about small models and contradicts nothing; at scale gpu the same functions take Gemma 7B itself. Numbers of the paper were read in summaries of it.
+Rotary encodings (RoPE) turn pairs of channels of queries and keys by an angle that grows with the position; each
+pair has its own frequency. The paper's theorems run as they are stated (attention/rope/theorems.py). What it observed
+in Gemma 7B runs here on a small model: a different picture there is a fact about small models and contradicts
+nothing. At scale gpu the same functions take Gemma 7B itself. The paper's numbers were read in summaries of it.
 
 Torch is loaded when a claim runs, not when this file is read.
 """
 
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
-from outrange.papers.claims import Claim, Measurements, Paper
+from outrange.papers.claims import SCALES, Claim, Key, Measured, Measurements, Paper, Verdict, means, series
 
-SMALL, LARGE = dict(model="smollm2-135m", tokens=400), dict(model="google/gemma-7b", tokens=500)
+SMALL = dict(model="smollm2-135m", tokens=400)
+LARGE = dict(model="google/gemma-7b", tokens=500)
+
+# The theorems
 
 
-def at_any_distance(seed: int, distances: tuple[int, ...], length: int) -> dict[str, float]:
-    """Of chosen distances, the share at which the key that was made for it has the largest logit, alone."""
+def at_any_distance(seed: int, distances: tuple[int, ...], length: int) -> Measured:
+    """Proposition 3.1: the share of distances at which the key that was made for it has the largest logit, alone; and
+    the largest runner-up."""
     from outrange.attention.rope.theorems import maximal_attention
 
-    found = [maximal_attention(64, 1e4, r, length, seed=seed) for r in distances]
-    return {
-        "right": statistics.fmean(f["found"] == r and f["tied"] == 1 for f, r in zip(found, distances, strict=True)),
-        "runner-up": max(f["runner_up"] for f in found),
-    }
+    logits = [maximal_attention(64, 1e4, distance, length, seed=seed) for distance in distances]
+    peaks_alone = [
+        peak["found"] == distance and peak["tied"] == 1 for peak, distance in zip(logits, distances, strict=True)
+    ]
+    return {"right": statistics.fmean(peaks_alone), "runner_up": max(peak["runner_up"] for peak in logits)}
 
 
-def no_decay(seed: int, pairs: int) -> dict[str, float]:
-    """Means and deviations of logits of Gaussian queries and keys over distances up to 8,000."""
+def no_decay(seed: int, pairs: int) -> Measured:
+    """Proposition 3.2: means and deviations of logits of Gaussian queries and keys over distances up to 8,000 tokens;
+    and of constant vectors."""
     from outrange.attention.rope.theorems import constant_attention, gaussian_attention
 
-    found = gaussian_attention(pairs=pairs, seed=seed)
+    logits = gaussian_attention(pairs=pairs, seed=seed)
     return {
-        "mean in standard errors": found["worst_errors"],
-        "least deviation": found["std_low"],
-        "largest deviation": found["std_high"],
-    } | {"constant vectors at 4,096": constant_attention()["at_4096"]}
-
-
-def one_nope_head(seed: int, draws: int) -> dict[str, float]:
-    """Attention of one head without positions to two equal tokens."""
-    from outrange.attention.rope.theorems import nope_head
-
-    found = nope_head(draws=draws, seed=seed)
-    return {"difference": found["difference"], "largest weight": found["largest"]}
-
-
-def positional_heads(seed: int, length: int, norms: tuple[float, ...]) -> dict[str, float]:
-    """The worst weight on the target of made diagonal and previous-token heads, as the norm grows."""
-    from outrange.attention.rope.theorems import positional_head
-
-    return {
-        f"{name} at |psi|^2 = {norm:g}": positional_head(norm, offset, length=length)["worst"]
-        for name, offset in (("diagonal", 0), ("previous", 1))
-        for norm in norms
+        "mean_in_standard_errors": logits["worst_errors"],
+        "least_deviation": logits["std_low"],
+        "largest_deviation": logits["std_high"],
+        "constant_vectors": constant_attention()["at_4096"],
     }
 
 
-def slow_channels(seed: int, thetas: tuple[float, ...]) -> dict[str, float]:
-    """How many tokens a slow channel tells contents apart for, if the distractor has half the target's logit, and where it was found to fail."""
+def one_nope_head(seed: int, draws: int) -> Measured:
+    """Proposition 5.2: the attention of one head without positions to two equal tokens."""
+    from outrange.attention.rope.theorems import nope_head
+
+    weights = nope_head(draws=draws, seed=seed)
+    return {"difference": weights["difference"], "largest_weight": weights["largest"]}
+
+
+def positional_heads(length: int, norms: tuple[float, ...]) -> Measured:
+    """Theorem 5.3: the least weight on the target of a diagonal and a previous-token head that were made so, as the
+    norm of their vectors grows."""
+    from outrange.attention.rope.theorems import positional_head
+
+    measured: dict[Key, float] = {}
+    for name, offset in (("diagonal", 0), ("previous", 1)):
+        for norm in norms:
+            measured[name, norm] = positional_head(norm, offset, length=length)["worst"]
+    return measured
+
+
+def slow_channels(thetas: tuple[float, ...]) -> Measured:
+    """Theorem 6.1: up to which distance a slow channel tells a target from a distractor of half its logit, as
+    predicted and as measured."""
     from outrange.attention.rope.theorems import robust_length, slow_channel
 
-    result: dict[str, float] = {}
+    measured: dict[Key, float] = {}
     for theta in thetas:
-        said = robust_length(theta, 128, 0.5)
-        found = slow_channel(said["frequency"], 0.5, int(said["half_turn"]) + 1)
-        result |= {f"fails at, theta {theta:g}": found["crossing"], f"predicted, theta {theta:g}": found["predicted"]}
-    return result
+        prediction = robust_length(theta, 128, 0.5)
+        # Looking one token beyond half a turn is far enough: the predicted crossing lies before it.
+        channel = slow_channel(prediction["frequency"], 0.5, int(prediction["half_turn"]) + 1)
+        measured["fails_at", theta] = channel["crossing"]
+        measured["predicted", theta] = channel["predicted"]
+    return measured
 
 
-def three_encodings(seed: int) -> dict[str, float]:
-    """Table 1: the weight of a positional head, and whether the slowest channel fails within 131,072 tokens (1) or not (0)."""
+def three_encodings() -> Measured:
+    """Table 1: the weight of a previous-token head, and whether the slowest channel fails within 131,072 tokens (1)
+    or not (0)."""
     from outrange.attention.rope.theorems import encoding
 
-    result = {}
+    measured: dict[Key, float] = {}
     for name, share in (("NoPE", 0.0), ("RoPE", 1.0), ("0.75-p-RoPE", 0.75)):
-        found = encoding(share, theta=1e4, context=1 << 17)
-        result |= {f"{name} previous": found["previous"], f"{name} fails": float(found["crossing"] < float("inf"))}
-    return result
+        row = encoding(share, theta=1e4, context=1 << 17)
+        measured["previous", name] = row["previous"]
+        measured["fails", name] = float(row["crossing"] < float("inf"))
+    return measured
 
 
-def _looked(model: str, tokens: int, experiments: bool = False) -> dict[str, Any]:
+# What was observed in trained models
+
+
+def scanned(model: str, tokens: int, experiments: bool = False) -> dict[str, Any]:
+    """What ``outrange attention scan`` measures of a model on the shipped text."""
     from outrange.attention.rope.scan import SHAKESPEARE, scan
     from outrange.lm import opening
 
-    return scan(
-        opening.open_model(model),
-        SHAKESPEARE.read_text(encoding="utf-8"),
-        "Shakespeare",
-        limit=tokens,
-        experiments=experiments,
-    )
+    text = SHAKESPEARE.read_text(encoding="utf-8")
+    return scan(opening.open_model(model), text, "Shakespeare", limit=tokens, experiments=experiments)
 
 
-def preferred(seed: int, model: str, tokens: int) -> dict[str, float]:
-    """Shares of norm in the four quarters of frequencies, fastest first, and in how many layers the strongest lies in the slower half."""
+def frequency_shares(model: str, tokens: int) -> Measured:
+    """Shares of the norm of queries, keys and values in the four quarters of frequencies, fastest first; and in how
+    many layers the strongest frequency is one of the slower half."""
     import numpy as np
 
-    usage = _looked(model, tokens)["usage"]
-    result: dict[str, float] = {}
+    usage = scanned(model, tokens)["usage"]
+    measured: dict[Key, float] = {}
     for name in ("q", "k", "v"):
-        by_layer = [np.asarray(layer).mean(0) for layer in usage[name]]
-        quarters = np.mean(
-            [[part.sum() / layer.sum() for part in np.array_split(layer, 4)] for layer in by_layer], axis=0
-        )
-        result |= {f"{name} quarter {k + 1}": float(share) for k, share in enumerate(quarters)}
-        result[f"{name} layers"] = statistics.fmean(layer.argmax() >= len(layer) / 2 for layer in by_layer)
-    return result
+        layers = [np.asarray(layer).mean(0) for layer in usage[name]]  # mean over heads: (frequencies,)
+        quarters = [[quarter.sum() / layer.sum() for quarter in np.array_split(layer, 4)] for layer in layers]
+        for number, share in enumerate(np.mean(quarters, axis=0), start=1):
+            measured[f"{name}_quarter", number] = float(share)
+        measured["slow_layers", name] = statistics.fmean(layer.argmax() >= len(layer) / 2 for layer in layers)
+    return measured
 
 
-def where_positional(seed: int, model: str, tokens: int) -> dict[str, float]:
-    """Of the positional heads, the share in the first or the last two layers; and how norm in the fastest quarter goes with being positional."""
-    heads = _looked(model, tokens)["heads"]
-    last = max(h["layer"] for h in heads)
-    chosen = [h for h in heads if h["kind"] in ("diagonal", "previous token")]
-    others = [h["top_quarter"] for h in heads if h not in chosen]
-    ends = [h for h in chosen if h["layer"] <= 1 or h["layer"] >= last - 1]
+def where_positional(model: str, tokens: int) -> Measured:
+    """Of the positional heads (diagonal or previous-token), the share in the first or the last two layers; and how
+    much of their norm is in the fastest quarter of frequencies."""
+    heads = scanned(model, tokens)["heads"]
+    last_layer = max(head["layer"] for head in heads)
+    positional = [head for head in heads if head["kind"] in ("diagonal", "previous token")]
+    others = [head for head in heads if head not in positional]
+    at_the_ends = [head for head in positional if head["layer"] <= 1 or head["layer"] >= last_layer - 1]
+    fast_share = [head["top_quarter"] for head in heads]
+    score = [max(head["diagonal"], head["previous"]) for head in heads]
     return {
-        "positional heads": float(len(chosen)),
-        "in the first or last two layers": len(ends) / max(len(chosen), 1),
-        "top quarter, positional": statistics.fmean(h["top_quarter"] for h in chosen) if chosen else 0.0,
-        "top quarter, others": statistics.fmean(others),
-        "correlation": statistics.correlation(
-            [h["top_quarter"] for h in heads], [max(h["diagonal"], h["previous"]) for h in heads]
-        ),
+        "positional_heads": float(len(positional)),
+        "in_end_layers": len(at_the_ends) / max(len(positional), 1),
+        "fast_share_positional": statistics.fmean(head["top_quarter"] for head in positional) if positional else 0.0,
+        "fast_share_others": statistics.fmean(head["top_quarter"] for head in others),
+        "correlation": statistics.correlation(fast_share, score),
     }
 
 
-def what_carries(seed: int, model: str, tokens: int) -> dict[str, float]:
-    """The clearest positional heads without their fastest and without their slowest quarter: what is left of their score, on average."""
-    found = _looked(model, tokens, experiments=True)["head_ablations"]
-    if not found:
-        return {"without the fastest quarter": 1.0, "without the slowest quarter": 1.0, "heads": 0.0}
-    left = [[quarter / h["untouched"] for quarter in h["quarters"]] for h in found]
+def what_carries(model: str, tokens: int) -> Measured:
+    """The clearest positional heads without their fastest and without their slowest quarter of frequencies: the mean
+    share of their score that is left."""
+    ablated = scanned(model, tokens, experiments=True)["head_ablations"]
+    if not ablated:
+        return {"without_fastest": 1.0, "without_slowest": 1.0, "heads": 0.0}
+    shares = [[quarter / head["untouched"] for quarter in head["quarters"]] for head in ablated]
     return {
-        "without the fastest quarter": statistics.fmean(q[0] for q in left),
-        "without the slowest quarter": statistics.fmean(q[3] for q in left),
-        "heads": float(len(left)),
+        "without_fastest": statistics.fmean(quarters[0] for quarters in shares),
+        "without_slowest": statistics.fmean(quarters[3] for quarters in shares),
+        "heads": float(len(shares)),
     }
 
 
-def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
-    """Perplexity of a trained model whose slowest or fastest frequencies stop turning, nothing trained anew."""
+def converted(model: str, tokens: int) -> Measured:
+    """Perplexity of a trained model whose slowest or fastest frequencies no longer turn, with nothing trained anew."""
     import torch
 
     from outrange.attention.rope.ablate import perplexity
@@ -148,8 +164,8 @@ def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
     from outrange.lm import opening, rotary
 
     opened = opening.open_model(model)
-    ids = [torch.tensor([opening.encode_text(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)])]
-    result = {"RoPE": perplexity(opened.model, ids)}
+    token_ids = [torch.tensor([opening.encode_text(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)])]
+    measured: dict[Key, float] = {("perplexity", "RoPE"): perplexity(opened.model, token_ids)}
     for name, p, kind in (
         ("0.75-p-RoPE", 0.75, "p-rope"),
         ("0.25-p-RoPE", 0.25, "p-rope"),
@@ -157,141 +173,136 @@ def converted(seed: int, model: str, tokens: int) -> dict[str, float]:
         ("NoPE", 0.0, "p-rope"),
     ):
         with rotary.converted(opened.model, p, kind):  # type: ignore[arg-type]
-            result[name] = perplexity(opened.model, ids)
-    return result
+            measured["perplexity", name] = perplexity(opened.model, token_ids)
+    return measured
 
 
-def _means(values: Measurements) -> dict[str, float]:
-    return {name: statistics.fmean(found) for name, found in values.items()}
+# Verdicts
 
 
-def _judge(holds: bool, why: str, otherwise: str = "contradicted") -> tuple[str, str]:
-    return ("shown" if holds else otherwise), why
+def judge_any_distance(values: Measurements) -> Verdict:
+    """Shown: at every distance and with every seed."""
+    right, runner_up = min(values["right"]), max(values["runner_up"])
+    why = f"largest where it was meant to be in {right:.0%} of tries; the runner-up has {runner_up:.3f} of it"
+    return ("shown" if right == 1 else "contradicted"), why
 
 
-def judge_any_distance(values: Measurements) -> tuple[str, str]:
-    return _judge(
-        min(values["right"]) == 1,
-        f"largest where it was meant to be in {min(values['right']):.0%} of tries; the runner-up has {max(values['runner-up']):.3f} of it",
-    )
+def judge_no_decay(values: Measurements) -> Verdict:
+    """Shown: the mean is within four standard errors of 0, and the deviation within 3 % of the expected one, at every
+    distance."""
+    centred = max(values["mean_in_standard_errors"]) < 4
+    if centred and min(values["least_deviation"]) > 0.97 and max(values["largest_deviation"]) < 1.03:
+        return "shown", "mean 0 and the same spread at every distance; constant vectors do decay"
+    return "contradicted", "the mean or the spread changes with distance"
 
 
-def judge_no_decay(values: Measurements) -> tuple[str, str]:
-    holds = (
-        max(values["mean in standard errors"]) < 4
-        and min(values["least deviation"]) > 0.97
-        and max(values["largest deviation"]) < 1.03
-    )
-    return _judge(
-        holds,
-        "mean 0 and the same spread at every distance; constant vectors do decay"
-        if holds
-        else "the mean or the spread changes with distance",
-    )
+def judge_one_nope_head(values: Measurements) -> Verdict:
+    """Shown: equal weights up to rounding, so that neither can exceed one half."""
+    largest = max(values["largest_weight"])
+    why = f"two equal tokens get the same weight, at most {largest:.3f}; one head alone, as stated"
+    return ("shown" if max(values["difference"]) < 1e-12 and largest <= 0.5 else "contradicted"), why
 
 
-def judge_one_nope(values: Measurements) -> tuple[str, str]:
-    holds = max(values["difference"]) < 1e-12 and max(values["largest weight"]) <= 0.5
-    return _judge(
-        holds,
-        f"two equal tokens get the same weight, at most {max(values['largest weight']):.3f}; one head alone, as stated",
-    )
-
-
-def judge_positional(values: Measurements) -> tuple[str, str]:
-    """The weight must grow with the norm, to 0.999."""
-    means = _means(values)
+def judge_positional_heads(values: Measurements) -> Verdict:
+    """Shown: the weight grows with the norm, to 0.999."""
     for name in ("diagonal", "previous"):
-        row = [value for key, value in means.items() if key.startswith(name)]
-        if row != sorted(row) or row[-1] < 0.999:
-            return "contradicted", f"the {name} head's weight ends at {row[-1]:.3f}"
+        weights = list(means(series(values, name)).values())
+        if weights != sorted(weights) or weights[-1] < 0.999:
+            return "contradicted", f"the {name} head's weight ends at {weights[-1]:.3f}"
     return (
         "shown",
-        "the weight on the target tends to 1 as the norm grows; with one frequency alone it needs absurd norms, see `outrange attention theorems`",
+        "the weight on the target tends to 1 as the norm grows; with one frequency alone it needs absurd norms,"
+        " see `outrange attention theorems`",
     )
 
 
-def judge_slow(values: Measurements) -> tuple[str, str]:
-    means = _means(values)
-    exact = [
-        abs(means[key] - means["predicted" + key.removeprefix("fails at")]) <= 1
-        for key in means
-        if key.startswith("fails at")
-    ]
-    longest = max(value for key, value in means.items() if key.startswith("fails at"))
-    return _judge(
-        all(exact), f"every theta fails at the length predicted; raising theta only moves it, to {longest:,.0f} tokens"
-    )
+def judge_slow_channels(values: Measurements) -> Verdict:
+    """Shown: every channel fails within a token of the predicted distance."""
+    fails_at, predicted = means(series(values, "fails_at")), means(series(values, "predicted"))
+    elsewhere = [theta for theta, distance in fails_at.items() if abs(distance - predicted[theta]) > 1]
+    if elsewhere:
+        return "contradicted", f"not where predicted: theta {', '.join(f'{theta:g}' for theta in elsewhere)}"
+    longest = max(fails_at.values())
+    return "shown", f"every theta fails at the length predicted; raising theta only moves it, to {longest:,.0f} tokens"
 
 
-def judge_table(values: Measurements) -> tuple[str, str]:
-    m = _means(values)
+def judge_three_encodings(values: Measurements) -> Verdict:
+    """Shown: NoPE makes no positional head, RoPE's slowest channel fails, and p-RoPE has neither fault."""
+    previous, fails = means(series(values, "previous")), means(series(values, "fails"))
     holds = (
-        m["NoPE previous"] < 0.5
-        and not m["NoPE fails"]
-        and m["RoPE previous"] > 0.99
-        and m["RoPE fails"]
-        and m["0.75-p-RoPE previous"] > 0.99
-        and not m["0.75-p-RoPE fails"]
+        previous["NoPE"] < 0.5
+        and not fails["NoPE"]
+        and previous["RoPE"] > 0.99
+        and fails["RoPE"]
+        and previous["0.75-p-RoPE"] > 0.99
+        and not fails["0.75-p-RoPE"]
     )
-    return _judge(
-        bool(holds), "NoPE holds contents and no positions, RoPE positions and no contents for ever, p-RoPE both"
-    )
+    why = "NoPE holds contents and no positions, RoPE positions and no contents for ever, p-RoPE both"
+    return ("shown" if holds else "contradicted"), why
 
 
-def judge_preferred(values: Measurements) -> tuple[str, str]:
-    """Shown: queries and keys have more than half of their norm in the slower half, strongest there in nine layers of ten, and values have not."""
-    m = _means(values)
-    slow = {name: m[f"{name} quarter 3"] + m[f"{name} quarter 4"] for name in "qkv"}
-    why = f"the slower half has {slow['q']:.0%} of queries, {slow['k']:.0%} of keys, {slow['v']:.0%} of values; strongest there in {m['q layers']:.0%} of layers"
-    holds = (
-        min(slow["q"], slow["k"]) > 0.55 and abs(slow["v"] - 0.5) < 0.03 and min(m["q layers"], m["k layers"]) >= 0.9
+def judge_frequency_shares(values: Measurements) -> Verdict:
+    """Shown: queries and keys have more than half of their norm in the slower half, strongest there in nine layers of
+    ten, and values have not."""
+    quarters = {name: means(series(values, f"{name}_quarter")) for name in "qkv"}
+    slow = {name: shares[3] + shares[4] for name, shares in quarters.items()}
+    layers = means(series(values, "slow_layers"))
+    why = (
+        f"the slower half has {slow['q']:.0%} of queries, {slow['k']:.0%} of keys, {slow['v']:.0%} of values;"
+        f" strongest there in {layers['q']:.0%} of layers"
     )
-    return _judge(holds, why, "partly" if min(slow["q"], slow["k"]) > 0.5 else "not at this scale")
+    queries_and_keys = min(slow["q"], slow["k"])
+    if queries_and_keys > 0.55 and abs(slow["v"] - 0.5) < 0.03 and min(layers["q"], layers["k"]) >= 0.9:
+        return "shown", why
+    return ("partly" if queries_and_keys > 0.5 else "not at this scale"), why
 
 
-def judge_where(values: Measurements) -> tuple[str, str]:
-    """Shown: most positional heads stand at the ends, and they use fast frequencies more than others do; the second alone: partly."""
-    m = _means(values)
-    ends, ratio = (
-        m["in the first or last two layers"],
-        m["top quarter, positional"] / max(m["top quarter, others"], 1e-9),
+def judge_where_positional(values: Measurements) -> Verdict:
+    """Shown: most positional heads are in the end layers, and they use fast frequencies more than others do; the
+    second alone: partly."""
+    measured = means(values)
+    at_the_ends = measured["in_end_layers"]
+    ratio = measured["fast_share_positional"] / max(measured["fast_share_others"], 1e-9)
+    why = (
+        f"{measured['positional_heads']:.0f} positional heads, {at_the_ends:.0%} in the first or last two layers;"
+        f" {ratio:.1f} times the others' norm in the fastest quarter"
     )
-    why = f"{m['positional heads']:.0f} positional heads, {ends:.0%} in the first or last two layers; {ratio:.1f} times the others' norm in the fastest quarter"
-    if ends > 0.5 and ratio > 1.2:
+    if at_the_ends > 0.5 and ratio > 1.2:
         return "shown", why
     return ("partly" if ratio > 1.2 else "not at this scale"), why
 
 
-def judge_carries(values: Measurements) -> tuple[str, str]:
-    m = _means(values)
-    fast, slow = m["without the fastest quarter"], m["without the slowest quarter"]
-    if not m["heads"]:
+def judge_what_carries(values: Measurements) -> Verdict:
+    """Shown: without the fastest quarter heads keep under 30 % of their score, without the slowest over 80 %."""
+    measured = means(values)
+    if not measured["heads"]:
         return "not at this scale", "the model has no positional heads"
-    return _judge(
-        fast < 0.3 and slow > 0.8,
-        f"{m['heads']:.0f} heads keep {fast:.0%} of their score without the fastest quarter, {slow:.0%} without the slowest",
-        "partly",
+    fast, slow = measured["without_fastest"], measured["without_slowest"]
+    why = (
+        f"{measured['heads']:.0f} heads keep {fast:.0%} of their score without the fastest quarter,"
+        f" {slow:.0%} without the slowest"
     )
+    return ("shown" if fast < 0.3 and slow > 0.8 else "partly"), why
 
 
-def judge_converted(values: Measurements) -> tuple[str, str]:
-    """The paper says that converting worked less well than training; no number. Shown: the slowest quarter costs little, the fastest much."""
-    m = _means(values)
-    slow, fast = m["0.75-p-RoPE"] / m["RoPE"] - 1, m["0.75 reversed"] / m["RoPE"] - 1
-    return _judge(
-        slow < 0.05 and fast > 0.5,
-        f"perplexity {slow:+.1%} without the slowest quarter's rotation, {fast:+.0%} without the fastest's; nothing trained anew",
-        "partly",
+def judge_converted(values: Measurements) -> Verdict:
+    """Shown: stopping the slowest quarter costs under 5 % of perplexity, stopping the fastest over 50 %. The paper
+    gives no number."""
+    perplexity = means(series(values, "perplexity"))
+    slow = perplexity["0.75-p-RoPE"] / perplexity["RoPE"] - 1
+    fast = perplexity["0.75 reversed"] / perplexity["RoPE"] - 1
+    why = (
+        f"perplexity {slow:+.1%} without the slowest quarter's rotation, {fast:+.0%} without the fastest's;"
+        " nothing trained anew"
     )
+    return ("shown" if slow < 0.05 and fast > 0.5 else "partly"), why
 
 
-EVERYWHERE: dict[str, dict[str, Any]] = {"laptop": {}, "gpu": {}, "paper": {}}
+def _at_every_scale(**settings: Any) -> Mapping[str, Mapping[str, Any]]:
+    return dict.fromkeys(SCALES, settings)
 
 
-def _scales(**given: Any) -> dict[str, dict[str, Any]]:
-    return {scale: given for scale in EVERYWHERE}
-
+OF_MODELS = {"laptop": SMALL, "gpu": LARGE, "paper": LARGE}
 
 PAPER = Paper(
     "rope",
@@ -299,94 +310,122 @@ PAPER = Paper(
     "2410.06205",
     (
         Claim(
-            "any-distance",
-            "Proposition 3.1",
-            "for any query and any distance a key exists whose logit is largest there",
-            "proved",
-            at_any_distance,
-            judge_any_distance,
-            _scales(distances=(0, 1, 7, 500, 3000), length=4096),
+            name="any-distance",
+            place="Proposition 3.1",
+            statement="RoPE does not force attention to decay: for any query and any distance there is a key"
+            " that is attended most at that distance",
+            published="proved",
+            run=at_any_distance,
+            judge=judge_any_distance,
+            scales=_at_every_scale(distances=(0, 1, 7, 500, 3000), length=4096),
+            labels={"runner_up": "runner-up"},
         ),
         Claim(
-            "no-decay",
-            "Proposition 3.2, figure 2",
-            "with Gaussian queries and keys, logits do not decay with distance on average",
-            "proved: mean 0 at every distance",
-            no_decay,
-            judge_no_decay,
-            _scales(pairs=20_000),
+            name="no-decay",
+            place="Proposition 3.2, figure 2",
+            statement="between random (Gaussian) queries and keys, attention logits do not decay with"
+            " distance on average",
+            published="proved: mean 0 at every distance",
+            run=no_decay,
+            judge=judge_no_decay,
+            scales=_at_every_scale(pairs=20_000),
+            labels={"constant_vectors": "constant vectors at 4,096"},
         ),
         Claim(
-            "nope-cannot",
-            "Proposition 5.2",
-            "one head without positions can be neither diagonal nor previous-token",
-            "proved, for one head alone",
-            one_nope_head,
-            judge_one_nope,
-            _scales(draws=200),
+            name="nope-cannot",
+            place="Proposition 5.2",
+            statement="one head without positional encoding (NoPE) cannot attend to its own or to the"
+            " previous token whatever it is",
+            published="proved, for one head alone",
+            run=one_nope_head,
+            judge=judge_one_nope_head,
+            scales=_at_every_scale(draws=200),
         ),
         Claim(
-            "rope-can",
-            "Theorem 5.3",
-            "a head with RoPE can be diagonal or previous-token, as sharply as one likes",
-            "proved",
-            positional_heads,
-            judge_positional,
-            _scales(length=512, norms=(10.0, 100.0, 1e4)),
+            name="rope-can",
+            place="Theorem 5.3",
+            statement="one head with RoPE can attend to its own or to the previous token whatever it is, as"
+            " sharply as one likes",
+            published="proved",
+            run=positional_heads,
+            judge=judge_positional_heads,
+            scales=_at_every_scale(length=512, norms=(10.0, 100.0, 1e4)),
+            labels={"diagonal": "diagonal at |psi|^2 = {}", "previous": "previous at |psi|^2 = {}"},
         ),
         Claim(
-            "slow-not-robust",
-            "Theorem 6.1",
-            "a slow frequency cannot hold contents apart over an arbitrarily long context, whatever theta",
-            "proved for one frequency",
-            slow_channels,
-            judge_slow,
-            _scales(thetas=(1e4, 1e5, 5e5)),
+            name="slow-not-robust",
+            place="Theorem 6.1",
+            statement="the slowest frequencies, which models use to compare contents, stop telling contents"
+            " apart once the context is long enough,"
+            " whatever the base theta",
+            published="proved for one frequency",
+            run=slow_channels,
+            judge=judge_slow_channels,
+            scales=_at_every_scale(thetas=(1e4, 1e5, 5e5)),
+            labels={"fails_at": "fails at, theta {}", "predicted": "predicted, theta {}"},
         ),
         Claim(
-            "three-encodings",
-            "table 1",
-            "NoPE holds contents, RoPE positions, p-RoPE both",
-            "as stated",
-            three_encodings,
-            judge_table,
-            EVERYWHERE,
+            name="three-encodings",
+            place="table 1",
+            statement="NoPE holds contents over any distance but no positions, RoPE positions but no contents"
+            " over any distance;"
+            " p-RoPE, which leaves the slowest frequencies unturned, both",
+            published="as stated",
+            run=three_encodings,
+            judge=judge_three_encodings,
+            scales=_at_every_scale(),
+            labels={"previous": "{} previous", "fails": "{} fails"},
         ),
         Claim(
-            "low-preferred",
-            "figures 3 and 13",
-            "queries and keys prefer low frequencies in every layer; values, the control, none",
-            "Gemma 7B, figures; no number",
-            preferred,
-            judge_preferred,
-            {"laptop": SMALL, "gpu": LARGE, "paper": LARGE},
+            name="low-preferred",
+            place="figures 3 and 13",
+            statement="a trained model's queries and keys have most of their norm in low frequencies, in"
+            " every layer; values, which are not turned,"
+            " have no such preference",
+            published="Gemma 7B, figures; no number",
+            run=frequency_shares,
+            judge=judge_frequency_shares,
+            scales=OF_MODELS,
+            labels={name: f"{name[0]} quarter {{}}" for name in ("q_quarter", "k_quarter", "v_quarter")}
+            | {"slow_layers": "{} layers"},
         ),
         Claim(
-            "positional-where",
-            "figures 5 and 6, tables 3 to 5",
-            "positional heads use the highest frequencies and stand in the first and last layers",
-            "Gemma 7B: layer 1 heads 5 and 8, layer 27 head 8",
-            where_positional,
-            judge_where,
-            {"laptop": SMALL, "gpu": LARGE, "paper": LARGE},
+            name="positional-where",
+            place="figures 5 and 6, tables 3 to 5",
+            statement="heads that attend by position alone use the highest frequencies, and are in the first"
+            " and last layers",
+            published="Gemma 7B: layer 1 heads 5 and 8, layer 27 head 8",
+            run=where_positional,
+            judge=judge_where_positional,
+            scales=OF_MODELS,
+            labels={
+                "in_end_layers": "in the first or last two layers",
+                "fast_share_positional": "top quarter, positional",
+                "fast_share_others": "top quarter, others",
+            },
         ),
         Claim(
-            "fast-carries",
-            "section 5",
-            "it is the highest frequencies that make positional heads",
-            "Gemma 7B, figures; no number",
-            what_carries,
-            judge_carries,
-            {"laptop": SMALL, "gpu": LARGE, "paper": LARGE},
+            name="fast-carries",
+            place="section 5",
+            statement="it is the highest frequencies that make heads attend by position",
+            published="Gemma 7B, figures; no number",
+            run=what_carries,
+            judge=judge_what_carries,
+            scales=OF_MODELS,
+            labels={
+                "without_fastest": "without the fastest quarter",
+                "without_slowest": "without the slowest quarter",
+            },
         ),
         Claim(
-            "converted",
-            "section 6 (remark)",
-            "a trained model does without the rotation of its lowest frequencies",
-            "tried informally: worked less well than training from scratch; no number",
-            converted,
-            judge_converted,
-            {"laptop": SMALL, "gpu": LARGE, "paper": LARGE},
+            name="converted",
+            place="section 6 (remark)",
+            statement="a trained model does without the rotation of its lowest frequencies",
+            published="tried informally: worked less well than training from scratch; no number",
+            run=converted,
+            judge=judge_converted,
+            scales=OF_MODELS,
+            labels={"perplexity": "{}"},
         ),
     ),
 )

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from outrange.core.errors import BadInput
-from outrange.papers import PAPERS, paper, reproduce
+from outrange.papers import PAPERS, NotRun, paper, reproduce
 from outrange.papers import generalist as g
 from outrange.papers.claims import SCALES, VERDICTS
 from outrange.reasoning.nar.published import OVERALL, PUBLISHED
@@ -20,7 +20,8 @@ TINY = {"updates": 2, "batch": 2, "lengths": (4,), "model.hidden": 8, "evaluate_
 
 def rows(shift, names=g.TEN, updates=g.UPDATES):
     """Scores that lie ``shift`` of the published standard deviations from the published means, of one seed."""
-    return {n: [PUBLISHED[n].triplet_gmpnn + shift * PUBLISHED[n].std] for n in names} | {"updates": [float(updates)]}
+    scores = {("score", n): [PUBLISHED[n].triplet_gmpnn + shift * PUBLISHED[n].std] for n in names}
+    return scores | {"updates": [float(updates)]}
 
 
 def pairs(*differences, updates=300):
@@ -57,91 +58,104 @@ def test_improvements_quote_no_published_number():
 
 
 def test_parameters_are_exactly_the_published_codes():
-    found = g.parameters(0)
-    assert found == {"bfs": 523_963, "insertion_sort": 524_477}
-    assert g.judge_parameters({n: [v] for n, v in found.items()})[0] == "shown"
-    assert g.judge_parameters({"bfs": [523_964.0]}) == ("contradicted", "bfs has 523,964")
+    found = g.parameters()
+    assert found == {("parameters", "bfs"): 523_963, ("parameters", "insertion_sort"): 524_477}
+    judge = PAPER.claim("parameters").judge
+    assert judge({key: [count] for key, count in found.items()})[0] == "shown"
+    assert judge({("parameters", "bfs"): [523_964.0]}) == ("contradicted", "bfs has 523,964")
 
 
 def test_eight_rows_at_two_deviations_below_the_published_means_show_the_table():
-    assert g.judge_table(rows(-1.9))[0] == "shown"
-    verdict, why = g.judge_table(rows(-1.9) | rows(-2.5, ("bfs", "minimum")))
+    assert PAPER.claim("single-task").judge(rows(-1.9))[0] == "shown"
+    verdict, why = PAPER.claim("single-task").judge(rows(-1.9) | rows(-2.5, ("bfs", "minimum")))
     assert verdict == "shown" and "bfs by 0.02, minimum by 0.28 points" in why
 
 
 def test_five_of_ten_rows_or_one_of_two_show_the_table_partly():
-    assert g.judge_table(rows(-1.9) | rows(-3, g.TEN[:3]))[0] == "partly"
-    assert g.judge_table(rows(0, ("bfs", "segments_intersect"), 600) | rows(-3, ("bfs",), 600))[0] == "partly"
+    assert PAPER.claim("single-task").judge(rows(-1.9) | rows(-3, g.TEN[:3]))[0] == "partly"
+    assert (
+        PAPER.claim("single-task").judge(rows(0, ("bfs", "segments_intersect"), 600) | rows(-3, ("bfs",), 600))[0]
+        == "partly"
+    )
 
 
 def test_missing_most_rows_contradicts_the_table_only_after_full_trainings():
-    assert g.judge_table(rows(-3))[0] == "contradicted"
-    assert g.judge_table(rows(-3, updates=600))[0] == "not at this scale"
+    assert PAPER.claim("single-task").judge(rows(-3))[0] == "contradicted"
+    assert PAPER.claim("single-task").judge(rows(-3, updates=600))[0] == "not at this scale"
 
 
 def test_the_headline_needs_all_thirty_and_twenty_points():
-    assert g.judge_headline(rows(0, PUBLISHED))[0] == "shown"
-    assert g.judge_headline(rows(0, g.TEN))[0] == "partly"
-    lower = {n: [v[0] - 10] for n, v in rows(0, PUBLISHED).items()} | {"updates": [1e4]}
-    assert g.judge_headline(lower)[0] == "partly"
-    nothing = {n: [0.0] for n in PUBLISHED}
-    assert g.judge_headline(nothing | {"updates": [1e4]})[0] == "contradicted"
-    assert g.judge_headline(nothing | {"updates": [1e3]})[0] == "not at this scale"
+    assert PAPER.claim("headline").judge(rows(0, PUBLISHED))[0] == "shown"
+    assert PAPER.claim("headline").judge(rows(0, g.TEN))[0] == "partly"
+    lower = {key: [v[0] - 10] for key, v in rows(0, PUBLISHED).items()} | {"updates": [1e4]}
+    assert PAPER.claim("headline").judge(lower)[0] == "partly"
+    nothing = {("score", n): [0.0] for n in PUBLISHED}
+    assert PAPER.claim("headline").judge(nothing | {"updates": [1e4]})[0] == "contradicted"
+    assert PAPER.claim("headline").judge(nothing | {"updates": [1e3]})[0] == "not at this scale"
 
 
 def test_the_headline_of_the_published_rows_is_the_published_mean_and_counts():
-    why = g.judge_headline(rows(0, PUBLISHED))[1]
+    why = PAPER.claim("headline").judge(rows(0, PUBLISHED))[1]
     assert f"{OVERALL:.2f}" in why and "24 / 17 / 11" in why and "50.84" in why
 
 
 def test_an_improvement_is_shown_by_five_pairs_that_are_all_better():
-    assert g.judge_difference(pairs(2, 3, 9, 1, 4)) == (
+    assert PAPER.claim("gate").judge(pairs(2, 3, 9, 1, 4)) == (
         "shown",
         "+3.8 points, from +1.0 to +9.0 in 5 pairs of trainings of 300 updates; all better, which chance does once in 32",
     )
 
 
 def test_three_pairs_that_are_all_better_show_an_improvement_partly():
-    assert g.judge_difference(pairs(2, 3, 9))[0] == "partly"
-    assert g.judge_difference(pairs(2, 3, 0.5))[0] == "not at this scale"
+    assert PAPER.claim("gate").judge(pairs(2, 3, 9))[0] == "partly"
+    assert PAPER.claim("gate").judge(pairs(2, 3, 0.5))[0] == "not at this scale"
 
 
 def test_one_or_two_pairs_of_trainings_say_nothing():
-    verdict, why = g.judge_difference(pairs(50))
+    verdict, why = PAPER.claim("gate").judge(pairs(50))
     assert verdict == "not at this scale" and why.endswith(
         "in 1 pair of trainings of 300 updates; fewer than three pairs tell nothing"
     )
-    assert g.judge_difference(pairs(50, 50))[0] == "not at this scale"
+    assert PAPER.claim("gate").judge(pairs(50, 50))[0] == "not at this scale"
 
 
 def test_a_loss_contradicts_an_improvement_only_in_five_full_pairs():
-    assert g.judge_difference(pairs(-9, -9, -3, -9, -4, updates=g.UPDATES))[0] == "contradicted"
-    assert g.judge_difference(pairs(-9, -9, -3, -9, -4))[0] == "not at this scale"
-    assert g.judge_difference(pairs(-9, -9, -3, updates=g.UPDATES))[0] == "not at this scale"
-    assert g.judge_difference(pairs(-9, -9, 1, -9, -4, updates=g.UPDATES))[0] == "not at this scale"
+    assert PAPER.claim("gate").judge(pairs(-9, -9, -3, -9, -4, updates=g.UPDATES))[0] == "contradicted"
+    assert PAPER.claim("gate").judge(pairs(-9, -9, -3, -9, -4))[0] == "not at this scale"
+    assert PAPER.claim("gate").judge(pairs(-9, -9, -3, updates=g.UPDATES))[0] == "not at this scale"
+    assert PAPER.claim("gate").judge(pairs(-9, -9, 1, -9, -4, updates=g.UPDATES))[0] == "not at this scale"
 
 
 def test_one_model_for_all_must_be_near_most_of_the_thirty_specialists():
     def found(names, shift, updates):
-        return {n: [PUBLISHED[n].triplet_gmpnn + shift] for n in names} | {
-            "mean": [70.0],
-            "near a specialist": [0.0],
-            "updates": [updates],
-        }
+        scores = {("score", n): [PUBLISHED[n].triplet_gmpnn + shift] for n in names}
+        return scores | {"mean": [70.0], "near_a_specialist": [0.0], "updates": [updates]}
 
     known = list(PUBLISHED)
-    verdict, why = g.judge_one_for_all(found(known, -4, 500.0))
+    verdict, why = PAPER.claim("one-for-all").judge(found(known, -4, 500.0))
     assert verdict == "shown" and why.startswith("30 of 30 within 5 points")
-    assert g.judge_one_for_all(found(known, -6, 500.0) | {n: [100.0] for n in known[:16]})[0] == "shown"
-    assert g.judge_one_for_all(found(known, -6, 500.0) | {n: [100.0] for n in known[:15]})[0] == "not at this scale"
-    assert g.judge_one_for_all(found(known[:4], 0, 500.0))[0] == "partly"
-    assert g.judge_one_for_all(found(known, -6, 10_000.0))[0] == "contradicted"
+    assert (
+        PAPER.claim("one-for-all").judge(found(known, -6, 500.0) | {("score", n): [100.0] for n in known[:16]})[0]
+        == "shown"
+    )
+    assert (
+        PAPER.claim("one-for-all").judge(found(known, -6, 500.0) | {("score", n): [100.0] for n in known[:15]})[0]
+        == "not at this scale"
+    )
+    assert PAPER.claim("one-for-all").judge(found(known[:4], 0, 500.0))[0] == "partly"
+    assert PAPER.claim("one-for-all").judge(found(known, -6, 10_000.0))[0] == "contradicted"
 
 
-def test_without_shipped_weights_one_for_all_says_so_in_a_sentence():
-    assert g.one_for_all(0, 1, source="no_such_weights") == {}
-    verdict, why = g.judge_one_for_all({})
-    assert verdict == "not at this scale" and "no weights named 'generalist'" in why
+def test_without_shipped_weights_one_for_all_says_so_in_a_sentence(monkeypatch):
+    from outrange.reasoning.nar import load
+
+    assert g.one_for_all(0, 1, source="no_such_weights") == NotRun(
+        "no weights named 'no_such_weights' come with this version; `outrange nar train all --preset paper` trains such a model"
+    )
+    monkeypatch.setattr(load, "shipped", dict)
+    result = reproduce(PAPER, PAPER.claim("one-for-all"), "laptop", 1)
+    assert result.verdict == "not run" and "no weights named 'generalist'" in result.why
+    assert not result.stopped and not result.values
 
 
 def test_shipped_weights_are_scored_on_what_they_know(tmp_path, monkeypatch):
@@ -154,8 +168,8 @@ def test_shipped_weights_are_scored_on_what_they_know(tmp_path, monkeypatch):
     load.export(tmp_path / "run", tmp_path / "tiny", {})
     monkeypatch.setattr(load, "shipped", lambda: {"tiny": tmp_path / "tiny"})
     found = g.one_for_all(0, 2, source="tiny")
-    assert list(found) == ["bfs", "minimum", "near a specialist", "mean", "updates"]
-    assert found["updates"] == 2 and found["mean"] == (found["bfs"] + found["minimum"]) / 2
+    assert list(found) == [("score", "bfs"), ("score", "minimum"), "near_a_specialist", "mean", "updates"]
+    assert found["updates"] == 2 and found["mean"] == (found["score", "bfs"] + found["score", "minimum"]) / 2
 
 
 @pytest.mark.parametrize("claim", g.IMPROVEMENTS, ids=lambda c: c.name)
@@ -199,7 +213,7 @@ def test_kept_runs_are_scored_again_not_trained_again(tmp_path, monkeypatch):
     told = (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes()
     assert g.single_task(1, **settings) == first
     assert (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes() == told
-    assert set(first) == {"segments_intersect", "updates"}
+    assert set(first) == {("score", "segments_intersect"), "updates"}
     with pytest.raises(BadInput, match="holds a run with another configuration"):
         g.single_task(1, **(settings | {"batch": 3}))
 
@@ -228,5 +242,8 @@ def test_a_stopped_training_stops_the_claim(tmp_path, monkeypatch):
     from outrange.reasoning.nar import train
 
     monkeypatch.setattr(train, "train", lambda config, path: {"stopped": True})
-    with pytest.raises(KeyboardInterrupt):
-        g.single_task(0, updates={"bfs": 1}, runs=str(tmp_path))
+    result = g.single_task(0, updates={"bfs": 1}, runs=str(tmp_path))
+    assert isinstance(result, NotRun) and result.stopped and "bfs-0 was stopped" in result.why
+    for claim in ("single-task", "permutations"):
+        result = reproduce(PAPER, PAPER.claim(claim), "laptop", 2)
+        assert result.verdict == "not run" and result.stopped and not result.values

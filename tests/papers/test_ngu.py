@@ -28,36 +28,50 @@ def test_the_constants_are_the_papers_and_its_cut_off_cannot_fire():
     result = reproduce(PAPER, PAPER.claim("formulas"), "laptop", 2)
     assert result.verdict == "shown" and "never fires" in result.why
     held = {name: list(values) for name, values in result.values.items()}
-    assert n._exact(held | {"error of h and back": [1e-3]})[0] == "contradicted"
-    assert n._exact(held | {"cut-off": [2.0]})[0] == "contradicted"
+    assert PAPER.claim("formulas").judge(held | {"inverse_error": [1e-3]})[0] == "contradicted"
+    assert PAPER.claim("formulas").judge(held | {"cut_off": [2.0]})[0] == "contradicted"
     for name, wrong in {
-        "least bonus": 0.0,
-        "largest bonus": float("inf"),
-        "beta 0": 0.01,
-        "beta 31": 0.29,
-        "gamma 0": 0.99,
-        "least step of beta": 0.0,
+        "least_bonus": 0.0,
+        "largest_bonus": float("inf"),
+        ("beta", 0): 0.01,
+        ("beta", 31): 0.29,
+        ("gamma", 0): 0.99,
+        "least_step_of_beta": 0.0,
     }.items():
-        assert n._exact(held | {name: [wrong]})[0] == "contradicted", name
+        assert PAPER.claim("formulas").judge(held | {name: [wrong]})[0] == "contradicted", name
 
 
 def test_coverage_is_shown_by_eight_times_the_others_and_no_overlap():
     rows = {
-        "ngu coverage": [0.77, 0.76, 0.78],
-        "ngu-projection coverage": [0.05, 0.06, 0.05],
-        "rnd coverage": [0.04, 0.05, 0.04],
+        ("coverage", "ngu"): [0.77, 0.76, 0.78],
+        ("coverage", "ngu-projection"): [0.05, 0.06, 0.05],
+        ("coverage", "rnd"): [0.04, 0.05, 0.04],
     }
-    assert n._coverage(rows)[0] == "shown"
-    assert n._coverage(rows | {"rnd coverage": [0.3, 0.3, 0.3]})[0] == "partly"
-    assert n._coverage(rows | {"rnd coverage": [0.04, 0.8, 0.04]})[0] == "partly"  # one seed overlaps
-    assert n._coverage(rows | {"rnd coverage": [0.9, 0.9, 0.9]})[0] == "contradicted"
+    assert PAPER.claim("controllable-state").judge(rows)[0] == "shown"
+    assert PAPER.claim("controllable-state").judge(rows | {("coverage", "rnd"): [0.3, 0.3, 0.3]})[0] == "partly"
+    assert (
+        PAPER.claim("controllable-state").judge(rows | {("coverage", "rnd"): [0.04, 0.8, 0.04]})[0] == "partly"
+    )  # one seed overlaps
+    assert PAPER.claim("controllable-state").judge(rows | {("coverage", "rnd"): [0.9, 0.9, 0.9]})[0] == "contradicted"
 
 
 def test_success_needs_two_seeds_and_none_without_a_bonus():
-    assert n._success({"ngu success": [0.6, 0.7, 0.0], "r2d2 success": [0.0, 0.0, 0.0]})[0] == "shown"
-    assert n._success({"ngu success": [0.6, 0.2, 0.0], "r2d2 success": [0.0, 0.0, 0.0]})[0] == "partly"
-    assert n._success({"ngu success": [0.6, 0.7, 0.9], "r2d2 success": [0.6, 0.0, 0.0]})[0] != "shown"
-    assert n._success({"ngu success": [0.0, 0.0, 0.0], "r2d2 success": [0.0, 0.0, 0.0]})[0] == "not at this scale"
+    assert (
+        PAPER.claim("exploit").judge({("success", "ngu"): [0.6, 0.7, 0.0], ("success", "r2d2"): [0.0, 0.0, 0.0]})[0]
+        == "shown"
+    )
+    assert (
+        PAPER.claim("exploit").judge({("success", "ngu"): [0.6, 0.2, 0.0], ("success", "r2d2"): [0.0, 0.0, 0.0]})[0]
+        == "partly"
+    )
+    assert (
+        PAPER.claim("exploit").judge({("success", "ngu"): [0.6, 0.7, 0.9], ("success", "r2d2"): [0.6, 0.0, 0.0]})[0]
+        != "shown"
+    )
+    assert (
+        PAPER.claim("exploit").judge({("success", "ngu"): [0.0, 0.0, 0.0], ("success", "r2d2"): [0.0, 0.0, 0.0]})[0]
+        == "not at this scale"
+    )
 
 
 def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tmp_path, monkeypatch):
@@ -72,7 +86,10 @@ def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tm
     network = {"network.width": 8, "network.hidden": 8, "network.head": 8}
     replay = {"replay.rows": 480, "replay.trace": 8, "replay.period": 8, "replay.start": 4, "log_every": 200}
     found = n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay)
-    assert set(found) == {"ngu coverage", "ngu length", "rnd coverage", "rnd length"} and 0 < found["ngu coverage"] <= 1
+    assert (
+        set(found) == {("coverage", "ngu"), ("length", "ngu"), ("coverage", "rnd"), ("length", "rnd")}
+        and 0 < found[("coverage", "ngu")] <= 1
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "ngu-RandomDiscoMaze-v0-400-steps-0",
         "rnd-RandomDiscoMaze-v0-400-steps-0",
@@ -83,26 +100,36 @@ def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tm
 
 
 def test_one_seed_never_shows_nor_refutes_a_comparison():
-    assert n._cells({"ngu cells": [22.0], "r2d2 cells": [2.0]}) == (
+    assert PAPER.claim("rooms").judge({("cells", "ngu"): [22.0], ("cells", "r2d2"): [2.0]}) == (
         "partly",
         "median 22, 11.0 times the next; one seed",
     )
-    assert n._cells({"ngu cells": [1.0], "r2d2 cells": [2.0]})[0] == "not at this scale"
-    assert n._life_long({"ngu steps to half": [3.0], "ngu-episodic steps to half": [5.0]})[0] == "partly"
-    assert n._rooms({"ngu rooms": [1.0], "r2d2 rooms": [2.0]})[0] == "not at this scale"
-    assert n._whole({"ngu coverage": [0.6]})[0] == "partly"
+    assert PAPER.claim("rooms").judge({("cells", "ngu"): [1.0], ("cells", "r2d2"): [2.0]})[0] == "not at this scale"
+    assert (
+        PAPER.claim("life-long").judge({("steps_to_half", "ngu"): [3.0], ("steps_to_half", "ngu-episodic"): [5.0]})[0]
+        == "partly"
+    )
+    assert PAPER.claim("montezuma").judge({("rooms", "ngu"): [1.0], ("rooms", "r2d2"): [2.0]})[0] == "not at this scale"
+    assert PAPER.claim("whole-frame").judge({("coverage", "ngu"): [0.6]})[0] == "partly"
 
 
 def test_a_comparison_is_shown_or_refuted_by_seeds_that_do_not_overlap():
-    assert n._cells({"ngu cells": [20.0, 21.0], "r2d2 cells": [2.0, 3.0]})[0] == "shown"
-    assert n._cells({"ngu cells": [4.0, 5.0], "r2d2 cells": [2.0, 3.0]})[0] == "partly"  # not 2.5 times
-    assert n._rooms({"ngu rooms": [1.0, 1.0, 1.0], "r2d2 rooms": [1.0, 1.0, 1.0]})[0] == "not at this scale"
-    assert n._rooms({"ngu rooms": [2.0, 3.0], "r2d2 rooms": [1.0, 1.0]})[0] == "shown"
+    assert PAPER.claim("rooms").judge({("cells", "ngu"): [20.0, 21.0], ("cells", "r2d2"): [2.0, 3.0]})[0] == "shown"
+    assert (
+        PAPER.claim("rooms").judge({("cells", "ngu"): [4.0, 5.0], ("cells", "r2d2"): [2.0, 3.0]})[0] == "partly"
+    )  # not 2.5 times
+    assert (
+        PAPER.claim("montezuma").judge({("rooms", "ngu"): [1.0, 1.0, 1.0], ("rooms", "r2d2"): [1.0, 1.0, 1.0]})[0]
+        == "not at this scale"
+    )
+    assert PAPER.claim("montezuma").judge({("rooms", "ngu"): [2.0, 3.0], ("rooms", "r2d2"): [1.0, 1.0]})[0] == "shown"
 
 
 def test_the_life_long_factor_is_judged_by_when_learning_succeeds():
     def verdict(ours, theirs):
-        return n._life_long({"ngu steps to half": ours, "ngu-episodic steps to half": theirs})[0]
+        return PAPER.claim("life-long").judge(
+            {("steps_to_half", "ngu"): ours, ("steps_to_half", "ngu-episodic"): theirs}
+        )[0]
 
     assert verdict([3.0, 4.0, 3.5], [5.0, 6.0, 4.5]) == "shown"
     assert verdict([3.0, 5.0, 3.5], [5.0, 6.0, 4.5]) == "partly"
@@ -111,7 +138,10 @@ def test_the_life_long_factor_is_judged_by_when_learning_succeeds():
 
 
 def test_the_whole_frame_is_judged_by_its_median():
-    assert [n._whole({"ngu coverage": values})[0] for values in ([0.5, 0.3, 0.45], [0.5, 0.2, 0.3], [0.05, 0.02])] == [
+    assert [
+        PAPER.claim("whole-frame").judge({("coverage", "ngu"): values})[0]
+        for values in ([0.5, 0.3, 0.45], [0.5, 0.2, 0.3], [0.05, 0.02])
+    ] == [
         "shown",
         "partly",
         "not at this scale",

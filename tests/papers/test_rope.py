@@ -37,96 +37,100 @@ def test_the_statements_are_shown_with_two_seeds(name):
 
 
 def test_a_single_wrong_distance_contradicts():
-    assert r.judge_any_distance({"right": [1.0, 0.8], "runner-up": [0.9, 0.9]})[0] == "contradicted"
+    assert PAPER.claim("any-distance").judge({"right": [1.0, 0.8], "runner_up": [0.9, 0.9]})[0] == "contradicted"
 
 
 def test_a_spread_that_shrinks_contradicts_no_decay():
-    fine = {"mean in standard errors": [2.0], "least deviation": [0.99], "largest deviation": [1.01]}
-    assert r.judge_no_decay(fine)[0] == "shown"
-    assert r.judge_no_decay(fine | {"least deviation": [0.5]})[0] == "contradicted"
-    assert r.judge_no_decay(fine | {"mean in standard errors": [4.5]})[0] == "contradicted"
+    fine = {"mean_in_standard_errors": [2.0], "least_deviation": [0.99], "largest_deviation": [1.01]}
+    assert PAPER.claim("no-decay").judge(fine)[0] == "shown"
+    assert PAPER.claim("no-decay").judge(fine | {"least_deviation": [0.5]})[0] == "contradicted"
+    assert PAPER.claim("no-decay").judge(fine | {"mean_in_standard_errors": [4.5]})[0] == "contradicted"
 
 
 def test_unequal_weights_on_equal_tokens_contradict():
-    assert r.judge_one_nope({"difference": [0.1], "largest weight": [0.4]})[0] == "contradicted"
+    assert PAPER.claim("nope-cannot").judge({"difference": [0.1], "largest_weight": [0.4]})[0] == "contradicted"
 
 
 def test_a_weight_that_does_not_grow_to_one_contradicts():
     rows = {
-        f"{name} at |psi|^2 = {norm}": [value]
+        (name, norm): [value]
         for name in ("diagonal", "previous")
         for norm, value in ((10, 0.2), (100, 0.9), (1000, 0.9999))
     }
-    assert r.judge_positional(rows)[0] == "shown"
-    assert r.judge_positional(rows | {"previous at |psi|^2 = 1000": [0.95]})[0] == "contradicted"
-    assert r.judge_positional(rows | {"diagonal at |psi|^2 = 100": [0.1]})[0] == "contradicted"
+    assert PAPER.claim("rope-can").judge(rows)[0] == "shown"
+    assert PAPER.claim("rope-can").judge(rows | {("previous", 1000): [0.95]})[0] == "contradicted"
+    assert PAPER.claim("rope-can").judge(rows | {("diagonal", 100): [0.1]})[0] == "contradicted"
 
 
 def test_a_channel_that_outlives_its_prediction_contradicts():
-    rows = {"fails at, theta 10000": [100.0], "predicted, theta 10000": [100.0]}
-    assert r.judge_slow(rows)[0] == "shown"
-    assert r.judge_slow(rows | {"fails at, theta 10000": [float("inf")]})[0] == "contradicted"
+    rows = {("fails_at", 1e4): [100.0], ("predicted", 1e4): [100.0]}
+    assert PAPER.claim("slow-not-robust").judge(rows)[0] == "shown"
+    assert PAPER.claim("slow-not-robust").judge(rows | {("fails_at", 1e4): [float("inf")]})[0] == "contradicted"
 
 
 def test_table_one_needs_all_three_rows():
     rows = {
-        f"{n} {what}": [v]
+        (what, n): [v]
         for n, p, f in (("NoPE", 0.1, 0), ("RoPE", 1.0, 1), ("0.75-p-RoPE", 1.0, 0))
         for what, v in (("previous", p), ("fails", float(f)))
     }
-    assert r.judge_table(rows)[0] == "shown"
+    assert PAPER.claim("three-encodings").judge(rows)[0] == "shown"
     for name in rows:
-        assert r.judge_table(rows | {name: [1 - rows[name][0]]})[0] == "contradicted", name
+        assert PAPER.claim("three-encodings").judge(rows | {name: [1 - rows[name][0]]})[0] == "contradicted", name
 
 
 def preferred(q, k, v, layers=1.0):
     quarters = {
-        f"{name} quarter {m + 1}": [share]
+        (f"{name}_quarter", m + 1): [share]
         for name, shares in (("q", q), ("k", k), ("v", v))
         for m, share in enumerate(shares)
     }
-    return quarters | {f"{name} layers": [layers] for name in "qkv"}
+    return quarters | {("slow_layers", name): [layers] for name in "qkv"}
 
 
 def test_low_frequencies_are_preferred_only_if_values_have_none_and_layers_agree():
     slow, even, fast = (0.18, 0.22, 0.29, 0.31), (0.25,) * 4, (0.4, 0.3, 0.2, 0.1)
-    assert r.judge_preferred(preferred(slow, slow, even))[0] == "shown"
-    assert r.judge_preferred(preferred(slow, slow, slow))[0] == "partly"
-    assert r.judge_preferred(preferred(slow, slow, even, layers=0.5))[0] == "partly"
-    assert r.judge_preferred(preferred(fast, slow, even))[0] == "not at this scale"
+    assert PAPER.claim("low-preferred").judge(preferred(slow, slow, even))[0] == "shown"
+    assert PAPER.claim("low-preferred").judge(preferred(slow, slow, slow))[0] == "partly"
+    assert PAPER.claim("low-preferred").judge(preferred(slow, slow, even, layers=0.5))[0] == "partly"
+    assert PAPER.claim("low-preferred").judge(preferred(fast, slow, even))[0] == "not at this scale"
 
 
 def test_positional_heads_elsewhere_are_partly_what_the_paper_says():
     rows = {
-        "positional heads": [10.0],
-        "in the first or last two layers": [0.8],
-        "top quarter, positional": [0.2],
-        "top quarter, others": [0.1],
+        "positional_heads": [10.0],
+        "in_end_layers": [0.8],
+        "fast_share_positional": [0.2],
+        "fast_share_others": [0.1],
     }
-    assert r.judge_where(rows)[0] == "shown"
-    assert r.judge_where(rows | {"in the first or last two layers": [0.2]})[0] == "partly"
-    assert r.judge_where(rows | {"top quarter, positional": [0.1]})[0] == "not at this scale"
+    assert PAPER.claim("positional-where").judge(rows)[0] == "shown"
+    assert PAPER.claim("positional-where").judge(rows | {"in_end_layers": [0.2]})[0] == "partly"
+    assert PAPER.claim("positional-where").judge(rows | {"fast_share_positional": [0.1]})[0] == "not at this scale"
 
 
 def test_heads_that_keep_their_score_without_fast_frequencies_are_not_what_the_paper_says():
     assert (
-        r.judge_carries({"without the fastest quarter": [0.1], "without the slowest quarter": [1.0], "heads": [6.0]})[0]
+        PAPER.claim("fast-carries").judge({"without_fastest": [0.1], "without_slowest": [1.0], "heads": [6.0]})[0]
         == "shown"
     )
     assert (
-        r.judge_carries({"without the fastest quarter": [0.9], "without the slowest quarter": [1.0], "heads": [6.0]})[0]
+        PAPER.claim("fast-carries").judge({"without_fastest": [0.9], "without_slowest": [1.0], "heads": [6.0]})[0]
         == "partly"
     )
 
 
 def test_conversion_is_shown_if_slow_rotation_costs_little_and_fast_much():
-    rows = {"RoPE": [20.0], "0.75-p-RoPE": [20.5], "0.75 reversed": [200.0]}
-    assert r.judge_converted(rows)[0] == "shown"
-    assert r.judge_converted(rows | {"0.75-p-RoPE": [30.0]})[0] == "partly"
+    rows = {
+        ("perplexity", "RoPE"): [20.0],
+        ("perplexity", "0.75-p-RoPE"): [20.5],
+        ("perplexity", "0.75 reversed"): [200.0],
+    }
+    assert PAPER.claim("converted").judge(rows)[0] == "shown"
+    assert PAPER.claim("converted").judge(rows | {("perplexity", "0.75-p-RoPE"): [30.0]})[0] == "partly"
 
 
 def looked(monkeypatch, **side):
-    monkeypatch.setattr(r, "_looked", lambda *_, **__: side)
+    monkeypatch.setattr(r, "scanned", lambda *_, **__: side)
 
 
 def made_head(layer, previous, top):
@@ -152,31 +156,32 @@ def test_where_positional_heads_stand_is_counted_from_both_ends(monkeypatch):
             made_head(10, 0.0, 0.1),
         ],
     )
-    found = r.where_positional(0, "", 0)
-    assert found["positional heads"] == 3
-    assert found["in the first or last two layers"] == pytest.approx(2 / 3)
-    assert found["top quarter, positional"] == pytest.approx(0.3)
-    assert found["top quarter, others"] == pytest.approx(0.1)
+    found = r.where_positional("", 0)
+    assert found["positional_heads"] == 3
+    assert found["in_end_layers"] == pytest.approx(2 / 3)
+    assert found["fast_share_positional"] == pytest.approx(0.3)
+    assert found["fast_share_others"] == pytest.approx(0.1)
     assert found["correlation"] > 0.8
 
 
 def test_quarters_are_averaged_over_layers_and_the_strongest_is_looked_for_in_the_slower_half(monkeypatch):
     layer = [[1.0, 1, 1, 5], [1.0, 1, 1, 5]]
     looked(monkeypatch, usage={"q": [layer, [[5.0, 1, 1, 1]]], "k": [layer, layer], "v": [[[1.0] * 4]] * 2})
-    found = r.preferred(0, "", 0)
-    assert [found[f"q quarter {k}"] for k in (1, 4)] == pytest.approx([0.375, 0.375])
-    assert (found["q layers"], found["k layers"]) == (0.5, 1.0)
+    found = r.frequency_shares("", 0)
+    assert [found["q_quarter", k] for k in (1, 4)] == pytest.approx([0.375, 0.375])
+    assert (found["slow_layers", "q"], found["slow_layers", "k"]) == (0.5, 1.0)
 
 
 def test_what_is_left_of_scores_is_relative_and_a_model_without_such_heads_says_nothing(monkeypatch):
     looked(monkeypatch, head_ablations=[{"untouched": 0.5, "quarters": [0.1, 0.4, 0.5, 0.6]}])
-    found = r.what_carries(0, "", 0)
+    found = r.what_carries("", 0)
     assert found == {
-        "without the fastest quarter": pytest.approx(0.2),
-        "without the slowest quarter": pytest.approx(1.2),
+        "without_fastest": pytest.approx(0.2),
+        "without_slowest": pytest.approx(1.2),
         "heads": 1.0,
     }
     looked(monkeypatch, head_ablations=[])
     assert (
-        r.judge_carries({name: [value] for name, value in r.what_carries(0, "", 0).items()})[0] == "not at this scale"
+        PAPER.claim("fast-carries").judge({name: [value] for name, value in r.what_carries("", 0).items()})[0]
+        == "not at this scale"
     )
