@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from outrange.cli import app
-from outrange.core.errors import BadInput, brief
+from outrange.core.errors import BadInput
 from outrange.papers.claims import Scale
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def reproduce(
     paper: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PAPER[/CLAIM]")],
     scale: Scale = "laptop",
     seeds: int = 3,
-    out: Path | None = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     again: app.Flag[bool] = False,
     json: app.Json = False,
 ) -> int:
@@ -29,7 +29,7 @@ def reproduce(
     again.
 
     Exit codes: 0 no claim was contradicted and none failed; 1 a claim was contradicted or failed; 2 bad input, of the
-        command or of a claim that lacks something here; 130 stopped (Ctrl-C): the same command goes on.
+    command or of a claim that lacks something here; 130 stopped (Ctrl-C): the same command goes on.
 
     Args:
         paper: a paper of `outrange papers`, with /CLAIM for one claim.
@@ -40,12 +40,12 @@ def reproduce(
         json: print all results as JSON at the end instead of each as its claim ends.
     """
     from outrange.core import atomic
+    from outrange.core.checks import whole
     from outrange.core.run import Failed
     from outrange.papers import paper as paper_named
     from outrange.papers import results
 
-    if not 1 <= seeds <= 1000:
-        raise BadInput(f"seeds: {brief(seeds)} is not allowed; it must be a whole number from 1 to 1,000")
+    whole("seeds", seeds, 1, 1000)
     paper_name, _, claim_name = paper.partition("/")
     asked = paper_named(paper_name)
     claims = (asked.claim(claim_name),) if claim_name else asked.claims

@@ -115,25 +115,18 @@ def ablation(
         size, count: of the test samples; None: the published split's.
         changes: of the paper's settings, in both.
     """
+    from outrange.core.config import changed
     from outrange.reasoning.nar.config import preset
 
     mean_scores = []
     for settings in (changes, changes | without):
-        config = _changed(preset("paper", algorithms, seed=seed, steps=updates * len(algorithms)), settings)
+        config = changed(preset("paper", algorithms, seed=seed, steps=updates * len(algorithms)), settings)
         scores = fit_and_score(config, "", size, count)
         if isinstance(scores, NotRun):
             return scores
         mean_scores.append(statistics.fmean(scores.values()))
     improved, reduced = mean_scores
     return {"with": improved, "without": reduced, "difference": improved - reduced, "updates": float(updates)}
-
-
-def _changed(config: "TrainConfig", changes: Mapping[str, Any]) -> "TrainConfig":
-    from dataclasses import replace
-
-    of_model = {name.removeprefix("model."): value for name, value in changes.items() if name.startswith("model.")}
-    of_run = {name: value for name, value in changes.items() if not name.startswith("model.")}
-    return replace(config, model=replace(config.model, **of_model), **of_run)
 
 
 def one_for_all(seed: int, count: int | None, source: str = "generalist") -> Measured | NotRun:

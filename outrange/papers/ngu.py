@@ -88,7 +88,7 @@ def maze(
 ) -> Measured | NotRun:
     """Share of a maze's free cells that a greedy episode visits, and its length, by agent; in mazes that training did
     not see."""
-    from outrange.exploration.config import changed
+    from outrange.core.config import changed
     from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
 
@@ -108,7 +108,7 @@ def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: in
     of the training its greedy actors first reached the goal in half of their episodes (the training's last step if
     never)."""
     from outrange.core import metrics
-    from outrange.exploration.config import changed
+    from outrange.core.config import changed
     from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
 
