@@ -110,7 +110,7 @@ def _generalist(quiet: bool) -> dict[str, dict[int, float]]:
 def _scan(page: Path, quiet: bool) -> str:
     """What a scan of the small pretrained model says, and where its page is; or why there is none."""
     from outrange.attention.rope.scan import SHAKESPEARE, scan
-    from outrange.cli.attention import scan_notes
+    from outrange.cli.attention.rope import scan_notes
     from outrange.core.atomic import write_text
     from outrange.core.errors import BadInput
     from outrange.lm import opening
@@ -145,20 +145,20 @@ def _scan(page: Path, quiet: bool) -> str:
 
 def _probe(opened: Any, page: Path, quiet: bool) -> str:
     """What the quick probe says of the same model's losses, and where its page is."""
-    from outrange.attention.glasses.probe import BUDGETS, probe
-    from outrange.cli.attention import notes_of
+    from outrange.attention import glasses
     from outrange.core.atomic import write_text
     from outrange.report import probe as report
 
     with app.progress("probing", "steps") as update:
-        found = probe(opened, BUDGETS["quick"], tell=lambda what, done, total: None if quiet else update(done, total))
-    more = {"command": "outrange attention probe", "notes": found["notes"] + notes_of([opened.name])}
-    story = {"title": opened.name, "subtitle": "from what length on it loses its input", **found, **more}
+        result = glasses.probe_model(opened, report_progress=(lambda done, total: None) if quiet else update)
+    story = glasses.probe_story(result, command="outrange attention probe")
     write_text(page, report.page(story))
     lines = [
-        f"  {row['question']} {row['answer']}" for row in found["verdict"] if not row["question"].startswith("count")
+        f"  {finding.question} {finding.answer}"
+        for finding in result.verdict
+        if not finding.question.startswith("count")
     ]
-    return "\n".join(["from what length on it loses its input", *lines, f"open: {page.resolve()}"])
+    return "\n".join([story.subtitle, *lines, f"open: {page.resolve()}"])
 
 
 def _explore(run: Path, page: Path, quiet: bool) -> dict:

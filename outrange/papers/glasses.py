@@ -51,10 +51,10 @@ def figure9(seed: int, lengths: tuple[int, ...]) -> Measured:
 def encodings(seed: int, lengths: tuple[int, int]) -> Measured:
     """Figure 10: the share of the distance at the shorter length that is left at the longer one, by positional
     encoding; medians of sixteen draws."""
-    from outrange.attention.glasses.checks import fallen
+    from outrange.attention.glasses.checks import remaining_share
     from outrange.attention.glasses.theorems import SCHEMES
 
-    return {("kept", scheme): fallen(scheme, seed, lengths) for scheme in SCHEMES}
+    return {("kept", scheme): remaining_share(scheme, seed, lengths) for scheme in SCHEMES}
 
 
 # What was observed in trained models
@@ -64,13 +64,14 @@ def _collapse_curves(
     model: str, lengths: Sequence[int], families: Sequence[str], dtypes: Sequence[str] = ("float32",), seed: int = 0
 ) -> dict[tuple[str, str], Any]:
     """``collapse.Curve`` by family of inputs and by number type."""
-    from outrange.attention.glasses.collapse import FAMILIES, GROUP, collapse
+    from outrange.attention.glasses.collapse import collapse_curves
+    from outrange.attention.glasses.families import COMMA_GROUP, FAMILIES
     from outrange.lm import opening
 
     opened = opening.open_model(model)
     pairs = [FAMILIES[name] for name in families]
     arguments: Any = (pairs, lengths, dtypes, seed)
-    curves = collapse(opened.model, opened.tokenizer, *arguments, around=GROUP)
+    curves = collapse_curves(opened.model, opened.tokenizer, *arguments, neighbours=COMMA_GROUP)
     return {(curve.family, curve.dtype): curve for curve in curves}
 
 
@@ -80,7 +81,7 @@ def figure5(seed: int, model: str, lengths: tuple[int, ...]) -> Measured:
     curves = _collapse_curves(model, lengths, COLLAPSE_FAMILIES, ("float32", "bfloat16"), seed)
     measured: dict[Key, float] = {}
     for family in COLLAPSE_FAMILIES:
-        relative = curves[family, "float32"].relative
+        relative = curves[family, "float32"].relative_distance
         measured["shortest", family] = float(relative[0])
         measured["longest", family] = float(relative[-1])
     for family in COLLAPSE_FAMILIES:
@@ -104,13 +105,15 @@ def commas(model: str, lengths: tuple[int, ...]) -> Measured:
     n and n + 1 differ in their place in a group of three, which commas show; n and n + 3 end at the same place of a
     group, and differ in their count only.
     """
-    from outrange.attention.glasses.collapse import times
-    from outrange.attention.glasses.probe import COMMAS
+    from outrange.attention.glasses.collapse import times_as_large
+    from outrange.attention.glasses.verdict import COMMA_PAIRS
 
-    curves = _collapse_curves(model, lengths, [family for pair in COMMAS for family in pair])
+    curves = _collapse_curves(model, lengths, [family for pair in COMMA_PAIRS for family in pair])
     measured: dict[Key, float] = {}
-    for measure, (without, with_commas) in zip(("place", "count"), COMMAS, strict=True):
-        ratios = times(curves[with_commas, "float32"].relative, curves[without, "float32"].relative)
+    for measure, (without, with_commas) in zip(("place", "count"), COMMA_PAIRS, strict=True):
+        ratios = times_as_large(
+            curves[with_commas, "float32"].relative_distance, curves[without, "float32"].relative_distance
+        )
         measured[measure] = statistics.median(ratios.tolist())
     return measured
 
@@ -122,11 +125,12 @@ def shifts(seed: int, model: str, lengths: tuple[int, ...], tasks: tuple[str, ..
     These prompts draw nothing. Seeds 0, 1, 2, … take question, form and sequence in the paper's order and in two
     others, and again from the first.
     """
-    from outrange.attention.glasses.tasks import TYPES, margins
+    from outrange.attention.glasses.margins import measure_margins
+    from outrange.attention.glasses.tasks import ORDERS
     from outrange.lm import opening
 
     opened = opening.open_model(model)
-    rows = margins(opened.model, opened.tokenizer, lengths, tasks, orders=(TYPES[seed % len(TYPES)],))
+    rows = measure_margins(opened.model, opened.tokenizer, lengths, tasks, orders=(ORDERS[seed % len(ORDERS)],))
     return {(row.task, length): float(row.shift[k]) for row in rows for k, length in enumerate(lengths)}
 
 
@@ -139,11 +143,11 @@ def sensitivity(seed: int, model: str, tokens: int, directions: int) -> Measured
 
     opened = opening.open_model(model)
     token_ids = opening.encode_text(opened.tokenizer, TEXT.read_text(encoding="utf-8"), tokens)
-    estimate = squashing.estimate(opened.model, token_ids, directions, seed=seed).u_shape()
+    estimate = squashing.estimate_sensitivity(opened.model, token_ids, directions, seed=seed).u_shape()
     bound = squashing.Sensitivity(
-        tokens=tuple(token_ids),
-        norms=squashing.bound(opened.model, token_ids),
-        error=None,
+        token_ids=tuple(token_ids),
+        norms=squashing.attention_bound(opened.model, token_ids),
+        standard_error=None,
         layer=0,
         method="bound",
     ).u_shape()
@@ -160,23 +164,23 @@ def variants(seed: int, text: str, preset: str, lengths: tuple[int, ...], out: s
     how far it is from RoPE's."""
     from pathlib import Path
 
-    from outrange.attention.glasses.variants import VARIANTS, compare, trained
+    from outrange.attention.glasses.variants import VARIANTS, compare_models, train_variants
     from outrange.lm import config, opening
     from outrange.lm.text import fetch
 
     if not Path(text).exists():
         fetch(Path(text))
-    runs = trained(config.preset(preset, (str(Path(text).resolve()),)), Path(out), seed=seed)
+    runs = train_variants(config.preset(preset, (str(Path(text).resolve()),)), Path(out), seed=seed)
     models = [opening.open_model(str(path)) for path in runs.values()]
-    rows = dict(zip(runs, compare(models, lengths), strict=True))
+    rows = dict(zip(runs, compare_models(models, lengths), strict=True))
     measured: dict[Key, float] = {}
     for name, row in rows.items():
         # Behind a window two long runs of one token are the same input, whatever is trained: such a variant is judged
         # apart.
-        measured["kept_in_window" if VARIANTS[name].get("window") else "kept", name] = row.kept
+        measured["kept_in_window" if VARIANTS[name].get("window") else "kept", name] = row.remaining_share
     for name, row in rows.items():
         if name != "RoPE":
-            measured["times_rope", name] = row.louder(rows["RoPE"])
+            measured["times_rope", name] = row.times_as_far(rows["RoPE"])
     return measured
 
 
@@ -234,13 +238,13 @@ def judge_figure5(values: Measurements) -> Verdict:
 
 def judge_precision(values: Measurements) -> Verdict:
     """Shown: every type coarser than float32 leaves clearly less signal, and bfloat16 clearly less than float16."""
-    from outrange.attention.glasses.probe import LOUDER
+    from outrange.attention.glasses.verdict import LEAST_GAIN
 
     signal = medians(series(values, "signal_over_blur"))
     # float32 may itself be the exact type the others are compared with; it then has no blur to measure.
-    exact = signal.get("float32", math.inf) / LOUDER
+    exact = signal.get("float32", math.inf) / LEAST_GAIN
     coarse = [value for dtype, value in signal.items() if dtype != "float32"]
-    ordered = signal["float16"] > LOUDER * signal["bfloat16"]
+    ordered = signal["float16"] > LEAST_GAIN * signal["bfloat16"]
     why = "signal over blur, median over lengths: " + ", ".join(f"{name} {value:.2g}" for name, value in signal.items())
     if exact > max(coarse) and ordered:
         return "shown", why
@@ -250,24 +254,24 @@ def judge_precision(values: Measurements) -> Verdict:
 def judge_commas(values: Measurements) -> Verdict:
     """Shown: commas part both pairs clearly. Partly: n and n + 1 only, which the place in a group of three tells
     apart without counting."""
-    from outrange.attention.glasses.probe import LOUDER
+    from outrange.attention.glasses.verdict import LEAST_GAIN
 
     place, count = statistics.median(values["place"]), statistics.median(values["count"])
-    marked = [name for name, ratio in (("the place in a group", place), ("the count", count)) if ratio >= LOUDER]
+    marked = [name for name, ratio in (("the place in a group", place), ("the count", count)) if ratio >= LEAST_GAIN]
     why = (
         f"n and n + 1 {place:.2g} times as far apart, n and n + 3 {count:.2g} times:"
         f" commas mark {' and '.join(marked) or 'nothing'}"
     )
-    return ("shown" if len(marked) == 2 else "partly" if place >= LOUDER else "contradicted"), why
+    return ("shown" if len(marked) == 2 else "partly" if place >= LEAST_GAIN else "contradicted"), why
 
 
 def judge_variants(values: Measurements) -> Verdict:
     """Shown: every variant without a window keeps under half, and none is clearly farther than RoPE with every seed."""
-    from outrange.attention.glasses.probe import LOUDER
+    from outrange.attention.glasses.verdict import LEAST_GAIN
 
     kept, kept_in_window = medians(series(values, "kept")), medians(series(values, "kept_in_window"))
     fallen = [share < 0.5 for share in kept.values()]
-    helped = [name for name, ratios in series(values, "times_rope").items() if min(ratios) >= LOUDER]
+    helped = [name for name, ratios in series(values, "times_rope").items() if min(ratios) >= LEAST_GAIN]
     shares = ", ".join(f"{name} keeps {share:.1%}" for name, share in (kept | kept_in_window).items())
     why = f"{shares}; at least half as far again as RoPE in every seed: {', '.join(helped) or 'none'}"
     return ("shown" if all(fallen) and not helped else "partly" if any(fallen) else "contradicted"), why
@@ -280,7 +284,7 @@ def _median_shift(values: Measurements, task: str) -> float:
 
 def judge_copying(values: Measurements) -> Verdict:
     """Shown: the zero at the beginning moves the answer more than twice as far as the zero at the end."""
-    from outrange.attention.glasses.probe import LEAST_SHIFT
+    from outrange.attention.glasses.verdict import LEAST_SHIFT
 
     first, last = _median_shift(values, "first digit"), _median_shift(values, "last digit")
     why = f"log-odds moved by {first:.2f} at the beginning, {last:.2f} at the end; median over lengths"
@@ -292,10 +296,10 @@ def judge_copying(values: Measurements) -> Verdict:
 def judge_hints(values: Measurements) -> Verdict:
     """Shown: both the hint and interleaving let the last digit move the answer clearly farther. Partly: one of them
     does."""
-    from outrange.attention.glasses.probe import LEAST_SHIFT, LOUDER
+    from outrange.attention.glasses.verdict import LEAST_GAIN, LEAST_SHIFT
 
     alone, hint, interleaved = (_median_shift(values, task) for task in HINT_TASKS)
-    needed = max(LOUDER * max(alone, 0.0), LEAST_SHIFT)
+    needed = max(LEAST_GAIN * max(alone, 0.0), LEAST_SHIFT)
     helped = sum(shift >= needed for shift in (hint, interleaved))
     why = f"{alone:.2f} alone, {hint:.2f} with a hint, {interleaved:.2f} interleaved; median over lengths"
     return ("shown" if helped == 2 else "partly" if helped else "contradicted"), why
@@ -304,7 +308,7 @@ def judge_hints(values: Measurements) -> Verdict:
 def judge_counting(values: Measurements) -> Verdict:
     """Shown: one more of what is counted moves the answer the right way at the shortest length and no longer does at
     the longest."""
-    from outrange.attention.glasses.probe import LEAST_SHIFT
+    from outrange.attention.glasses.verdict import LEAST_SHIFT
 
     shift = {task: list(medians(series(values, task)).values()) for task in COUNTING_TASKS}  # shortest length first
     best_short, best_long = (max(along[k] for along in shift.values()) for k in (0, -1))

@@ -6,14 +6,11 @@ import re
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from outrange.cli import main
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "attention"))
-import families
+from tests.attention import families
 
 TEXT = (
     "to be or not to be that is the question whether it is nobler in the mind to suffer the slings and arrows of outrageous fortune "
@@ -198,7 +195,7 @@ def spelling(tmp_path_factory):
 def test_a_probe_prints_a_verdict_and_writes_a_page(spelling, tmp_path, capsys, monkeypatch):
     from outrange.attention.glasses import probe as module
 
-    tiny = module.Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margins=(2,), tokens=10, directions=2)
+    tiny = module.Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margin_lengths=(2,), tokens=10, directions=2)
     monkeypatch.setitem(module.BUDGETS, "quick", tiny)
     code, out, _ = said(capsys, "probe", spelling, "--out", tmp_path / "probe.html")
     assert (
@@ -391,13 +388,19 @@ def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spel
     code, out, _ = said(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "--family", "ones", "--json")
     rows = json.loads(out)
     assert (
-        [row["louder"] for row in rows] == [1.0, 1.0] and rows[0]["lengths"] == [2, 6] and len(rows[0]["relative"]) == 2
+        [row["times_as_far"] for row in rows] == [1.0, 1.0]
+        and rows[0]["lengths"] == [2, 6]
+        and len(rows[0]["relative_distance"]) == 2
     )
-    assert rows[0]["kept"] == pytest.approx(rows[0]["relative"][1] / rows[0]["relative"][0])
+    assert rows[0]["remaining_share"] == pytest.approx(
+        rows[0]["relative_distance"][1] / rows[0]["relative_distance"][0]
+    )
     code, _, err = said(capsys, "compare", spelling, "--family", "one")
     assert code == 2 and "did you mean 'ones'" in err
+    code, out, err = said(capsys, "compare", spelling, "nosuch", "--lengths", "2")
+    assert (code, out) == (2, "") and "'nosuch' is neither a file nor a folder" in err and "loading" not in err
     code, _, err = said(capsys, "compare")
-    assert code == 2 and "models: none given" in err
+    assert code == 2 and "models: none is given" in err
 
 
 @pytest.mark.parametrize(

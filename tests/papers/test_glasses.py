@@ -199,16 +199,17 @@ def tiny(monkeypatch):
 
 
 def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
-    from outrange.attention.glasses.collapse import FAMILIES, collapse, times
+    from outrange.attention.glasses.collapse import collapse_curves, times_as_large
+    from outrange.attention.glasses.families import FAMILIES
 
     def curves(name, dtypes=("float32",)):
-        return collapse(tiny.model, tiny.tokenizer, [FAMILIES[name]], (4, 9), dtypes, around=3)
+        return collapse_curves(tiny.model, tiny.tokenizer, [FAMILIES[name]], (4, 9), dtypes, neighbours=3)
 
     found = g.figure5(0, "tiny", (4, 9))
     exact, rounded = curves("copy ones", ("float32", "bfloat16"))
-    assert found["shortest", "copy ones"] == pytest.approx(exact.relative[0], rel=1e-2) and found[
+    assert found["shortest", "copy ones"] == pytest.approx(exact.relative_distance[0], rel=1e-2) and found[
         "longest", "copy ones"
-    ] == pytest.approx(exact.relative[1], rel=1e-2)
+    ] == pytest.approx(exact.relative_distance[1], rel=1e-2)
     assert (
         found["signal_over_blur", "copy ones"] == pytest.approx(rounded.signal_over_blur[1], rel=0.5)
         and len(found) == 9
@@ -218,7 +219,8 @@ def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
         parted, (("copy ones", "copy with commas"), ("same phase", "same phase with commas")), strict=True
     ):
         assert parted[measure] == pytest.approx(
-            np.median(times(curves(given)[0].relative, curves(without)[0].relative)), rel=1e-2
+            np.median(times_as_large(curves(given)[0].relative_distance, curves(without)[0].relative_distance)),
+            rel=1e-2,
         )
     types = g.precision("tiny", (4, 9), ("float64", "float32", "float16", "bfloat16"))
     exact, half, brain = types.values()
@@ -229,10 +231,10 @@ def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
 
 
 def test_shifts_of_claims_take_another_order_of_the_prompt_with_every_seed(tiny):
-    from outrange.attention.glasses.tasks import margins
+    from outrange.attention.glasses.margins import measure_margins
 
     for seed, order in ((0, 1), (2, 3), (3, 1)):
-        (known,) = margins(tiny.model, tiny.tokenizer, (3, 6), ("last digit",), orders=(order,))
+        (known,) = measure_margins(tiny.model, tiny.tokenizer, (3, 6), ("last digit",), orders=(order,))
         assert g.shifts(seed, "tiny", (3, 6), ("last digit",)) == pytest.approx(
             {("last digit", n): known.shift[k] for k, n in enumerate((3, 6))}, abs=1e-6
         )

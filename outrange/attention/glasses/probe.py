@@ -1,34 +1,37 @@
-"""A probe: from what length on a language model loses its input, in which precision, and what helps (arXiv 2406.04267, sections 4 to 6, on any model).
+"""A probe: from what length on a language model loses its input, in which precision, and what helps (arXiv 2406.04267,
+sections 4 to 6, on any model).
 
-Runs collapse, the margins of copying, counting and summing, and over-squashing at a chosen budget, and draws a verdict from the numbers by the rules that stand
-here. What the verdict says of commas rests on the control: pairs n and n + 3, which end at the same place of a group.
+Runs collapse, the margins of copying, counting and summing, and over-squashing at a chosen budget; ``verdict`` draws
+its conclusions from the numbers.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from outrange.attention.glasses import squashing
-from outrange.attention.glasses.collapse import FAMILIES, GROUP, RESOLUTION, Curve, Dtype, collapse, first_from, times
+from outrange.attention.glasses.collapse import RESOLUTION, Curve, Dtype, collapse_curves
+from outrange.attention.glasses.families import COMMA_GROUP, FAMILIES
+from outrange.attention.glasses.margins import Margins, encode_prompt, measure_margins
+from outrange.attention.glasses.squashing import (
+    Sensitivity,
+    attention_bound,
+    estimate_sensitivity,
+    exact_sensitivity,
+    path_shares,
+)
 from outrange.attention.glasses.symbols import Symbols
-from outrange.attention.glasses.tasks import COPYING, TASKS, TYPES, Margins, build, encoded, margins, other
+from outrange.attention.glasses.tasks import COPY_TASKS, ORDERS, build_prompt, counterpart
+from outrange.attention.glasses.verdict import Finding, Remedy, draw_verdict, judge_remedies
 from outrange.core.errors import BadInput
-from outrange.lm import opening
+from outrange.lm.opening import OpenedModel, context_length, decode_tokens, encode_text, model_notes
 
 TEXT = Path(__file__).parents[1] / "texts" / "shakespeare.txt"
-LEAST_SHIFT = 0.25
-"""log-odds: a zero, or one more, that moves the answer by less counts as gone (odds change by less than 28 %)"""
-LOUDER = 1.5
-"""times: a remedy that parts two inputs by less than this more counts as no help"""
-COMMAS = (("copy ones", "copy with commas"), ("same phase", "same phase with commas"))
-"""pairs without and with commas: n against n + 1, and the control, n against n + 3"""
-ASKED = (*COPYING, "count ones", "sum ones")
+MARGIN_TASKS = (*COPY_TASKS, "count ones", "sum ones")
 """tasks whose margins are measured"""
-Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,294 +41,213 @@ class Budget:
     Attributes:
         lengths: of repetitions.
         dtypes: types of the collapse curves.
-        margins: numbers of ones in the copying tasks.
+        margin_lengths: numbers of ones in the tasks.
         tokens: of the text whose sensitivities are measured.
         directions: random ones of the estimate; 0: exactly.
     """
 
     lengths: tuple[int, ...]
     dtypes: tuple[Dtype, ...]
-    margins: tuple[int, ...]
+    margin_lengths: tuple[int, ...]
     tokens: int
     directions: int
 
 
 BUDGETS = {
     "quick": Budget(
-        lengths=(8, 32, 128, 256), dtypes=("float32", "bfloat16"), margins=(5, 20, 100), tokens=128, directions=16
+        lengths=(8, 32, 128, 256),
+        dtypes=("float32", "bfloat16"),
+        margin_lengths=(5, 20, 100),
+        tokens=128,
+        directions=16,
     ),
     "full": Budget(
         lengths=(8, 16, 32, 64, 128, 256, 512, 1024),
         dtypes=("float32", "bfloat16", "float16", "int8"),
-        margins=(5, 10, 20, 50, 100, 200),
+        margin_lengths=(5, 10, 20, 50, 100, 200),
         tokens=512,
         directions=64,
     ),
 }
 
 
-def probe(
-    opened: opening.OpenedModel,
-    budget: Budget,
+@dataclass(frozen=True, kw_only=True)
+class TextSensitivity:
+    """Which tokens of a text reach the last one's representation, beside what the paper says they can.
+
+    Attributes:
+        tokens: as one reads them.
+        sensitivity: the norms.
+        bound: (n,) the paper's bound from the model's attention; its shape alone speaks.
+        path_shares: (n,) count of paths from each token, over those from the first.
+        directions: of the estimate; 0: exact.
+    """
+
+    tokens: tuple[str, ...]
+    sensitivity: Sensitivity
+    bound: np.ndarray
+    path_shares: np.ndarray
+    directions: int
+
+    @property
+    def method(self) -> str:
+        """How the norms were computed, in words."""
+        method = self.sensitivity.method
+        return f"{method}, {self.directions} directions" if self.directions else method
+
+    @property
+    def relative_bound(self) -> np.ndarray:
+        """The bound over the first token's; over the largest where a sliding window keeps the first token out."""
+        return self.bound / (self.bound[0] or self.bound.max())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What a probe found.
+
+    Attributes:
+        model: its name.
+        curves: of every family in every type.
+        margins: of every task; none where no prompt fits into the model's context.
+        text: sensitivities of a text's tokens.
+        verdict: questions and answers.
+        remedies: each against the same without it.
+        notes: sentences that a reader must know.
+    """
+
+    model: str
+    curves: tuple[Curve, ...]
+    margins: tuple[Margins, ...]
+    text: TextSensitivity
+    verdict: tuple[Finding, ...]
+    remedies: tuple[Remedy, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data that JSON can hold; numbers that are not finite are None."""
+        result = plain_data(asdict(self))
+        for curve in result["curves"]:
+            curve["description"] = FAMILIES[curve["family"]].description if curve["family"] in FAMILIES else ""
+            curve["resolution"] = RESOLUTION.get(curve["dtype"])
+        sensitivity = self.text.sensitivity
+        result["text"] |= {"share_below_1_percent": sensitivity.share_below(0.01), "u_shape": sensitivity.u_shape()}
+        return result
+
+
+def probe_model(
+    opened: OpenedModel,
+    budget: Budget | str = "quick",
     text: str = "",
     seed: int = 0,
-    tell: Told = lambda what, done, total: None,
-) -> dict[str, Any]:
-    """What the page of a probe shows (report/probe.py lists its keys), but title, subtitle and command.
+    report_status: Callable[[str], None] = lambda status: None,
+    report_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Probe:
+    """Probes a model.
 
     Args:
-        opened: the model, in float32.
-        budget: how much is measured.
+        opened: the model, in float32, with its tokenizer.
+        budget: how much is measured: "quick", "full" or a budget of one's own.
         text: whose tokens' sensitivities are measured; empty: quotations of Shakespeare.
         seed: of random digits and directions.
-        tell: told what is done, how much of it, of how much.
+        report_status: called with the name of what is measured next: a type, "margins", "sensitivity".
+        report_progress: called with how much of that is done, and how much there is.
 
     Raises:
         BadInput: naming what the model cannot do.
     """
-    limit = opening.context_length(opened.model)
-    symbols = Symbols.of(opened.tokenizer)
-    lengths = tuple(n for n in budget.lengths if (n + 2 * GROUP) * 4 // 3 + 64 <= limit)
+    budget = BUDGETS[budget] if isinstance(budget, str) else budget
+    limit = context_length(opened.model)
+    symbols = Symbols.from_tokenizer(opened.tokenizer)
+
+    # a comma after every third digit makes a third more tokens; 64 are enough for the prompt before them
+    lengths = tuple(n for n in budget.lengths if (n + 2 * COMMA_GROUP) * 4 // 3 + 64 <= limit)
     if not lengths:
         raise BadInput(
             f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model"
         )
-    curves = collapse(
-        opened.model, opened.tokenizer, lengths=lengths, dtypes=budget.dtypes, seed=seed, around=GROUP, tell=tell
+    curves = collapse_curves(
+        opened.model,
+        opened.tokenizer,
+        lengths=lengths,
+        dtypes=budget.dtypes,
+        seed=seed,
+        neighbours=COMMA_GROUP,
+        report_status=report_status,
+        report_progress=report_progress,
     )
-    fitting = [n for n in budget.margins if _longest(symbols, n) <= limit]
-    found = (
-        margins(opened.model, opened.tokenizer, fitting, ASKED, lambda done, total: tell("margins", done, total), TYPES)
-        if fitting
+
+    report_status("margins")
+    margin_lengths = [n for n in budget.margin_lengths if _longest_prompt(symbols, n) <= limit]
+    margins = (
+        measure_margins(opened.model, opened.tokenizer, margin_lengths, MARGIN_TASKS, ORDERS, report_progress)
+        if margin_lengths
         else []
     )
-    ids = opening.encode_text(opened.tokenizer, text or TEXT.read_text(encoding="utf-8"), min(budget.tokens, limit))
-    reach = _reach(opened, ids, budget.directions, seed, tell)
+
+    report_status("sensitivity")
+    text = text or TEXT.read_text(encoding="utf-8")
+    token_ids = encode_text(opened.tokenizer, text, min(budget.tokens, limit))
+    text_sensitivity = _text_sensitivity(opened, token_ids, budget.directions, seed, report_progress)
+
     notes = [symbols.note] if symbols.note else []
     if len(lengths) < len(budget.lengths):
         notes.append(f"lengths end at {lengths[-1]}: the model's context holds {limit:,} tokens")
-    return {
-        "model": opened.name,
-        "verdict": verdict(curves, found, reach),
-        "curves": [_told(curve) for curve in curves],
-        "margins": [
-            {
-                "task": one.task,
-                "lengths": list(one.lengths),
-                "shift": list(one.shift),
-                "low": list(one.low),
-                "high": list(one.high),
-            }
-            for one in found
-        ],
-        "squashing": reach,
-        "remedies": remedies(curves, found),
-        "notes": list(dict.fromkeys(notes + [note for one in found for note in one.notes])),
-    }
+    notes += [note for task_margins in margins for note in task_margins.notes]
+    notes += model_notes([opened.name])
+    return Probe(
+        model=opened.name,
+        curves=tuple(curves),
+        margins=tuple(margins),
+        text=text_sensitivity,
+        verdict=tuple(draw_verdict(curves, margins, text_sensitivity.sensitivity)),
+        remedies=tuple(judge_remedies(curves, margins)),
+        notes=tuple(dict.fromkeys(notes)),
+    )
 
 
-def _longest(symbols: Symbols, n: int) -> int:
+def _longest_prompt(symbols: Symbols, n: int) -> int:
     """Tokens of the longest prompt with n ones, the answer with it."""
-    return max(
-        len(encoded(symbols, other(build(name, n, order=order)))[0]) + len(str(n)) for name in ASKED for order in TYPES
-    )
+    token_counts = []
+    for task in MARGIN_TASKS:
+        for order in ORDERS:
+            token_ids, _ = encode_prompt(symbols, counterpart(build_prompt(task, n, order=order)))
+            token_counts.append(len(token_ids) + len(str(n)))
+    return max(token_counts)
 
 
-def _reach(opened: opening.OpenedModel, ids: list[int], directions: int, seed: int, tell: Told) -> dict[str, Any]:
-    """Sensitivities, the bound and path counts of a text, relative to its first token."""
-
-    def progress(done: int, total: int) -> None:
-        tell("sensitivity", done, total)
-
+def _text_sensitivity(
+    opened: OpenedModel,
+    token_ids: list[int],
+    directions: int,
+    seed: int,
+    report_progress: Callable[[int, int], None],
+) -> TextSensitivity:
+    """Sensitivities, the bound and path counts of a text."""
     model = opened.model
-    measured = (
-        squashing.estimate(model, ids, directions=directions, seed=seed, progress=progress)
-        if directions
-        else squashing.exact(model, ids, progress=progress)
-    )
-    bound, layers = squashing.bound(model, ids), int(model.config.get_text_config(decoder=True).num_hidden_layers)
-    first, most = measured.scale, bound[0] or bound.max()  # a sliding window may keep the first token out
-    return {
-        "tokens": opening.decode_tokens(opened.tokenizer, ids),
-        "norms": [float(v) for v in measured.norms / first],
-        "error": None if measured.error is None else [float(v) for v in measured.error / first],
-        "bound": [float(v) for v in bound / most],
-        "paths": [float(v) for v in squashing.paths(len(ids), layers)],
-        "layer": measured.layer,
-        "method": measured.method if not directions else f"{measured.method}, {directions} directions",
-        "under": measured.under(0.01),
-        "u_shape": measured.u_shape(),
-    }
-
-
-def _told(curve: Curve) -> dict[str, Any]:
-    named = ("family", "dtype", "step", "lengths", "tokens")
-    arrays = (
-        "relative",
-        "heads",
-        "noise",
-        "blur",
-        "signal_over_noise",
-        "signal_over_blur",
-        "variation",
-        "same",
-        "same_answer",
-    )
-    return (
-        {name: getattr(curve, name) for name in named}
-        | {"meaning": FAMILIES[curve.family].meaning if curve.family in FAMILIES else ""}
-        | {name: _finite(getattr(curve, name).tolist()) for name in arrays}
-        | {"layers": curve.linf.tolist(), "resolution": RESOLUTION.get(curve.dtype)}
-    )
-
-
-def _finite(values: list[Any]) -> list[Any]:
-    """JSON knows no infinity: nothing stands for it."""
-    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
-
-
-def verdict(curves: Sequence[Curve], found: Sequence[Margins], reach: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Questions and answers, drawn from the numbers alone."""
-    of = {(curve.family, curve.dtype): curve for curve in curves}
-    types = [dtype for dtype in dict.fromkeys(curve.dtype for curve in curves) if dtype != "float32"]
-    rows = []
-    for family in ("count ones", "copy ones"):
-        rows += _apart(family, of[family, "float32"], [of[family, dtype] for dtype in types])
-    digits = of["digits", "float32"]
-    fell = digits.relative[-1] < digits.relative[0] / 4
-    rows.append(
-        _row(
-            "do random digits, the control, come together as well?",
-            "yes" if fell else "no",
-            _ends(digits, "relative distance", digits.relative),
+    if directions:
+        sensitivity = estimate_sensitivity(
+            model, token_ids, directions=directions, seed=seed, report_progress=report_progress
         )
-    )
-    for one in found:
-        gone, what = np.abs(one.shift) < LEAST_SHIFT, _decides(one.task)
-        answer = (
-            f"it never does, n = {one.lengths[0]} to {one.lengths[-1]}"
-            if gone.all()
-            else _from(first_from(one.lengths, gone), one.lengths)
-        )
-        ends = [f"{one.shift[k]:.2f} ({one.low[k]:.2f} … {one.high[k]:.2f}) at n = {one.lengths[k]}" for k in (0, -1)]
-        detail = f"{what} moves the log-odds by {', '.join(ends)}; mean and range over three orders of the prompt"
-        rows.append(_row(f"{one.task}: from which n on does {what} not move the answer?", answer, detail))
-    shape = reach["u_shape"]
-    rows.append(
-        _row(
-            "which share of tokens reaches the end with less than 1 % of the first one's sensitivity?",
-            f"{reach['under']:.0%}",
-            f"of {len(reach['norms'])} tokens; first tenth {shape['first']:.3g}, middle 1, last tenth {shape['last']:.3g}",
-        )
-    )
-    part, count = (float(np.median(_ratio(of, given, without))) for without, given in COMMAS)
-    helps = "counts, too" if count >= LOUDER else "the place in a group only" if part >= LOUDER else "no"
-    detail = f"median over lengths: commas part n and n + 1 {part:.2g} times as far, n and n + 3 (the same place of a group) {count:.2g} times"
-    rows.append(_row("do commas at every third digit help?", helps, detail))
-    return rows
-
-
-def _apart(family: str, exact: Curve, rounded: Sequence[Curve]) -> list[dict[str, str]]:
-    """What becomes of one more repetition in every type: under the type's resolution, under what rounding does, gone, and without effect on the answer."""
-    every, changed = (
-        (exact, *rounded),
-        "; ".join(_ends(c, f"{c.dtype}: signal over blur", c.signal_over_blur, _over_noise(c)) for c in rounded),
-    )
-    asked = (
-        ("are n and n + 1 closer than a type resolves?", {c.dtype: exact.relative < RESOLUTION[c.dtype] for c in rounded if c.dtype in RESOLUTION},
-         _ends(exact, "relative distance", exact.relative)),
-        ("does rounding change their difference by as much as it is?", {c.dtype: c.signal_over_blur <= 1 for c in rounded}, changed),
-        ("are they one vector, which no later step can tell apart?", {c.dtype: c.same for c in every}, "the last vectors as each type computes them"),
-        ("have they one most likely next token?", {c.dtype: c.same_answer for c in every},
-         "; ".join(_ends(c, f"{c.dtype}: total variation of the next token", c.variation) for c in every)),
-    )  # fmt: skip
-    return [_row(f"{family}: from which n on {what}", _each({t: _from(first_from(exact.lengths, h), exact.lengths) for t, h in holds.items()}), known)
-            for what, holds, known in asked if holds]  # fmt: skip
-
-
-def _each(answers: Mapping[str, str]) -> str:
-    """One answer where all types agree, else each type's."""
-    return (
-        next(iter(answers.values()))
-        if len(set(answers.values())) == 1
-        else "; ".join(f"{dtype} {answer}" for dtype, answer in answers.items())
+    else:
+        sensitivity = exact_sensitivity(model, token_ids, report_progress=report_progress)
+    num_layers = int(model.config.get_text_config(decoder=True).num_hidden_layers)
+    return TextSensitivity(
+        tokens=tuple(decode_tokens(opened.tokenizer, token_ids)),
+        sensitivity=sensitivity,
+        bound=attention_bound(model, token_ids),
+        path_shares=path_shares(len(token_ids), num_layers),
+        directions=directions,
     )
 
 
-def _decides(task: str) -> str:
-    return "the zero" if TASKS[task].kind == "copy" else "one more"
-
-
-def _ratio(of: Mapping[tuple[str, str], Curve], given: str, without: str) -> np.ndarray:
-    return times(of[given, "float32"].relative, of[without, "float32"].relative)
-
-
-def remedies(curves: Sequence[Curve], found: Sequence[Margins]) -> list[dict[str, str]]:
-    """Each remedy against the same without it; medians over lengths."""
-    of = {(curve.family, curve.dtype): curve for curve in curves}
-    rows = []
-    for (without, given), name in zip(
-        COMMAS, ("commas, n against n + 1", "commas, n against n + 3: the control"), strict=True
-    ):
-        a, b = of[without, "float32"], of[given, "float32"]
-        rows.append(_remedy(name, "relative distance", a.relative, b.relative, a.lengths))
-    for dtype in dict.fromkeys(curve.dtype for curve in curves if curve.dtype != "float32"):
-        clear = of["copy ones", dtype].signal_over_blur
-        left = np.clip(1 - np.divide(1, clear, out=np.ones_like(clear), where=clear > 0), 0, 1)
-        said = "share of the difference that rounding leaves, copying ones"
-        rows.append(
-            _remedy(f"float32 instead of {dtype}", said, left, np.ones_like(left), of["copy ones", dtype].lengths)
-        )
-    tasks = {one.task: one for one in found}
-    for name, one in tasks.items():
-        base = tasks.get(name.split(",")[0])
-        if base is not None and base is not one:
-            rows.append(
-                _remedy(
-                    name,
-                    "log-odds moved by the zero, mean of three prompts",
-                    base.shift,
-                    one.shift,
-                    one.lengths,
-                    LEAST_SHIFT,
-                )
-            )
-    return rows
-
-
-def _remedy(
-    remedy: str, measure: str, without: np.ndarray, given: np.ndarray, lengths: Sequence[int], least: float = 0.0
-) -> dict[str, str]:
-    """Helps: the median is at least half as large again, above 0 and no less than ``least``."""
-    before, after = float(np.median(without)), float(np.median(given))
-    better = after > 0 and after >= LOUDER * max(before, 0.0) and after >= least
-    said = f"{measure}, median over n = {', '.join(map(str, lengths))}"
-    return {
-        "remedy": remedy,
-        "measure": said,
-        "without": _shown(before),
-        "with": _shown(after),
-        "verdict": "helps" if better else "does not help",
-    }
-
-
-def _row(question: str, answer: str, detail: str) -> dict[str, str]:
-    return {"question": question, "answer": answer, "detail": detail}
-
-
-def _from(n: int | None, lengths: Sequence[int]) -> str:
-    return f"not up to {lengths[-1]}" if n is None else f"{'already at ' if n == lengths[0] else ''}n = {n}"
-
-
-def _ends(curve: Curve, what: str, values: np.ndarray, more: str = "") -> str:
-    return (
-        f"{what} {_shown(values[0])} at n = {curve.lengths[0]}, {_shown(values[-1])} at n = {curve.lengths[-1]}{more}"
-    )
-
-
-def _over_noise(curve: Curve) -> str:
-    return f" (over what rounding does to one input alone {_shown(curve.signal_over_noise[-1])})"
-
-
-def _shown(value: float) -> str:
-    return f"{value:.2g}"
+def plain_data(value: Any) -> Any:
+    """Arrays as lists, tuples as lists, and None for numbers that are not finite, which JSON has no word for."""
+    if isinstance(value, np.ndarray):
+        return plain_data(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: plain_data(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain_data(item) for item in value]
+    return value

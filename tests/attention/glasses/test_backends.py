@@ -1,4 +1,6 @@
-"""Asking a model here and a server on this machine: good answers, patience, and every way in which a server can fail."""
+"""Asking a model here and a server on this machine: good answers, patience, and every way in which a server can
+fail.
+"""
 
 import contextlib
 import json
@@ -10,8 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from outrange.attention.glasses.backends import Local, Server, Unanswered, ask, moved
-from outrange.attention.glasses.tasks import ANSWER, build, margins
+from outrange.attention.glasses.answers import ask, ask_margins
+from outrange.attention.glasses.backends import LocalModel, Server
+from outrange.attention.glasses.chat_client import NoAnswer
+from outrange.attention.glasses.margins import measure_margins
+from outrange.attention.glasses.tasks import COPY_PREFIX, build_prompt, build_prompts
 from outrange.core.errors import BadInput
 from tests.attention.families import model
 from tests.attention.letters import letters
@@ -23,7 +28,9 @@ def completion(text):
 
 @contextmanager
 def server(*answers):
-    """A server that gives these (status, body) one after another, the last one again and again; ``seen`` are the requests."""
+    """A server that gives these (status, body) one after another, the last one again and again; ``seen`` are the
+    requests.
+    """
     seen, left = [], list(answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -57,12 +64,12 @@ def at(url, **more):
 
 
 def test_a_prompt_is_sent_as_a_chat_and_its_answer_is_scored():
-    with server(completion(f"{ANSWER}0")) as (url, seen):
-        found = ask(at(url, key="secret"), ["last digit"], [3, 5])
-    assert [(one.n, one.value, one.correct) for one in found.results] == [
+    with server(completion(f"{COPY_PREFIX}0")) as (url, seen):
+        found = ask(at(url, key="secret"), build_prompts(["last digit"], [3, 5]))
+    assert [(one.n, one.value, one.correct) for one in found.answers] == [
         (3, 0, True),
         (5, 0, True),
-    ] and not found.failed
+    ] and not found.failure
     path, headers, body = seen[0]
     assert (
         path == "/v1/chat/completions"
@@ -70,24 +77,28 @@ def test_a_prompt_is_sent_as_a_chat_and_its_answer_is_scored():
         and body["temperature"] == 0
         and body["model"] == "some-model"
     )
-    assert body["messages"] == [{"role": "user", "content": build("last digit", 3).text}]
+    assert body["messages"] == [{"role": "user", "content": build_prompt("last digit", 3).text}]
     assert "secret" not in repr(at(url, key="secret"))
 
 
 def test_styles_items_and_lengths_are_all_asked_and_told_as_they_come():
-    told = []
+    reported = []
     with server(completion("The final answer to your maths question is: 4")) as (url, seen):
-        found = ask(at(url), ["count ones", "sum ones"], [4, 6], styles=("none", "few-shot"), items=2, tell=told.append)
-    assert told == found.results and len(found.results) == 16 and len(seen) == 16
-    assert {one.error for one in found.results if one.n == 6} == {2.0} and all(
-        one.correct for one in found.results if one.n == 4
+        found = ask(
+            at(url),
+            build_prompts(["count ones", "sum ones"], [4, 6], styles=("none", "few-shot"), items=2),
+            report_answer=reported.append,
+        )
+    assert tuple(reported) == found.answers and len(found.answers) == 16 and len(seen) == 16
+    assert {one.error for one in found.answers if one.n == 6} == {2.0} and all(
+        one.correct for one in found.answers if one.n == 4
     )
     assert {body["max_tokens"] for _, _, body in seen} == {16, 512}
 
 
 def test_a_busy_server_is_asked_again():
     with server((429, "busy"), (503, "busy"), completion("0")) as (url, seen):
-        assert ask(at(url), ["last digit"], [3]).results[0].correct and len(seen) == 3
+        assert ask(at(url), build_prompts(["last digit"], [3])).answers[0].correct and len(seen) == 3
 
 
 @pytest.mark.parametrize(
@@ -102,8 +113,8 @@ def test_a_busy_server_is_asked_again():
 )  # fmt: skip
 def test_a_server_that_fails_is_named_and_what_came_before_is_kept(answer, said, sent):
     with server(completion("0"), answer) as (url, seen):
-        found = ask(at(url, tries=2), ["last digit"], [3, 4, 5])
-    assert len(found.results) == 1 and said in found.failed and url in found.failed and len(seen) == 1 + sent
+        found = ask(at(url, tries=2), build_prompts(["last digit"], [3, 4, 5]))
+    assert len(found.answers) == 1 and said in found.failure and url in found.failure and len(seen) == 1 + sent
 
 
 def test_a_server_that_drips_does_not_outlive_the_timeout():
@@ -119,21 +130,24 @@ def test_a_server_that_drips_does_not_outlive_the_timeout():
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         began = time.monotonic()
-        found = ask(at(f"http://127.0.0.1:{running.server_address[1]}/v1", timeout=0.5, tries=2), ["last digit"], [3])
+        found = ask(
+            at(f"http://127.0.0.1:{running.server_address[1]}/v1", timeout=0.5, tries=2),
+            build_prompts(["last digit"], [3]),
+        )
         took = time.monotonic() - began
         stop.set()
         running.shutdown()
-    assert "no whole answer within 0.5 s" in found.failed and 1 <= took < 10
+    assert "no whole answer within 0.5 s" in found.failure and 1 <= took < 10
 
 
 @pytest.mark.parametrize("answer", [(401, '{"error": "no such key: topsecret"}'), (200, '{"key": "topsecret"}')])
 def test_a_key_that_a_server_repeats_is_not_shown(answer):
     with server(answer) as (url, _):
-        found, failed = moved(at(url, key="topsecret"), ["last digit"], [3])
-    assert not found and "…" in failed and "topsecret" not in failed
+        found = ask_margins(at(url, key="topsecret"), build_prompts(["last digit"], [3]))
+    assert not found.shifts and "…" in found.failure and "topsecret" not in found.failure
     with server(weighed(("Bearer topsecret", {"x": -1.0}))) as (url, _):
-        found, failed = moved(at(url, key="topsecret"), ["last digit"], [3])
-    assert not found and "answered 'Bearer …'" in failed
+        found = ask_margins(at(url, key="topsecret"), build_prompts(["last digit"], [3]))
+    assert not found.shifts and "answered 'Bearer …'" in found.failure
 
 
 def test_a_redirection_is_not_followed_and_the_key_goes_to_nobody_else():
@@ -150,16 +164,18 @@ def test_a_redirection_is_not_followed_and_the_key_goes_to_nobody_else():
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Sending) as running:
             threading.Thread(target=running.serve_forever, daemon=True).start()
-            found = ask(at(f"http://127.0.0.1:{running.server_port}/v1", key="topsecret"), ["last digit"], [3])
+            found = ask(
+                at(f"http://127.0.0.1:{running.server_port}/v1", key="topsecret"), build_prompts(["last digit"], [3])
+            )
             running.shutdown()
-    assert not found.results and "status 302" in found.failed and not seen
+    assert not found.answers and "status 302" in found.failure and not seen
 
 
 def test_nobody_there_is_said():
     with server(completion("0")) as (url, _):
         pass
-    found = ask(at(url, tries=2), ["last digit"], [3])
-    assert not found.results and "did not answer" in found.failed
+    found = ask(at(url, tries=2), build_prompts(["last digit"], [3]))
+    assert not found.answers and "did not answer" in found.failure
 
 
 def test_what_answers_without_http_is_said():
@@ -170,9 +186,9 @@ def test_what_answers_without_http_is_said():
 
     with socketserver.TCPServer(("127.0.0.1", 0), Garbage) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        found = ask(at(f"http://127.0.0.1:{running.server_address[1]}/v1"), ["last digit"], [3])
+        found = ask(at(f"http://127.0.0.1:{running.server_address[1]}/v1"), build_prompts(["last digit"], [3]))
         running.shutdown()
-    assert not found.results and "its answer is no HTTP" in found.failed
+    assert not found.answers and "its answer is no HTTP" in found.failure
 
 
 @pytest.mark.parametrize(
@@ -213,32 +229,38 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key, monkeypatch):
 def test_a_chain_of_thought_is_not_cut_short_by_a_forced_answer_and_what_does_not_fit_is_said():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
     tokenizer.add_special_tokens({"eos_token": "<unk>"})
-    assert not Local(watched, tokenizer).answer(build("last digit", 4, style="zero-shot"), 5).startswith(ANSWER)
-    found = ask(Local(watched, tokenizer), ["last digit"], [3, 600])
-    assert len(found.results) == 1 and "do not fit into the model's context of 512; take fewer than 600" in found.failed
+    assert (
+        not LocalModel(watched, tokenizer)
+        .answer(build_prompt("last digit", 4, style="zero-shot"), 5)
+        .startswith(COPY_PREFIX)
+    )
+    found = ask(LocalModel(watched, tokenizer), build_prompts(["last digit"], [3, 600]))
+    assert (
+        len(found.answers) == 1 and "do not fit into the model's context of 512; take fewer than 600" in found.failure
+    )
 
 
 def test_a_model_here_goes_on_from_the_forced_beginning_greedily():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
     tokenizer.add_special_tokens({"eos_token": "<unk>"})
-    prompt = build("last digit", 4)
-    found = Local(watched, tokenizer).answer(prompt, 5)
-    assert found.startswith(ANSWER) and found == Local(watched, tokenizer).answer(prompt, 5)
-    assert not Local(watched, tokenizer, forced=False).answer(prompt, 5).startswith(ANSWER)
-    assert len(ask(Local(watched, tokenizer), ["last digit"], [3, 4]).results) == 2
+    prompt = build_prompt("last digit", 4)
+    found = LocalModel(watched, tokenizer).answer(prompt, 5)
+    assert found.startswith(COPY_PREFIX) and found == LocalModel(watched, tokenizer).answer(prompt, 5)
+    assert not LocalModel(watched, tokenizer, forced_prefix=False).answer(prompt, 5).startswith(COPY_PREFIX)
+    assert len(ask(LocalModel(watched, tokenizer), build_prompts(["last digit"], [3, 4])).answers) == 2
 
 
 def test_a_backend_of_ones_own_needs_one_method():
     class Mine:
         def answer(self, prompt, most):
             if prompt.n > 2:
-                raise Unanswered("enough")
+                raise NoAnswer("enough")
             return str(prompt.answer)
 
-    found = ask(Mine(), ["count ones"], [1, 2, 3, 4])
-    assert [one.correct for one in found.results] == [True, True] and found.failed == "enough"
+    found = ask(Mine(), build_prompts(["count ones"], [1, 2, 3, 4]))
+    assert [one.correct for one in found.answers] == [True, True] and found.failure == "enough"
     with pytest.raises(BadInput, match="items"):
-        ask(Mine(), ["count ones"], [1], items=0)
+        ask(Mine(), build_prompts(["count ones"], [1], items=0))
 
 
 # margins
@@ -267,12 +289,12 @@ def test_a_server_s_margin_is_read_where_its_answer_s_last_digit_stands():
     )
     ones = weighed(("1", {"1": -0.2, "0": -2.2}))
     with server(asked, ones) as (url, seen):
-        found, failed = moved(at(url), ["last digit"], [4])
+        found = ask_margins(at(url), build_prompts(["last digit"], [4]))
     assert (
-        not failed
-        and found[0].odds == pytest.approx(1.0)
-        and found[0].shift == pytest.approx(1.0 - -2.0)
-        and found[0].n == 4
+        not found.failure
+        and found.shifts[0].log_odds == pytest.approx(1.0)
+        and found.shifts[0].shift == pytest.approx(1.0 - -2.0)
+        and found.shifts[0].n == 4
     )
     sent = [body for _, _, body in seen]
     assert all(body["logprobs"] is True and body["top_logprobs"] == 20 for body in sent)
@@ -281,7 +303,7 @@ def test_a_server_s_margin_is_read_where_its_answer_s_last_digit_stands():
 
 def test_a_digit_that_is_not_listed_counts_as_the_last_that_is():
     with server(weighed(("1", {"1": -0.1, "x": -5.0, "y": -7.0})), weighed(("1", {"1": -0.1, "0": -3.1}))) as (url, _):
-        assert moved(at(url), ["first digit"], [4])[0][0].odds == pytest.approx(-6.9)
+        assert ask_margins(at(url), build_prompts(["first digit"], [4])).shifts[0].log_odds == pytest.approx(-6.9)
 
 
 @pytest.mark.parametrize(
@@ -297,16 +319,16 @@ def test_a_digit_that_is_not_listed_counts_as_the_last_that_is():
 def test_margins_that_cannot_be_had_are_said_and_what_came_before_is_kept(answer, said):
     good = weighed(("0", {"0": -0.1, "1": -1.1}))
     with server(good, good, answer) as (url, _):
-        found, failed = moved(at(url, tries=1), ["last digit"], [3, 4])
-    assert [one.n for one in found] == [3] and said in failed and url in failed
+        found = ask_margins(at(url, tries=1), build_prompts(["last digit"], [3, 4]))
+    assert [shift.n for shift in found.shifts] == [3] and said in found.failure and url in found.failure
 
 
 def test_a_model_here_has_the_margins_of_the_tasks():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
-    found, failed = moved(Local(watched, tokenizer), ["first digit", "last digit"], [3, 6])
-    known = margins(watched, tokenizer, [3, 6], ["first digit", "last digit"])
-    assert not failed and [one.shift for one in found] == pytest.approx(
+    found = ask_margins(LocalModel(watched, tokenizer), build_prompts(["first digit", "last digit"], [3, 6]))
+    known = measure_margins(watched, tokenizer, [3, 6], ["first digit", "last digit"])
+    assert not found.failure and [shift.shift for shift in found.shifts] == pytest.approx(
         [shift for one in known for shift in one.shift], abs=1e-6
     )
     with pytest.raises(BadInput, match="tasks: 'count ones'"):
-        moved(Local(watched, tokenizer), ["count ones"], [3])
+        ask_margins(LocalModel(watched, tokenizer), build_prompts(["count ones"], [3]))

@@ -1,4 +1,6 @@
-"""Collapse curves: what is read is what separate passes give, distances by hand, families token by token, precision, and a model in which all must collapse."""
+"""Collapse curves: what is read is what separate passes give, distances by hand, families token by token, precision,
+and a model in which all must collapse.
+"""
 
 import copy
 
@@ -6,19 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from outrange.attention.glasses import collapse as module
 from outrange.attention.glasses.collapse import (
-    COPY,
-    FAMILIES,
-    Family,
-    collapse,
+    LastToken,
+    cast_model,
+    collapse_curves,
+    curve_of_pairs,
     distances,
-    eight_bits,
-    first_from,
-    grouped,
-    read,
-    repeated,
+    onset_length,
+    read_last_tokens,
+    round_to_int8,
 )
+from outrange.attention.glasses.families import COPY_PROMPT, FAMILIES, Family, repetition_family, with_commas
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.tap import tapped
 from outrange.core.errors import BadInput
@@ -31,9 +31,12 @@ SHORT = [FAMILIES[name] for name in ("ones",)]
 def family(name="own", step=1):
     return Family(
         name=name,
-        meaning="",
+        description="",
         step=step,
-        pair=lambda symbols, n, seed: ([0] + [symbols.digits[1]] * n, [0] + [symbols.digits[1]] * (n + step)),
+        build_pair=lambda symbols, n, seed: (
+            [0] + [symbols.digit_ids[1]] * n,
+            [0] + [symbols.digit_ids[1]] * (n + step),
+        ),
     )
 
 
@@ -45,7 +48,7 @@ def test_a_sequence_read_on_the_way_through_a_longer_one_has_the_state_of_a_pass
     watched, passes = model(name), []
     sequences = [(1, 5, 5), (1, 5, 5, 5, 5), (1, 7), (1, 5), (1, 5, 5, 5, 5)]
     watched.register_forward_pre_hook(lambda module, args: passes.append(args[0].tolist()))
-    found = read(watched, sequences)
+    found = read_last_tokens(watched, sequences)
     assert sorted(passes) == [[[1, 5, 5, 5, 5]], [[1, 7]]] and set(found) == set(sequences)
     for one, state in found.items():
         with torch.no_grad():
@@ -57,19 +60,21 @@ def test_a_sequence_read_on_the_way_through_a_longer_one_has_the_state_of_a_pass
             rtol=0,
         )
         torch.testing.assert_close(
-            torch.from_numpy(state.next), torch.log_softmax(out.logits[0, -1], -1), atol=2e-5, rtol=0
+            torch.from_numpy(state.log_probabilities), torch.log_softmax(out.logits[0, -1], -1), atol=2e-5, rtol=0
         )
 
 
 def test_how_much_was_read_is_told():
     told = []
-    read(model("llama"), [(1, 5), (1, 5, 5), (1, 6)], tell=lambda done, total: told.append((done, total)))
+    read_last_tokens(
+        model("llama"), [(1, 5), (1, 5, 5), (1, 6)], report_progress=lambda done, total: told.append((done, total))
+    )
     assert told == [(3, 5), (5, 5)]
 
 
 def test_a_sequence_beyond_the_context_is_refused():
     with pytest.raises(BadInput, match=r"lengths: a sequence of 301 tokens .* holds 256"):
-        collapse(model("llama"), letters(), [family()], lengths=(8, 299))
+        collapse_curves(model("llama"), letters(), [family()], lengths=(8, 299))
 
 
 # numbers
@@ -91,13 +96,13 @@ def test_distances_are_of_sums_squares_and_the_largest_entry():
     ],
 )
 def test_the_first_length_is_that_from_which_on_it_always_holds(holds, first):
-    assert first_from((8, 16, 32), holds) == first
+    assert onset_length((8, 16, 32), holds) == first
 
 
 def test_eight_bits_are_255_levels_a_row_that_keep_its_largest_entry():
     weight = torch.randn(5, 400, generator=torch.Generator().manual_seed(0))
     weight[3] = 0
-    found = eight_bits(weight)
+    found = round_to_int8(weight)
     scale = weight.abs().amax(1, keepdim=True) / 127
     assert ((found - weight).abs() <= scale / 2 + 1e-6).all() and torch.allclose(
         found.abs().amax(1), weight.abs().amax(1)
@@ -107,7 +112,7 @@ def test_eight_bits_are_255_levels_a_row_that_keep_its_largest_entry():
 
 def test_curves_hold_what_two_passes_give():
     watched, tokenizer = model("llama"), letters()
-    (curve,) = collapse(watched, tokenizer, [family()], lengths=(3, 6), dtypes=("float32",))
+    (curve,) = collapse_curves(watched, tokenizer, [family()], lengths=(3, 6), dtypes=("float32",))
     one = tokenizer.convert_tokens_to_ids("1")
     with torch.no_grad():
         outs = [watched(torch.tensor([[0] + [one] * n]), output_hidden_states=True) for n in (6, 7)]
@@ -115,21 +120,21 @@ def test_curves_hold_what_two_passes_give():
     gap = (ends[0] - ends[1]).abs()
     np.testing.assert_allclose(curve.linf[1], gap.amax(1), atol=1e-5)
     np.testing.assert_allclose(curve.l1[1], gap.sum(1), rtol=1e-4)
-    assert curve.linf.shape == (2, 4) and curve.lengths == (3, 6) and curve.tokens == (4, 7)
-    np.testing.assert_allclose(curve.relative[1], gap[-1].max() / ends[0][-1].abs().max(), rtol=1e-4)
+    assert curve.linf.shape == (2, 4) and curve.lengths == (3, 6) and curve.token_counts == (4, 7)
+    np.testing.assert_allclose(curve.relative_distance[1], gap[-1].max() / ends[0][-1].abs().max(), rtol=1e-4)
     slices = (gap[-1] / ends[0][-1].abs().max()).view(4, 16).amax(1)
-    np.testing.assert_allclose(curve.heads[1], [slices.min(), slices.mean(), slices.max()], rtol=1e-3)
+    np.testing.assert_allclose(curve.head_distances[1], [slices.min(), slices.mean(), slices.max()], rtol=1e-3)
     chances = [torch.softmax(out.logits[0, -1], -1) for out in outs]
-    np.testing.assert_allclose(curve.variation[1], (chances[0] - chances[1]).abs().sum() / 2, atol=1e-6)
-    assert curve.same_answer[1] == (chances[0].argmax() == chances[1].argmax())
+    np.testing.assert_allclose(curve.total_variation[1], (chances[0] - chances[1]).abs().sum() / 2, atol=1e-6)
+    assert curve.same_next_token[1] == (chances[0].argmax() == chances[1].argmax())
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
 def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_share(dtype):
     watched, tokenizer = model("llama"), letters()
     before = copy.deepcopy(watched.state_dict())
-    exact, rounded = collapse(watched, tokenizer, SHORT, lengths=(2, 9), dtypes=("float32", dtype))
-    assert (exact.noise == 0).all() and np.isinf(exact.signal_over_noise).all() and not exact.same.any()
+    exact, rounded = collapse_curves(watched, tokenizer, SHORT, lengths=(2, 9), dtypes=("float32", dtype))
+    assert (exact.noise == 0).all() and np.isinf(exact.signal_over_noise).all() and not exact.same_vector.any()
     assert (
         (rounded.noise > 0).all()
         and (rounded.blur > 0).all()
@@ -137,10 +142,10 @@ def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_sh
         and np.isinf(exact.signal_over_blur).all()
     )
     assert (rounded.blur <= 2 * rounded.noise * (1 + 1e-9)).all()  # a difference cannot move further than both its ends
-    np.testing.assert_allclose(rounded.signal_over_noise * rounded.noise, exact.relative, rtol=1e-6)
-    np.testing.assert_allclose(rounded.signal_over_blur * rounded.blur, exact.relative, rtol=1e-6)
+    np.testing.assert_allclose(rounded.signal_over_noise * rounded.noise, exact.relative_distance, rtol=1e-6)
+    np.testing.assert_allclose(rounded.signal_over_blur * rounded.blur, exact.relative_distance, rtol=1e-6)
     one = tokenizer.convert_tokens_to_ids("1")
-    with torch.no_grad(), module.variant(watched, dtype) as other:
+    with torch.no_grad(), cast_model(watched, dtype) as other:
         ends = [
             [
                 m(torch.tensor([[0] + [one] * n]), output_hidden_states=True).hidden_states[-1][0, -1].float()
@@ -159,7 +164,7 @@ def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_sh
 def test_what_moves_both_alike_is_noise_and_no_blur_and_what_moves_one_is_both():
     def states(first, second):
         return {
-            (k,): module.State(np.array([values], dtype=float), np.log(np.array([0.5, 0.5], np.float32)))
+            (k,): LastToken(np.array([values], dtype=float), np.log(np.array([0.5, 0.5], np.float32)))
             for k, values in ((1, first), (2, second))
         }
 
@@ -168,7 +173,7 @@ def test_what_moves_both_alike_is_noise_and_no_blur_and_what_moves_one_is_both()
         (states([4.0, 1.5], [4.0, 2.5]), 0.125, 0),
         (states([4.0, 1.0], [4.0, 2.5]), 0.0625, 0.125),
     ):
-        curve = module._curve(family(), "bfloat16", (1,), [[([1], [2])]], exact, moved, 1)
+        curve = curve_of_pairs(family(), "bfloat16", (1,), [[([1], [2])]], exact, moved, 1)
         assert (curve.noise[0], curve.blur[0]) == (noise, blur)
         assert curve.signal_over_noise[0] == 0.25 / noise and curve.signal_over_blur[0] == (
             0.25 / blur if blur else np.inf
@@ -177,42 +182,59 @@ def test_what_moves_both_alike_is_noise_and_no_blur_and_what_moves_one_is_both()
 
 def test_against_float64_float32_has_a_noise_of_its_own_far_below_that_of_coarser_types():
     watched = model("llama")
-    fine, single, half = collapse(watched, letters(), SHORT, lengths=(3, 9), dtypes=("float64", "float32", "float16"))
+    fine, single, half = collapse_curves(
+        watched, letters(), SHORT, lengths=(3, 9), dtypes=("float64", "float32", "float16")
+    )
     assert (fine.blur == 0).all() and (single.blur > 0).all() and (single.blur * 100 < half.blur).all()
-    np.testing.assert_allclose(fine.relative, single.relative, rtol=1e-4)
+    np.testing.assert_allclose(fine.relative_distance, single.relative_distance, rtol=1e-4)
     assert next(watched.parameters()).dtype == torch.float32
 
 
 def test_around_takes_the_mean_over_neighbouring_lengths_of_sizes_and_asks_all_of_them_for_what_is_the_same():
     watched, tokenizer = model("llama"), letters()
-    each = collapse(watched, tokenizer, [family()], lengths=(4, 5, 6), dtypes=("float32", "bfloat16"))
-    whole = collapse(watched, tokenizer, [family()], lengths=(4,), dtypes=("float32", "bfloat16"), around=3)
+    each = collapse_curves(watched, tokenizer, [family()], lengths=(4, 5, 6), dtypes=("float32", "bfloat16"))
+    whole = collapse_curves(watched, tokenizer, [family()], lengths=(4,), dtypes=("float32", "bfloat16"), neighbours=3)
     for one, three in zip(whole, each, strict=True):
-        for name in ("relative", "linf", "heads", "variation", "noise", "blur"):
+        for name in ("relative_distance", "linf", "head_distances", "total_variation", "noise", "blur"):
             np.testing.assert_allclose(
                 getattr(one, name)[0], getattr(three, name).mean(0), rtol=1e-3, atol=1e-6, err_msg=name
             )
-        assert one.lengths == (4,) and one.tokens == (5,) and one.same_answer[0] == three.same_answer.all()
-    np.testing.assert_allclose(whole[1].signal_over_blur, each[0].relative.mean() / each[1].blur.mean(), rtol=1e-3)
+        assert (
+            one.lengths == (4,) and one.token_counts == (5,) and one.same_next_token[0] == three.same_next_token.all()
+        )
+    np.testing.assert_allclose(
+        whole[1].signal_over_blur, each[0].relative_distance.mean() / each[1].blur.mean(), rtol=1e-3
+    )
 
 
 def test_where_nothing_passes_between_positions_two_counts_are_one_vector_and_give_one_answer():
     watched = model("llama")
     with tapped(watched, blind=True):
-        (curve,) = collapse(watched, letters(), SHORT, lengths=(1, 5), dtypes=("float32",))
-    assert (curve.linf == 0).all() and curve.same.all() and curve.same_answer.all() and (curve.variation == 0).all()
+        (curve,) = collapse_curves(watched, letters(), SHORT, lengths=(1, 5), dtypes=("float32",))
+    assert (
+        (curve.linf == 0).all()
+        and curve.same_vector.all()
+        and curve.same_next_token.all()
+        and (curve.total_variation == 0).all()
+    )
 
 
 def test_two_vectors_are_the_same_where_the_type_itself_computes_one_and_all_of_their_difference_is_blur():
     def states(second):
         return {
-            (k,): module.State(np.array([values]), np.zeros(2, np.float32))
-            for k, values in ((1, [1.0, 2.0]), (2, second))
+            (k,): LastToken(np.array([values]), np.zeros(2, np.float32)) for k, values in ((1, [1.0, 2.0]), (2, second))
         }
 
     exact, merged = states([1.5, 2.0]), states([1.0, 2.0])
-    own, rounded = (module._curve(family(), "bfloat16", (1,), [[([1], [2])]], exact, one, 1) for one in (exact, merged))
-    assert not own.same[0] and rounded.same[0] and rounded.relative[0] == 0 and rounded.signal_over_blur[0] == 1
+    own, rounded = (
+        curve_of_pairs(family(), "bfloat16", (1,), [[([1], [2])]], exact, one, 1) for one in (exact, merged)
+    )
+    assert (
+        not own.same_vector[0]
+        and rounded.same_vector[0]
+        and rounded.relative_distance[0] == 0
+        and rounded.signal_over_blur[0] == 1
+    )
 
 
 # families
@@ -226,33 +248,37 @@ def plain(tokenizer, ids):
     ("name", "n", "first", "second"),
     [
         ("ones", 3, "^111", "^1111"),
-        ("copy ones", 2, f"^{COPY}11", f"^{COPY}111"),
-        ("copy with commas", 3, f"^{COPY}111", f"^{COPY}111,1"),
-        ("copy with commas", 7, f"^{COPY}111,111,1", f"^{COPY}111,111,11"),
-        ("same phase", 3, f"^{COPY}111", f"^{COPY}111111"),
-        ("same phase with commas", 6, f"^{COPY}111,111", f"^{COPY}111,111,111"),
+        ("copy ones", 2, f"^{COPY_PROMPT}11", f"^{COPY_PROMPT}111"),
+        ("copy with commas", 3, f"^{COPY_PROMPT}111", f"^{COPY_PROMPT}111,1"),
+        ("copy with commas", 7, f"^{COPY_PROMPT}111,111,1", f"^{COPY_PROMPT}111,111,11"),
+        ("same phase", 3, f"^{COPY_PROMPT}111", f"^{COPY_PROMPT}111111"),
+        ("same phase with commas", 6, f"^{COPY_PROMPT}111,111", f"^{COPY_PROMPT}111,111,111"),
     ],
 )
 def test_families_are_what_they_say(name, n, first, second):
     tokenizer = letters()
-    found = FAMILIES[name].pair(Symbols.of(tokenizer), n, 0)
+    found = FAMILIES[name].build_pair(Symbols.from_tokenizer(tokenizer), n, 0)
     assert tuple(plain(tokenizer, ids) for ids in found) == (first, second)
 
 
 def test_the_digits_of_the_control_are_random_end_in_one_and_two_ones_and_depend_on_seed_and_length_alone():
-    symbols, tokenizer = Symbols.of(letters()), letters()
-    first, second = FAMILIES["digits"].pair(symbols, 40, 3)
-    assert second == [*first, symbols.digits[1]] and plain(tokenizer, second).endswith("11")
+    symbols, tokenizer = Symbols.from_tokenizer(letters()), letters()
+    first, second = FAMILIES["digits"].build_pair(symbols, 40, 3)
+    assert second == [*first, symbols.digit_ids[1]] and plain(tokenizer, second).endswith("11")
     assert len(set(plain(tokenizer, first)[-40:])) > 5
-    assert FAMILIES["digits"].pair(symbols, 40, 3) == (first, second) != FAMILIES["digits"].pair(symbols, 40, 4)
+    assert (
+        FAMILIES["digits"].build_pair(symbols, 40, 3)
+        == (first, second)
+        != FAMILIES["digits"].build_pair(symbols, 40, 4)
+    )
 
 
 def test_commas_stand_between_groups_and_none_at_the_end():
-    symbols = Symbols.of(letters())
-    one, comma = symbols.digits[1], symbols.comma
+    symbols = Symbols.from_tokenizer(letters())
+    one, comma = symbols.digit_ids[1], symbols.comma_id
     assert (
-        grouped(symbols, [one] * 6, 3) == [one, one, one, comma, one, one, one]
-        and grouped(symbols, [one] * 2, 0) == [one] * 2
+        with_commas(symbols, [one] * 6, 3) == [one, one, one, comma, one, one, one]
+        and with_commas(symbols, [one] * 2, 0) == [one] * 2
     )
 
 
@@ -260,7 +286,8 @@ def test_commas_stand_between_groups_and_none_at_the_end():
 def test_pairs_of_the_same_phase_end_alike_in_a_group_at_every_length(n):
     tokenizer = letters()
     first, second = (
-        plain(tokenizer, ids) for ids in repeated("groups", "", step=3, group=3).pair(Symbols.of(tokenizer), n, 0)
+        plain(tokenizer, ids)
+        for ids in repetition_family("groups", "", step=3, group=3).build_pair(Symbols.from_tokenizer(tokenizer), n, 0)
     )
     assert len(first.rsplit(",", 1)[1]) == len(second.rsplit(",", 1)[1]) and second.count(",") == first.count(",") + 1
 
@@ -271,16 +298,16 @@ def test_pairs_of_the_same_phase_end_alike_in_a_group_at_every_length(n):
 def test_where_a_tokenizer_merges_ones_a_sequence_is_still_n_tokens_and_that_is_said():
     merging, apart = letters(merges=[("1", "1"), ("11", "1")]), letters()
     assert len(merging("1" * 12, add_special_tokens=False)["input_ids"]) < 12
-    symbols = Symbols.of(merging)
-    assert "merges" in symbols.note and not Symbols.of(apart).note
-    assert len(symbols.number("1111")) == 4 and len(set(symbols.number("1111"))) == 1
-    (curve,) = collapse(model("llama"), merging, SHORT, lengths=(5,), dtypes=("float32",))
-    assert curve.tokens == (6,)
+    symbols = Symbols.from_tokenizer(merging)
+    assert "merges" in symbols.note and not Symbols.from_tokenizer(apart).note
+    assert len(symbols.number_ids("1111")) == 4 and len(set(symbols.number_ids("1111"))) == 1
+    (curve,) = collapse_curves(model("llama"), merging, SHORT, lengths=(5,), dtypes=("float32",))
+    assert curve.token_counts == (6,)
 
 
 def test_a_model_without_a_first_token_begins_with_the_sequence():
-    symbols = Symbols.of(letters(bos=False))
-    assert symbols.prompt("") == [] and symbols.number("10") == [symbols.digits[1], symbols.digits[0]]
+    symbols = Symbols.from_tokenizer(letters(bos=False))
+    assert symbols.prompt_ids("") == [] and symbols.number_ids("10") == [symbols.digit_ids[1], symbols.digit_ids[0]]
 
 
 def test_what_cannot_be_measured_is_refused_in_a_sentence():
@@ -290,18 +317,18 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence():
         ({"lengths": ()}, "lengths:"),
         ({"lengths": (0, 4)}, "lengths:"),
         ({"lengths": (8, 4)}, "ascending"),
-        ({"around": 0}, "around: 0"),
+        ({"neighbours": 0}, "neighbours: 0"),
     ):
         with pytest.raises(BadInput, match=said):
-            collapse(watched, tokenizer, SHORT, **given)
+            collapse_curves(watched, tokenizer, SHORT, **given)
     with pytest.raises(BadInput, match="model: bfloat16 is not allowed"):
-        collapse(copy.deepcopy(watched).bfloat16(), tokenizer, SHORT)
+        collapse_curves(copy.deepcopy(watched).bfloat16(), tokenizer, SHORT)
     with pytest.raises(BadInput, match=r"tokenizer\.json"):
-        collapse(watched, None, SHORT)
+        collapse_curves(watched, None, SHORT)
     with pytest.raises(BadInput, match="no single token for '7'"):
-        Symbols.of(letters(symbols="012345689,"))
+        Symbols.from_tokenizer(letters(symbols="012345689,"))
     with pytest.raises(BadInput, match="sequence: 'x'"):
-        Symbols.of(tokenizer).number("1x")
+        Symbols.from_tokenizer(tokenizer).number_ids("1x")
 
 
 # a pretrained model: the fact sheet's own measurements
@@ -314,12 +341,12 @@ def test_a_pretrained_model_s_distances_are_those_measured_before(smollm2):
         "copy ones": (5.2e-2, 1.9e-2),
         "copy with commas": (2.2e-1, 1.9e-1),
     }
-    curves = collapse(
+    curves = collapse_curves(
         smollm2.model, smollm2.tokenizer, [FAMILIES[name] for name in wanted], lengths=(8, 32), dtypes=("float32",)
     )
     for curve in curves:
-        np.testing.assert_allclose(curve.relative, wanted[curve.family], rtol=0.05, err_msg=curve.family)
-    phase = collapse(
+        np.testing.assert_allclose(curve.relative_distance, wanted[curve.family], rtol=0.05, err_msg=curve.family)
+    phase = collapse_curves(
         smollm2.model,
         smollm2.tokenizer,
         [FAMILIES["same phase"], FAMILIES["same phase with commas"]],
@@ -327,4 +354,4 @@ def test_a_pretrained_model_s_distances_are_those_measured_before(smollm2):
         dtypes=("float32",),
     )
     for curve, values in zip(phase, ((4.7e-2, 3.3e-2), (2.7e-2, 2.2e-2)), strict=True):
-        np.testing.assert_allclose(curve.relative, values, rtol=0.05, err_msg=curve.family)
+        np.testing.assert_allclose(curve.relative_distance, values, rtol=0.05, err_msg=curve.family)

@@ -1,4 +1,6 @@
-"""Sensitivities against finite differences and PyTorch's own Jacobian, estimates against exact norms, bounds by hand, and what must be left as it was."""
+"""Sensitivities against finite differences and PyTorch's own Jacobian, estimates against exact norms, bounds by hand,
+and what must be left as it was.
+"""
 
 import itertools
 import math
@@ -7,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from outrange.attention.glasses.squashing import Sensitivity, bound, estimate, exact, paths
+from outrange.attention.glasses.squashing import (
+    Sensitivity,
+    attention_bound,
+    estimate_sensitivity,
+    exact_sensitivity,
+    path_shares,
+)
 from outrange.attention.tap import decoder, tapped
 from outrange.core.errors import BadInput
 from tests.attention.families import ids, model
@@ -62,14 +70,19 @@ def test_exact_norms_are_those_of_the_whole_jacobian(name, layer):
     whole = torch.autograd.functional.jacobian(
         lambda v: last_of(watched, v, layer), stream(watched, tokens, layer)
     )  # (width, 1, n, width)
-    found = exact(watched, tokens, layer)
+    found = exact_sensitivity(watched, tokens, layer)
     np.testing.assert_allclose(found.norms, whole.square().sum((0, 1, 3)).sqrt(), rtol=1e-9)
-    assert found.method == "exact" and found.error is None and found.layer == layer and found.tokens == tuple(tokens)
+    assert (
+        found.method == "exact"
+        and found.standard_error is None
+        and found.layer == layer
+        and found.token_ids == tuple(tokens)
+    )
 
 
 def test_exact_norms_are_finite_differences_within_a_thousandth():
     watched, tokens, step = model("llama").double(), text(5), 1e-5
-    start, found = stream(watched, tokens), exact(watched, tokens).norms
+    start, found = stream(watched, tokens), exact_sensitivity(watched, tokens).norms
     for i in range(5):
         squares = 0.0
         for channel in range(start.shape[2]):
@@ -84,13 +97,16 @@ def test_exact_norms_are_finite_differences_within_a_thousandth():
 
 def test_an_estimate_is_unbiased_and_its_error_is_the_spread_of_estimates():
     watched, tokens = model("llama"), text(9)
-    true = exact(watched, tokens).norms
-    several = [estimate(watched, tokens, directions=8, seed=seed) for seed in range(40)]
+    true = exact_sensitivity(watched, tokens).norms
+    several = [estimate_sensitivity(watched, tokens, directions=8, seed=seed) for seed in range(40)]
     squares = np.array([one.norms**2 for one in several])
     assert (np.abs(squares.mean(0) - true**2) < 4 * squares.std(0, ddof=1) / math.sqrt(40)).all()
-    spread, said = np.std([one.norms for one in several], axis=0), np.mean([one.error for one in several], axis=0)
+    spread, said = (
+        np.std([one.norms for one in several], axis=0),
+        np.mean([one.standard_error for one in several], axis=0),
+    )
     assert ((said > 0.6 * spread) & (said < 1.6 * spread)).all()
-    again = estimate(watched, tokens, directions=8, seed=3)
+    again = estimate_sensitivity(watched, tokens, directions=8, seed=3)
     assert (again.norms == several[3].norms).all() and (again.norms != several[4].norms).any()
 
 
@@ -98,25 +114,27 @@ def test_more_directions_than_fit_into_one_pass_give_the_same_as_one_by_one(monk
     from outrange.attention.glasses import squashing
 
     watched, tokens, told = model("llama"), text(), []
-    wanted = exact(watched, tokens).norms
-    monkeypatch.setattr(squashing, "MEMORY", 1)
-    found = exact(watched, tokens, progress=lambda done, of: told.append((done, of)))
+    wanted = exact_sensitivity(watched, tokens).norms
+    monkeypatch.setattr(squashing, "ACTIVATION_BYTES", 1)
+    found = exact_sensitivity(watched, tokens, report_progress=lambda done, of: told.append((done, of)))
     np.testing.assert_allclose(found.norms, wanted, rtol=1e-4)
     assert told[-1] == (64, 64) and len(told) == 64
-    monkeypatch.setattr(squashing, "MEMORY", 64 * 7 * 4 * 40 * 4 * 5)  # five at a time: the last pass is not full
-    np.testing.assert_allclose(exact(watched, tokens).norms, wanted, rtol=1e-4)
+    monkeypatch.setattr(
+        squashing, "ACTIVATION_BYTES", 64 * 7 * 4 * 40 * 4 * 5
+    )  # five at a time: the last pass is not full
+    np.testing.assert_allclose(exact_sensitivity(watched, tokens).norms, wanted, rtol=1e-4)
 
 
 def test_where_nothing_passes_between_positions_only_the_last_token_reaches_the_end():
     watched = model("llama")
     with tapped(watched, blind=True):
-        found = exact(watched, text())
+        found = exact_sensitivity(watched, text())
     assert (found.norms[:-1] == 0).all() and found.norms[-1] > 0
 
 
 def test_beyond_a_window_a_token_reaches_the_end_through_several_layers_only():
     watched = model("mistral", sliding_window=3, num_hidden_layers=2)
-    found = exact(watched, text(9)).norms
+    found = exact_sensitivity(watched, text(9)).norms
     assert (found[:4] == 0).all() and (found[4:] > 0).all()  # two layers of a window of three reach back four tokens
 
 
@@ -125,13 +143,13 @@ def test_beyond_a_window_a_token_reaches_the_end_through_several_layers_only():
 
 def test_where_the_first_token_does_not_reach_the_end_others_are_told_relative_to_the_largest():
     found = Sensitivity(
-        tokens=tuple(range(20)),
+        token_ids=tuple(range(20)),
         norms=np.array([0.0] * 16 + [0.001, 1.0, 2.0, 4.0]),
-        error=None,
+        standard_error=None,
         layer=0,
         method="exact",
     )
-    assert found.scale == 4.0 and found.under(0.01) == 17 / 20
+    assert found.reference_norm == 4.0 and found.share_below(0.01) == 17 / 20
     assert found.u_shape() == {"first": 0.0, "middle": 0.0, "last": 1.0}
 
 
@@ -142,8 +160,8 @@ def test_the_bound_is_the_last_row_of_the_product_of_attention_and_identity():
     row = torch.eye(7, dtype=torch.float64)[-1]
     for one in reversed(maps):
         row = row @ (one + torch.eye(7))
-    np.testing.assert_allclose(bound(watched, tokens), row, rtol=1e-6)
-    assert bound(watched, tokens).sum() == pytest.approx(2 ** len(maps))  # rows of attention sum to 1
+    np.testing.assert_allclose(attention_bound(watched, tokens), row, rtol=1e-6)
+    assert attention_bound(watched, tokens).sum() == pytest.approx(2 ** len(maps))  # rows of attention sum to 1
 
 
 @pytest.mark.parametrize(("count", "layers"), [(1, 1), (4, 1), (5, 3), (6, 4)])
@@ -151,13 +169,13 @@ def test_paths_are_counted(count, layers):
     found = [
         sum(1 for inner in itertools.combinations_with_replacement(range(i, count), layers - 1)) for i in range(count)
     ]
-    np.testing.assert_allclose(paths(count, layers), np.array(found) / found[0], rtol=1e-12)
+    np.testing.assert_allclose(path_shares(count, layers), np.array(found) / found[0], rtol=1e-12)
     powers = np.linalg.matrix_power(np.tril(np.ones((count, count))), layers)[-1]
-    np.testing.assert_allclose(paths(count, layers), powers / powers[0], rtol=1e-12)
+    np.testing.assert_allclose(path_shares(count, layers), powers / powers[0], rtol=1e-12)
 
 
 def test_paths_of_long_texts_and_deep_models_stay_finite():
-    found = paths(5000, 80)
+    found = path_shares(5000, 80)
     assert found[0] == 1 and (np.diff(found) < 0).all() and 0 < found[-1] < 1e-100
 
 
@@ -166,8 +184,8 @@ def test_paths_of_long_texts_and_deep_models_stay_finite():
 
 def test_shares_and_shapes_are_of_the_first_token_and_the_middle():
     norms = np.array([8.0, 8, 4, 1, 1, 2, 2, 1, 1, 1, 0.05, 0.05, 1, 2, 2, 1, 1, 1, 5, 7])
-    found = Sensitivity(tokens=tuple(range(20)), norms=norms, error=None, layer=0, method="exact")
-    assert found.under(0.01) == pytest.approx(0.1) and found.under(0.2) == pytest.approx(0.55)
+    found = Sensitivity(token_ids=tuple(range(20)), norms=norms, standard_error=None, layer=0, method="exact")
+    assert found.share_below(0.01) == pytest.approx(0.1) and found.share_below(0.2) == pytest.approx(0.55)
     assert found.u_shape() == pytest.approx({"first": 8 / 0.525, "middle": 1, "last": 6 / 0.525})
 
 
@@ -178,10 +196,10 @@ def test_modes_and_gradients_are_as_they_were_also_after_an_error():
     def fail(done, of):
         raise ZeroDivisionError
 
-    exact(watched, text())
-    bound(watched, text())
+    exact_sensitivity(watched, text())
+    attention_bound(watched, text())
     with pytest.raises(ZeroDivisionError):
-        estimate(watched, text(), progress=fail)
+        estimate_sensitivity(watched, text(), report_progress=fail)
     assert all(module.training for module in watched.modules())
     assert [p.requires_grad for p in watched.parameters()] == [p is not frozen for p in watched.parameters()]
     assert all(p.grad is None for p in watched.parameters())
@@ -191,14 +209,14 @@ def test_modes_and_gradients_are_as_they_were_also_after_an_error():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda m: exact(m, [5]), "ids: 1 tokens"),
-        (lambda m: exact(m, [5] * 300), "2 … 256"),
-        (lambda m: bound(m, [5, 96]), "ids: 96"),
-        (lambda m: exact(m, [5, -1]), "ids: -1"),
-        (lambda m: exact(m, [5, 6], layer=4), "layer: 4 .* 0 … 3"),
-        (lambda m: estimate(m, [5, 6], directions=1), "directions: 1"),
-        (lambda m: exact(m.half(), [5, 6]), "float16"),
-        (lambda m: paths(0, 1), "paths: 0 tokens"),
+        (lambda m: exact_sensitivity(m, [5]), "ids: 1 tokens"),
+        (lambda m: exact_sensitivity(m, [5] * 300), "2 … 256"),
+        (lambda m: attention_bound(m, [5, 96]), "ids: 96"),
+        (lambda m: exact_sensitivity(m, [5, -1]), "ids: -1"),
+        (lambda m: exact_sensitivity(m, [5, 6], layer=4), "layer: 4 .* 0 … 3"),
+        (lambda m: estimate_sensitivity(m, [5, 6], directions=1), "directions: 1"),
+        (lambda m: exact_sensitivity(m.half(), [5, 6]), "float16"),
+        (lambda m: path_shares(0, 1), "paths: 0 tokens"),
     ],
 )
 def test_what_cannot_be_measured_is_said(call, said):

@@ -1,4 +1,6 @@
-"""The tasks: prompts and right answers by hand, answers read from any text, and margins against a computation by hand."""
+"""The tasks: prompts and right answers by hand, answers read from any text, and margins against a computation by
+hand.
+"""
 
 import numpy as np
 import pytest
@@ -6,18 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outrange.attention.glasses.margins import encode_prompt, measure_margins
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.glasses.tasks import (
-    ANSWER,
-    COPYING,
-    FINAL,
+    COPY_PREFIX,
+    COPY_TASKS,
+    MATHS_PREFIX,
+    ORDERS,
     STYLES,
     TASKS,
-    TYPES,
-    build,
-    encoded,
-    margins,
-    other,
+    build_prompt,
+    counterpart,
     score,
 )
 from outrange.core.errors import BadInput
@@ -33,23 +34,23 @@ from tests.attention.letters import letters
     ],
 )  # fmt: skip
 def test_sequences_and_answers(task, sequence, answer):
-    found = build(task, 4)
+    found = build_prompt(task, 4)
     assert (found.sequence, found.answer) == (sequence, answer) and found.text.count(found.sequence) == 1
-    assert found.prefix == (ANSWER if TASKS[task].kind == "copy" else FINAL)
+    assert found.answer_prefix == (COPY_PREFIX if TASKS[task].kind == "copy" else MATHS_PREFIX)
 
 
 def test_drawn_sequences_hold_what_they_say_and_depend_on_seed_length_and_item_alone():
-    words, bits = build("count words", 6, seed=1), build("count ones among zeros", 400, seed=1)
+    words, bits = build_prompt("count words", 6, seed=1), build_prompt("count ones among zeros", 400, seed=1)
     assert words.sequence.split().count("car") == words.answer == 6 and len(words.sequence.split()) == 12
     assert bits.answer == bits.sequence.count("1") and 240 < bits.answer < 320 and len(bits.sequence) == 400
-    assert build("count words", 6, seed=1) == words != build("count words", 6, seed=1, item=1)
-    assert build("count ones among zeros", 400, seed=2).sequence != bits.sequence
+    assert build_prompt("count words", 6, seed=1) == words != build_prompt("count words", 6, seed=1, item=1)
+    assert build_prompt("count ones among zeros", 400, seed=2).sequence != bits.sequence
 
 
 def test_orders_put_question_form_and_sequence_where_the_paper_has_them():
     places = []
-    for order in TYPES:
-        text = build("last digit", 3, order=order).text
+    for order in ORDERS:
+        text = build_prompt("last digit", 3, order=order).text
         places.append(
             sorted(
                 (text.index(part), name)
@@ -60,12 +61,12 @@ def test_orders_put_question_form_and_sequence_where_the_paper_has_them():
 
 
 def test_styles_add_a_thought_or_two_worked_examples_that_are_right():
-    plain, thought, shown = (build("count ones", 7, style=style).text for style in STYLES)
+    plain, thought, shown = (build_prompt("count ones", 7, style=style).text for style in STYLES)
     assert "step by step" in thought and "step by step" not in plain
     assert (
-        "5 + 5 + 2 = 12" in shown and "5 + 1 = 6" in shown and shown.endswith(plain) and shown.count(FINAL) == 3
+        "5 + 5 + 2 = 12" in shown and "5 + 1 = 6" in shown and shown.endswith(plain) and shown.count(MATHS_PREFIX) == 3
     )  # its form names it once
-    assert build("last digit", 7, style="few-shot").text.count(f"{ANSWER}0") == 2
+    assert build_prompt("last digit", 7, style="few-shot").text.count(f"{COPY_PREFIX}0") == 2
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_styles_add_a_thought_or_two_worked_examples_that_are_right():
     ],
 )  # fmt: skip
 def test_answers_are_read_behind_the_phrase_or_at_the_end(said, value, error):
-    found = score(build("count ones", 12), said)
+    found = score(build_prompt("count ones", 12), said)
     if said == "9" * 400:
         assert found.value is not None and not found.correct
         return
@@ -88,16 +89,18 @@ def test_answers_are_read_behind_the_phrase_or_at_the_end(said, value, error):
 @given(st.text(max_size=200))
 def test_any_text_is_scored(said):
     for task in ("count ones", "first digit"):
-        found = score(build(task, 3), said)
-        assert found.correct == (found.value == build(task, 3).answer) and (
+        found = score(build_prompt(task, 3), said)
+        assert found.correct == (found.value == build_prompt(task, 3).answer) and (
             found.error is None or found.error == abs(found.value - 3)
         )
         assert found.value is not None or not any(c in "0123456789" for c in said)
 
 
 def test_a_copy_is_right_or_wrong_and_not_far_off():
-    found = score(build("last digit", 3), f"{ANSWER}1")
-    assert (found.value, found.correct, found.error) == (1, False, None) and score(build("last digit", 3), "0").correct
+    found = score(build_prompt("last digit", 3), f"{COPY_PREFIX}1")
+    assert (found.value, found.correct, found.error) == (1, False, None) and score(
+        build_prompt("last digit", 3), "0"
+    ).correct
 
 
 # margins
@@ -113,31 +116,39 @@ def by_hand(watched, tokenizer, text):
 
 def test_margins_are_log_odds_less_those_of_all_ones():
     watched, tokenizer, told = model("llama", max_position_embeddings=512), letters(), []
-    (found,) = margins(watched, tokenizer, (2, 5), ("last digit",), lambda done, of: told.append((done, of)))
+    (found,) = measure_margins(
+        watched, tokenizer, (2, 5), ("last digit",), report_progress=lambda done, of: told.append((done, of))
+    )
     for k, n in enumerate((2, 5)):
-        asked = build("last digit", n)
+        asked = build_prompt("last digit", n)
         odds, ones = (
-            by_hand(watched, tokenizer, f"{text}\n{ANSWER}")
+            by_hand(watched, tokenizer, f"{text}\n{COPY_PREFIX}")
             for text in (asked.text, asked.text.replace("1" * n + "0", "1" * (n + 1)))
         )
-        assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(odds - ones, abs=1e-4)
+        assert found.log_odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(
+            odds - ones, abs=1e-4
+        )
     assert told[-1] == (4, 4) and "no chat template" in found.notes[0] and found.lengths == (2, 5)
 
 
 def test_margins_over_orders_are_means_with_their_range():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
-    each = [margins(watched, tokenizer, (2, 5), ("last digit",), orders=(order,))[0] for order in TYPES]
-    (found,) = margins(watched, tokenizer, (2, 5), ("last digit",), orders=TYPES)
+    each = [measure_margins(watched, tokenizer, (2, 5), ("last digit",), orders=(order,))[0] for order in ORDERS]
+    (found,) = measure_margins(watched, tokenizer, (2, 5), ("last digit",), orders=ORDERS)
     shifts = np.array([one.shift for one in each])
     assert len({*shifts[:, 0]}) == 3
-    for part, wanted in ((found.shift, shifts.mean(0)), (found.low, shifts.min(0)), (found.high, shifts.max(0))):
+    for part, wanted in (
+        (found.shift, shifts.mean(0)),
+        (found.lowest_shift, shifts.min(0)),
+        (found.highest_shift, shifts.max(0)),
+    ):
         np.testing.assert_allclose(part, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("task", ["count ones", "sum ones", "count words", "count ones among zeros"])
 def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_behind_one_more(task):
     watched, tokenizer = model("llama", max_position_embeddings=1024), letters()
-    (found,) = margins(watched, tokenizer, (4, 9), (task,))
+    (found,) = measure_margins(watched, tokenizer, (4, 9), (task,))
     more = {"sum ones": "+1", "count words": " car"}.get(task, "1")
 
     def chance(text, answer):  # of an answer of some digits, digit by digit
@@ -145,7 +156,7 @@ def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_
         for k, digit in enumerate(answer):
             ids = (
                 [0]
-                + tokenizer(f"{text}\n{FINAL}", add_special_tokens=False)["input_ids"]
+                + tokenizer(f"{text}\n{MATHS_PREFIX}", add_special_tokens=False)["input_ids"]
                 + [tokenizer.convert_tokens_to_ids(d) for d in answer[:k]]
             )
             with torch.no_grad():
@@ -157,12 +168,12 @@ def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_
         return total
 
     for k, n in enumerate((4, 9)):
-        asked = build(task, n)
+        asked = build_prompt(task, n)
         longer = asked.text.replace(asked.sequence, asked.sequence + more)
         odds, then = (
             chance(text, str(asked.answer)) - chance(text, str(asked.answer + 1)) for text in (asked.text, longer)
         )
-        assert found.odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(
+        assert found.log_odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(
             odds - then, abs=1e-4
         ), n
 
@@ -170,10 +181,15 @@ def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_
 def test_one_more_is_one_more_of_what_is_counted():
     for task, sequence in (("count ones", "11111"), ("sum ones", "1+1+1+1+1")):
         assert (
-            other(build(task, 4)) == build(task, 5).__class__(**{**build(task, 5).__dict__, "n": 4})
-            and other(build(task, 4)).sequence == sequence
+            counterpart(build_prompt(task, 4))
+            == build_prompt(task, 5).__class__(**{**build_prompt(task, 5).__dict__, "n": 4})
+            and counterpart(build_prompt(task, 4)).sequence == sequence
         )
-    assert other(build("count words", 4)).sequence.split().count("car") == other(build("count words", 4)).answer == 5
+    assert (
+        counterpart(build_prompt("count words", 4)).sequence.split().count("car")
+        == counterpart(build_prompt("count words", 4)).answer
+        == 5
+    )
 
 
 def test_copying_is_held_against_a_one_for_the_digit_asked_for_and_no_other_change():
@@ -183,9 +199,9 @@ def test_copying_is_held_against_a_one_for_the_digit_asked_for_and_no_other_chan
         ("last digit, interleaved", "01011"),
         ("last digit, with a hint", "11111"),
     ):
-        asked = build(task, 4)
-        assert (other(asked).sequence, other(asked).answer) == (sequence, 1)
-        assert sum(a != b for a, b in zip(asked.text, other(asked).text, strict=True)) == 1
+        asked = build_prompt(task, 4)
+        assert (counterpart(asked).sequence, counterpart(asked).answer) == (sequence, 1)
+        assert sum(a != b for a, b in zip(asked.text, counterpart(asked).text, strict=True)) == 1
 
 
 def test_a_chat_template_frames_the_prompt_and_the_answer_is_begun_behind_it():
@@ -193,20 +209,20 @@ def test_a_chat_template_frames_the_prompt_and_the_answer_is_begun_behind_it():
     tokenizer.chat_template = (
         "{{ '<s>' }}{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}::{% endif %}"
     )
-    ids, note = encoded(Symbols.of(tokenizer), build("first digit", 3))
+    ids, note = encode_prompt(Symbols.from_tokenizer(tokenizer), build_prompt("first digit", 3))
     text = "".join(tokenizer.convert_ids_to_tokens(ids))
     assert not note and text.startswith("<s>") and text.count("<s>") == 1 and "0111::" in text
 
 
 def test_where_digits_merge_the_sequence_is_single_digits_and_the_rest_as_it_was():
     merging = letters(merges=[("1", "1"), ("11", "1"), ("0", "1")])
-    ids, _ = encoded(Symbols.of(merging), build("first digit", 9))
+    ids, _ = encode_prompt(Symbols.from_tokenizer(merging), build_prompt("first digit", 9))
     words = merging.convert_ids_to_tokens(ids)
     assert words.count("1") == 9 and words.count("0") == 1 and "11" not in words and "01" not in words
 
 
 def test_a_pretrained_model_s_answer_is_moved_by_the_first_digit_more_than_by_the_last(smollm2):
-    first, last = margins(smollm2.model, smollm2.tokenizer, (5, 20), ("first digit", "last digit"))
+    first, last = measure_margins(smollm2.model, smollm2.tokenizer, (5, 20), ("first digit", "last digit"))
     assert first.shift == pytest.approx([3.73, 3.41], abs=0.35) and last.shift == pytest.approx(
         [0.93, 0.24], abs=0.35
     )  # another wording of the prompt
@@ -215,12 +231,12 @@ def test_a_pretrained_model_s_answer_is_moved_by_the_first_digit_more_than_by_th
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda m: build("last digits", 3), "did you mean 'last digit'"), (lambda m: build("last digit", 0), "n: 0"), (lambda m: build("last digit", 3, order=4), "order: 4"),
-        (lambda m: build("last digit", 3, style="some"), "style: 'some'"), (lambda m: margins(m, letters(), (3,), ("sum one",)), "did you mean 'sum ones'"),
-        (lambda m: margins(m, letters(), (900,), ("last digit",)), "lengths: a prompt of .* fewer ones than 900"),
+        (lambda m: build_prompt("last digits", 3), "did you mean 'last digit'"), (lambda m: build_prompt("last digit", 0), "n: 0"), (lambda m: build_prompt("last digit", 3, order=4), "order: 4"),
+        (lambda m: build_prompt("last digit", 3, style="some"), "style: 'some'"), (lambda m: measure_margins(m, letters(), (3,), ("sum one",)), "did you mean 'sum ones'"),
+        (lambda m: measure_margins(m, letters(), (900,), ("last digit",)), "lengths: a prompt of .* fewer ones than 900"),
     ],
 )  # fmt: skip
 def test_what_is_not_allowed_is_said(call, said):
     with pytest.raises(BadInput, match=said):
         call(model("llama"))
-    assert COPYING == tuple(name for name in TASKS if name.split(",")[0] in ("first digit", "last digit"))
+    assert COPY_TASKS == tuple(name for name in TASKS if name.split(",")[0] in ("first digit", "last digit"))

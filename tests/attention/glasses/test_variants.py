@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from outrange.attention.glasses.variants import VARIANTS, Row, compare, reach, trained
+from outrange.attention.glasses.variants import VARIANTS, ModelCollapse, compare_models, train_variants, window_reach
 from outrange.core.errors import BadInput
 from outrange.lm.config import TrainConfig, sized
 from outrange.lm.opening import OpenedModel, open_config, open_model
@@ -13,36 +13,47 @@ from tests.attention.letters import letters
 
 
 def row(relative, name="one"):
-    return Row(name=name, lengths=(8, 16, 32), relative=np.array(relative), clear=np.ones(3))
+    return ModelCollapse(
+        model=name, lengths=(8, 16, 32), relative_distance=np.array(relative), signal_over_blur=np.ones(3)
+    )
 
 
 def test_what_is_kept_is_the_last_distance_over_the_first_and_louder_is_a_median_of_ratios():
     base, other = row([0.4, 0.2, 0.1]), row([0.4, 0.6, 0.2])
-    assert base.kept == pytest.approx(0.25) and other.louder(base) == pytest.approx(2) and base.louder(base) == 1
-    assert row([0.0, 0.0, 0.0]).kept == 0 and row([0.0, 0.0, 0.0]).louder(base) == 0
-    assert row([0.0, 0.0, 0.0]).louder(row([0.0, 0.0, 0.0])) == 1 and np.isinf(base.louder(row([0.0, 0.0, 0.0])))
+    assert (
+        base.remaining_share == pytest.approx(0.25)
+        and other.times_as_far(base) == pytest.approx(2)
+        and base.times_as_far(base) == 1
+    )
+    assert row([0.0, 0.0, 0.0]).remaining_share == 0 and row([0.0, 0.0, 0.0]).times_as_far(base) == 0
+    assert row([0.0, 0.0, 0.0]).times_as_far(row([0.0, 0.0, 0.0])) == 1 and np.isinf(
+        base.times_as_far(row([0.0, 0.0, 0.0]))
+    )
 
 
 def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_blur_in_bfloat16():
-    from outrange.attention.glasses.collapse import FAMILIES, collapse
+    from outrange.attention.glasses.collapse import collapse_curves
+    from outrange.attention.glasses.families import FAMILIES
 
     opened = [OpenedModel(name, model(name, max_position_embeddings=128), letters()) for name in ("llama", "mistral")]
-    rows = compare(opened, lengths=(4, 9))
-    assert [found.name for found in rows] == ["llama", "mistral"] and all(found.lengths == (4, 9) for found in rows)
+    rows = compare_models(opened, lengths=(4, 9))
+    assert [found.model for found in rows] == ["llama", "mistral"] and all(found.lengths == (4, 9) for found in rows)
     for found, one in zip(rows, opened, strict=True):
-        exact, rounded = collapse(one.model, one.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), around=3)
+        exact, rounded = collapse_curves(
+            one.model, one.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), neighbours=3
+        )
         assert (
-            np.array_equal(found.relative, exact.relative)
-            and (exact.relative > 1e-4).all()
-            and np.array_equal(found.clear, rounded.signal_over_blur)
+            np.array_equal(found.relative_distance, exact.relative_distance)
+            and (exact.relative_distance > 1e-4).all()
+            and np.array_equal(found.signal_over_blur, rounded.signal_over_blur)
         )
     with pytest.raises(BadInput, match=r"family: 'copy' is not a family of pairs"):
-        compare(opened, family="copy")
+        compare_models(opened, family="copy")
 
 
 def test_through_windows_the_last_position_reads_so_many_tokens_and_no_more():
     watched = model("mistral", sliding_window=3, num_hidden_layers=4, max_position_embeddings=128).double()
-    far = reach(4, 3)
+    far = window_reach(4, 3)
     assert far == 9
     ids = torch.randint(3, 40, (1, 30), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -55,12 +66,14 @@ def test_through_windows_the_last_position_reads_so_many_tokens_and_no_more():
 
 def test_behind_a_window_two_long_runs_of_one_token_are_one_input():
     watched = model("mistral", sliding_window=3, num_hidden_layers=2, max_position_embeddings=128)
-    (found,) = compare([OpenedModel("m", watched, letters())], lengths=(2, reach(2, 3), 40))
-    assert found.relative[0] > 1e-3 and (found.relative[1:] == 0).all()  # but for rounding of angles at other positions
-    (whole,) = compare(
-        [OpenedModel("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, reach(2, 3), 40)
+    (found,) = compare_models([OpenedModel("m", watched, letters())], lengths=(2, window_reach(2, 3), 40))
+    assert (
+        found.relative_distance[0] > 1e-3 and (found.relative_distance[1:] == 0).all()
+    )  # but for rounding of angles at other positions
+    (whole,) = compare_models(
+        [OpenedModel("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, window_reach(2, 3), 40)
     )
-    assert (whole.relative > 1e-5).all()
+    assert (whole.relative_distance > 1e-5).all()
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +91,13 @@ def test_variants_are_trained_alike_kept_and_opened_by_their_runs(stories, tmp_p
     config = TrainConfig(
         text=(str(stories),), model=sized(1), vocab=300, length=128, batch=2, steps=2, warmup=1, evaluate_tokens=128
     )
-    runs = trained(config, tmp_path, seed=3)
+    runs = train_variants(config, tmp_path, seed=3)
     assert list(runs) == list(VARIANTS) and all(path.name.endswith("-seed3") for path in runs.values())
     before = {
         name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors"))
         for name, path in runs.items()
     }
-    assert trained(config, tmp_path, seed=3) == runs
+    assert train_variants(config, tmp_path, seed=3) == runs
     assert before == {
         name: sorted((file, file.stat().st_mtime_ns) for file in path.rglob("*.safetensors"))
         for name, path in runs.items()
@@ -94,11 +107,14 @@ def test_variants_are_trained_alike_kept_and_opened_by_their_runs(stories, tmp_p
         opened["RoPE, window 16"].model.config.sliding_window == 16
         and opened["NoPE"].model.config.rope_parameters["partial_rotary_factor"] == 0
     )
-    rows = compare(list(opened.values()), lengths=(4, 24))
-    assert all((found.relative >= 0).all() for found in rows) and len({float(found.relative[0]) for found in rows}) > 1
+    rows = compare_models(list(opened.values()), lengths=(4, 24))
+    assert (
+        all((found.relative_distance >= 0).all() for found in rows)
+        and len({float(found.relative_distance[0]) for found in rows}) > 1
+    )
     assert (
         open_config(str(runs["RoPE, window 16"])).model_type == "mistral"
         and open_model(str(runs["RoPE"]), "bfloat16").model.dtype == torch.bfloat16
     )
     with pytest.raises(BadInput, match=r"variants: 'ropes' is not a variant.*RoPE"):
-        trained(config, tmp_path, names=("ropes",))
+        train_variants(config, tmp_path, names=("ropes",))
