@@ -14,7 +14,7 @@ FILES = sorted(FOLDER.glob("*.npz"))
 
 
 def cases(file):
-    """(length, seed, decimals, arrays by part/probe) of every case in a file."""
+    """(case, length, seed, decimals, arrays by part/probe) of every case in a file; its name says n, seed and decimals."""
     with np.load(file) as data:
         grouped = {}
         for key in data.files:
@@ -26,22 +26,23 @@ def cases(file):
 
 
 def differences(trace, arrays):
+    """What of a trace is not the reference's: a sentence about the length or the probes, or a stage and probe each."""
     if trace.length != int(arrays["length"]):
         return [f"length {trace.length}, reference {int(arrays['length'])}"]
-    found = []
+    mismatches = []
     for stage, ours in (("input", trace.inputs), ("hint", trace.hints), ("output", trace.outputs)):
         theirs = {part.split("/")[1] for part in arrays if part.startswith(stage + "/")}
         if set(ours) != theirs:
-            found.append(f"{stage}s {sorted(set(ours) ^ theirs)} are on one side only")
-        found += [
+            mismatches.append(f"{stage}s {sorted(set(ours) ^ theirs)} are on one side only")
+        mismatches += [
             f"{stage} {name}"
             for name in set(ours) & theirs
             if not np.array_equal(ours[name], arrays[f"{stage}/{name}"])
         ]
-    return found
+    return mismatches
 
 
-def test_the_folder_holds_cases():
+def test_there_are_reference_traces():
     assert FILES, f"no reference traces in {FOLDER}"
 
 
@@ -56,12 +57,15 @@ def test_sampled_traces_equal_the_reference(file):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
-def test_traces_of_given_inputs_equal_the_reference(file):
+def test_traces_of_the_reference_s_inputs_equal_its_traces(file):
+    checked = 0
     for case, _, _, _, arrays in cases(file):
         inputs = {part.split("/")[1]: array for part, array in arrays.items() if part.startswith("input/")}
         assert not differences(clrs.trace(file.stem, inputs), arrays), case
         derived = {name: array for name, array in inputs.items() if name not in ("pos", "adj")}
         assert not differences(clrs.trace(file.stem, derived), arrays), f"{case}, pos and adj left out"
+        checked += 1
+    assert checked
 
 
 def test_every_algorithm_has_reference_traces():

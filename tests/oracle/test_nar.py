@@ -29,18 +29,18 @@ def place(layer):
     return "cuda" if layer == "gpu" else "cpu"
 
 
-def test_the_oracle_holds_cases():
+def test_there_are_reference_cases():
     assert FILES
 
 
-def holding(group):
+def files_with(group):
     """Parametrize over the files that have a group of arrays."""
-    chosen = []
+    paths = []
     for path in FILES:
         with np.load(path) as file:
             if any(name.startswith(f"{group}/") for name in file.files):
-                chosen.append(path)
-    return pytest.mark.parametrize("path", chosen, ids=[path.stem for path in chosen])
+                paths.append(path)
+    return pytest.mark.parametrize("path", paths, ids=[path.stem for path in paths])
 
 
 class Case:
@@ -86,10 +86,10 @@ class Case:
             layer="torch" if layer == "gpu" else layer,
         ).to(dtype)
         reasoner.to(place(layer))
-        given, own = self.named(self.group("param")), reasoner.state_dict()
-        if not config:
-            assert given.keys() == own.keys()
-        reasoner.load_state_dict({name: given[name].to(dtype) for name in own})
+        reference, own = self.named(self.group("param")), reasoner.state_dict()
+        if not config:  # other settings leave parameters of the reference unused
+            assert reference.keys() == own.keys()
+        reasoner.load_state_dict({name: reference[name].to(dtype) for name in own})
         return reasoner
 
     def same(self, predicted, group, dtype, keep=lambda name: True):
@@ -110,7 +110,7 @@ def close(ours, reference, dtype, permutation, name):
     )
 
 
-@holding("train")
+@files_with("train")
 @pytest.mark.parametrize(("layer", "dtype"), LAYERS)
 def test_predictions_and_losses_are_the_reference_s(path, layer, dtype):
     case = Case(path)
@@ -118,51 +118,52 @@ def test_predictions_and_losses_are_the_reference_s(path, layer, dtype):
     predicted = model(case.samples)
     case.same(predicted, "train", dtype)
     case.same(model.eval()(case.samples), "eval", dtype)
-    found = losses(case.samples, *predicted)
-    wanted = case.group("loss")
-    assert found.keys() | {"total"} == wanted.keys()
-    for name, value in (found | {"total": sum(found.values())}).items():
+    by_probe = losses(case.samples, *predicted)
+    expected = case.group("loss")
+    assert by_probe.keys() | {"total"} == expected.keys()
+    for name, value in (by_probe | {"total": sum(by_probe.values())}).items():
         np.testing.assert_allclose(
-            value.item(), wanted[name], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5, err_msg=name
+            value.item(), expected[name], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5, err_msg=name
         )
 
 
-@holding("grad")
+@files_with("grad")
 @pytest.mark.parametrize(("layer", "dtype"), LAYERS)
 def test_gradients_are_the_reference_s(path, layer, dtype):
     case = Case(path)
     model = case.model(dtype, layer).train()
     sum(losses(case.samples, *model(case.samples)).values()).backward()
-    wanted, norm = case.named(case.group("grad")), float(case.file["grad_norm"])
+    expected, norm = case.named(case.group("grad")), float(case.file["grad_norm"])
     total = torch.stack([p.grad.double().norm() for p in model.parameters() if p.grad is not None]).norm().item()
     near_tie = path.stem == "floyd_warshall"  # one maximum of two messages 2e-7 apart moves its gradient in float32
     assert abs(total - norm) <= (1e-6 if dtype == torch.float64 else 1e-4) * norm
     for name, parameter in model.named_parameters():
         ours = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         limit = 1e-6 if dtype == torch.float64 else (2e-4 if near_tie else 1e-4) * norm
-        assert (ours.double().cpu() - wanted[name].double()).abs().max() <= limit, name
+        assert (ours.double().cpu() - expected[name].double()).abs().max() <= limit, name
 
 
-@holding("adam3")
+@files_with("adam3")
 def test_three_updates_are_the_reference_s(path):
     from outrange.reasoning.nar.optimizer import Optimizer
 
     case = Case(path)
     model = case.model(torch.float64, "torch").train()
     optimizer = Optimizer(model, learning_rate=1e-3, clip=1.0)
-    for wanted in case.file["adam3_losses"]:
+    for expected_loss in case.file["adam3_losses"]:
         loss = sum(losses(case.samples, *model(case.samples)).values())
-        assert abs(loss.item() - wanted) <= 1e-10
+        assert abs(loss.item() - expected_loss) <= 1e-10
         optimizer.zero_grad()
         loss.backward()
         optimizer.step(case.algorithm)
     after = case.named(case.group("adam3"))
+    assert after
     for name, parameter in model.named_parameters():
         if name in after:
             assert (parameter.detach() - after[name].double()).abs().max() <= 1e-6, name
 
 
-@holding("forced")
+@files_with("forced")
 @pytest.mark.parametrize(("layer", "dtype"), LAYERS)
 def test_other_policies_are_the_reference_s(path, layer, dtype):
     case = Case(path)
@@ -183,7 +184,7 @@ def test_other_policies_are_the_reference_s(path, layer, dtype):
             )
 
 
-@holding("eval")
+@files_with("eval")
 def test_hard_predictions_are_the_reference_s(path):
     case = Case(path)
     with torch.no_grad():
@@ -192,7 +193,7 @@ def test_hard_predictions_are_the_reference_s(path):
         np.testing.assert_array_equal(value.numpy(), case.file[f"eval/hard/{name}"], err_msg=name)
 
 
-@holding("gumbel")
+@files_with("gumbel")
 @pytest.mark.parametrize(("layer", "dtype"), LAYERS)
 def test_known_noise_on_permutations_gives_the_reference_s_losses(path, layer, dtype):
     case = Case(path)
@@ -200,12 +201,12 @@ def test_known_noise_on_permutations_gives_the_reference_s_losses(path, layer, d
     predicted = case.model(dtype, layer).train()(case.samples, noise=noise)
     for name, value in predicted.outputs.items():
         close(value, case.file[f"gumbel/out/{name}"], dtype, case.spec[name].type == "permutation_pointer", name)
-    found = losses(case.samples, *predicted)
+    by_probe = losses(case.samples, *predicted)
     exact = dtype == torch.float64
-    assert abs(sum(found.values()).item() - case.file["gumbel/loss/total"]) <= (1e-10 if exact else 1e-4)
+    assert abs(sum(by_probe.values()).item() - case.file["gumbel/loss/total"]) <= (1e-10 if exact else 1e-4)
 
 
-@holding("step0")
+@files_with("step0")
 def test_features_of_the_first_step_are_the_reference_s(path):
     from outrange.reasoning.nar.encode import adjacency, rows
     from outrange.reasoning.nar.kernels import torch_ops

@@ -19,23 +19,24 @@ CASES = json.loads(str(ARRAYS.pop("scores"))) if ARRAYS else {}
 
 
 def part(case, which):
+    """The arrays of a case that stand below ``which``, by probe."""
     start = f"{case}/{which}/"
     return {key.removeprefix(start): array for key, array in ARRAYS.items() if key.startswith(start)}
 
 
-def test_the_file_holds_scores_of_outputs_and_of_hints():
+def test_there_are_reference_scores_of_outputs_and_of_hints():
     assert any("score" in case for case in CASES.values()) and any("algorithm" in case for case in CASES.values()), (
         f"no reference scores in {FILE}"
     )
 
 
-@pytest.mark.parametrize("case", [case for case, known in CASES.items() if "score" in known])
+@pytest.mark.parametrize("case", [case for case, entry in CASES.items() if "score" in entry])
 def test_scores_of_outputs_equal_the_reference(case):
     spec = {name: Probe("output", *types) for name, types in CASES[case]["types"].items()}
     assert score(spec, part(case, "truth"), part(case, "pred")) == CASES[case]["score"]
 
 
-@pytest.mark.parametrize("case", [case for case, known in CASES.items() if "score" not in known])
+@pytest.mark.parametrize("case", [case for case, entry in CASES.items() if "score" not in entry])
 def test_scores_of_hints_equal_the_reference(case):
     spec = {name: Probe("hint", *types) for name, types in CASES[case]["types"].items()}
     ours, theirs = (

@@ -14,6 +14,7 @@ FILE = Path(os.environ.get("OUTRANGE_ORACLE", Path(__file__).parent / "data")) /
 
 
 def lines():
+    """The reference's rows, by algorithm."""
     grouped = defaultdict(list)
     if FILE.exists():
         with gzip.open(FILE, "rt") as file:
@@ -26,7 +27,7 @@ def lines():
 LINES = lines()
 
 
-def test_the_file_holds_texts():
+def test_there_are_reference_texts():
     assert sum(map(len, LINES.values())), f"no reference texts in {FILE}"
 
 
