@@ -27,7 +27,7 @@ def at_any_distance(seed: int, distances: tuple[int, ...], length: int) -> Measu
 
     logits = [maximal_attention(64, 1e4, distance, length, seed=seed) for distance in distances]
     peaks_alone = [
-        peak["found"] == distance and peak["tied"] == 1 for peak, distance in zip(logits, distances, strict=True)
+        peak["argmax"] == distance and peak["ties"] == 1 for peak, distance in zip(logits, distances, strict=True)
     ]
     return {"right": statistics.fmean(peaks_alone), "runner_up": max(peak["runner_up"] for peak in logits)}
 

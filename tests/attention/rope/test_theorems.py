@@ -1,32 +1,21 @@
-"""The statements about rotary positions: closed forms, numbers worked out by hand, what was measured before, and that every check can fail."""
+"""The statements about rotary positions: closed forms, numbers worked out by hand, what was measured before, what is refused."""
 
-import dataclasses
 import math
-from fractions import Fraction
 
 import pytest
 import torch
 
-from outrange.attention.check import Check
-from outrange.attention.rope import precision, theorems
-from outrange.attention.rope.precision import (
-    angle_error,
-    any_choice,
-    exact_phase,
-    first_exact_return,
-    first_wrong_position,
-    from_one,
-    largest_gap,
-    logits,
-    rotate,
-)
+from outrange.attention.rope.angles import channel_frequencies, exact_phase, one_minus_cos
 from outrange.attention.rope.theorems import (
     DTYPES,
-    checks,
+    angle_error,
+    any_choice,
     constant_attention,
     encoding,
-    frequencies,
+    first_exact_return,
+    first_wrong_position,
     gaussian_attention,
+    largest_gap,
     maximal_attention,
     near_returns,
     nope_head,
@@ -41,173 +30,13 @@ from outrange.core.errors import BadInput
 SLOWEST = 1e4 ** (-62 / 64)  # of d = 64, theta = 10,000
 
 
-@pytest.fixture(scope="module")
-def rows():
-    return checks()
-
-
-# Every check, and that it can fail
-
-
-def test_every_statement_is_tried_in_every_type_and_holds(rows):
-    assert len(rows) == 12 * len(DTYPES) == len({row.name for row in rows})
-    assert [row.name for row in rows if not row.holds] == []
-    for dtype in DTYPES:
-        assert sum(row.name.endswith(f", {dtype}") for row in rows) == 12
-    places = {row.place for row in rows}
-    assert {
-        "Proposition 3.1",
-        "Proposition 3.2",
-        "Lemma A.1",
-        "Proposition 5.2",
-        "Theorem 5.3",
-        "Theorem 6.1",
-        "Lemma A.2",
-        "Table 1",
-    } < places
-
-
-def test_every_check_says_whose_hypotheses_they_are(rows):
-    for row in rows:
-        assert all((row.statement, row.hypotheses, row.bound, row.measured))
-        assert row.place.startswith("none: ours") or "Ours: " in row.hypotheses
-        assert type(row.holds) is bool
-
-
-def test_a_check_is_frozen_and_keyword_only(rows):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        rows[0].holds = False
-    with pytest.raises(TypeError):
-        Check("name", "place", "statement", "hypotheses", "bound", "measured", True)  # type: ignore[call-arg]
-
-
-def _still(head_dim=64, theta=1e4, share=1.0):
-    return torch.zeros(head_dim // 2, dtype=torch.float64)
-
-
-def _turning(head_dim=64, theta=1e4, share=1.0):
-    return frequencies(head_dim, theta)
-
-
-def _times(factor):
-    """Logits that are wrong by a factor: what a broken kernel would give."""
-    return lambda query, key, table, dtype: factor * CURVE(query, key, table, dtype)
-
-
-CURVE = precision.curve
-
-CONTROLS = {
-    "_maximal": ("frequencies", _still),  # nothing turns: all distances are alike
-    "_gaussians": (
-        "fp.paired_logits",
-        lambda q, k, dtype: (q.double() * q.double()).sum((-2, -1)),
-    ),  # k = q is not independent of it
-    "_decay": ("frequencies", _still),  # nothing decays
-    "_returns": (
-        "near_returns",
-        lambda g, length, count: [precision.NearReturn(6, 0.0, 0.0)],
-    ),  # g = pi / 3 would come back
-    "_nope": ("nope_head", lambda **kw: nope_head(**kw, share=1.0)),  # positions tell equal tokens apart
-    "_positional": ("positional_head", lambda *a, **kw: positional_head(*a, **kw | {"share": 0.0})),
-    "_one_frequency": ("positional_head", lambda *a, **kw: positional_head(*a, **kw | {"frequency": 1e-4})),
-    "_slow": ("frequencies", _still),  # no crossing, as p-RoPE has it
-    "_choices": ("any_choice", lambda g, *a: any_choice(0.0, *a)),
-    "_dense": ("largest_gap", lambda g, *a: largest_gap(2 * math.pi / 7, *a)),  # a rational rotation: seven angles
-    "_table": ("encoding", lambda share, **kw: encoding(1.0, **kw)),  # p-RoPE that turns everything
-    "_angles": ("fp.first_wrong_position", lambda g, dtype: 40.0),
-}
-
-
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-@pytest.mark.parametrize("check", CONTROLS)
-def test_a_check_fails_when_what_it_states_is_not_so(check, dtype, monkeypatch):
-    path, broken = CONTROLS[check]
-    module, name = (precision, path[3:]) if path.startswith("fp.") else (theorems, path)
-    assert callable(getattr(module, name))
-    monkeypatch.setattr(module, name, broken)
-    assert getattr(theorems, check)(dtype, 0).holds is False
-
-
-def test_every_check_has_a_control(rows):
-    assert len(CONTROLS) == len(rows) / len(DTYPES)
-
-
-def test_logits_that_are_too_small_are_noticed(monkeypatch):
-    monkeypatch.setattr(precision, "curve", _times(0.9))
-    assert not theorems._maximal("float64", 0).holds
-    assert not theorems._decay("float64", 0).holds
-
-
-def test_checks_of_one_type_and_seed_repeat_and_leave_the_global_generator_alone():
-    torch.manual_seed(7)
-    before = torch.get_rng_state()
-    again = [
-        [one(dtype, 3) for one in (theorems._maximal, theorems._gaussians, theorems._nope, theorems._choices)]
-        for dtype in ("float32", "float32")
-    ]
-    assert again[0] == again[1]
-    assert torch.equal(before, torch.get_rng_state())
-    assert gaussian_attention(pairs=100, seed=1) != gaussian_attention(pairs=100, seed=2)
-
-
-def test_checks_can_be_asked_for_some_types_only():
-    assert checks(()) == []
-    with pytest.raises(
-        BadInput, match=r"^dtypes: 'bf16' is not a type that the statements are checked in; did you mean 'bfloat16'\?$"
-    ):
-        checks(("bf16",))
-
-
-# Frequencies and rotations
-
-
-def test_frequencies_of_small_heads_by_hand():
-    assert frequencies(2, 1e4).tolist() == [1.0]
-    assert frequencies(4, 1e4).tolist() == pytest.approx([1.0, 0.01])
-    assert frequencies(8, 1e4, 0.5).tolist() == pytest.approx([1.0, 0.1, 0.0, 0.0])
-    assert int((frequencies(256, 1e4, 0.75) > 0).sum()) == 96
-    assert float(frequencies(256, 1e4, 0.75)[95]) == pytest.approx(1.07e-3, rel=5e-3)
-    assert not frequencies(64, 1e4, 0.0).any()
-
-
-def test_a_quarter_turn_by_hand():
-    quarter = torch.tensor([math.pi / 2], dtype=torch.float64)
-    turned = rotate(torch.tensor([[1.0, 0.0]]), torch.arange(5), quarter, "float64")[:, 0]
-    assert torch.allclose(
-        turned, torch.tensor([[1, 0], [0, 1], [-1, 0], [0, -1], [1, 0]], dtype=torch.float64), atol=1e-15
-    )
-    assert logits(turned[:1, None], turned[:, None], "float64")[0].tolist() == pytest.approx(
-        [1, 0, -1, 0, 1], abs=1e-15
-    )
-
-
-def test_chunks_turn_as_the_matrix_of_the_whole_head_does():
-    g = frequencies(8, 100.0)
-    x = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    blocks = [
-        torch.tensor([[math.cos(3 * w), -math.sin(3 * w)], [math.sin(3 * w), math.cos(3 * w)]], dtype=torch.float64)
-        for w in g.tolist()
-    ]
-    assert torch.allclose(
-        rotate(x, torch.tensor([3]), g, "float64")[0].flatten(), torch.block_diag(*blocks) @ x.flatten()
-    )
-
-
-def test_every_step_is_rounded_to_the_type():
-    for dtype in ("float32", "bfloat16", "float16"):
-        turned = rotate(torch.full((1, 2), 1 / 3), torch.arange(9), torch.tensor([1.0]), dtype)
-        assert turned.dtype == getattr(torch, dtype)
-        products = logits(turned, turned, dtype)
-        assert torch.equal(products, products.to(getattr(torch, dtype)).double())
-
-
 # Proposition 3.1
 
 
 @pytest.mark.parametrize("distance", [0, 1, 7, 500, 3000])
 def test_the_key_made_for_a_distance_is_largest_there(distance):
     one = maximal_attention(distance=distance)
-    assert (one["found"], one["tied"]) == (distance, 1)
+    assert (one["argmax"], one["ties"]) == (distance, 1)
     assert one["peak"] == pytest.approx(1, abs=1e-12)
     assert one["runner_up"] == pytest.approx(0.951, abs=0.04)  # the neighbour; 0.951 for one Gaussian q
 
@@ -219,20 +48,20 @@ def test_one_channel_by_hand_gives_the_cosine_of_the_distance_from_the_chosen_on
 
 def test_without_rotation_no_distance_is_largest():
     one = maximal_attention(share=0.0)
-    assert one["tied"] == 4096
+    assert one["ties"] == 4096
     assert one["runner_up"] == one["peak"] == pytest.approx(1)
 
 
 def test_slow_frequencies_alone_leave_a_margin_that_float32_cannot_see():
     fine, coarse = (maximal_attention(slowest=4, dtype=dtype) for dtype in ("float64", "float32"))
-    assert fine["found"] == 500 and fine["tied"] == 1
+    assert fine["argmax"] == 500 and fine["ties"] == 1
     assert 1e-9 < 1 - fine["runner_up"] < 1e-7
-    assert coarse["tied"] > 1
+    assert coarse["ties"] > 1
 
 
 def test_angles_held_in_bfloat16_lose_the_chosen_distance():
-    assert maximal_attention(dtype="bfloat16")["found"] == 500
-    assert maximal_attention(dtype="bfloat16", angle_dtype="bfloat16")["found"] != 500
+    assert maximal_attention(dtype="bfloat16")["argmax"] == 500
+    assert maximal_attention(dtype="bfloat16", angle_dtype="bfloat16")["argmax"] != 500
 
 
 # Proposition 3.2 and the curves beside it
@@ -265,7 +94,7 @@ def test_a_repeated_draw_does_not_decay_where_constant_vectors_do():
 def test_the_near_returns_of_one_radian():
     found = near_returns(1.0, 1000, 6)
     assert [one.distance for one in found] == [710, 333, 377, 666, 44, 754]
-    assert found[0].from_one == pytest.approx(1.8e-9, rel=0.02)
+    assert found[0].one_minus_cos == pytest.approx(1.8e-9, rel=0.02)
     assert found[4].phase == pytest.approx(44 - 14 * math.pi)
     assert exact_phase(355, 1.0) == pytest.approx(-math.pi, abs=1e-4) or exact_phase(355, 1.0) == pytest.approx(
         math.pi, abs=1e-4
@@ -275,7 +104,7 @@ def test_the_near_returns_of_one_radian():
 def test_a_slow_frequency_is_nearest_to_its_start_at_its_neighbours():
     found = near_returns(1e-4, 512, 3)
     assert [one.distance for one in found] == [1, 2, 3]
-    assert found[0].from_one == pytest.approx(5e-9)
+    assert found[0].one_minus_cos == pytest.approx(5e-9)
 
 
 def test_near_returns_over_many_chunks_are_those_of_the_continued_fraction_of_pi():
@@ -290,7 +119,7 @@ def test_the_exact_phase_agrees_with_the_fraction_it_stands_for():
     assert exact_phase(0, 1.0) == 0.0
     assert exact_phase(7, 0.25) == 1.75
     assert exact_phase(10**12, 1.0) == pytest.approx(math.atan2(math.sin(10**12), math.cos(10**12)), abs=1e-12)
-    assert from_one(exact_phase(710, 1.0)) == pytest.approx(1.817e-9, rel=1e-3)
+    assert one_minus_cos(exact_phase(710, 1.0)) == pytest.approx(1.817e-9, rel=1e-3)
 
 
 def test_the_first_cosine_that_is_one_is_at_44_in_half_precision_and_at_710_in_single():
@@ -362,7 +191,7 @@ def test_without_rotation_attention_is_uniform():
 
 
 def test_the_norm_needed_is_what_gives_the_weight():
-    for one in ([1.0], frequencies(64, 1e4).tolist()):
+    for one in ([1.0], channel_frequencies(64, 1e4).tolist()):
         norm = norm_needed(one, 300, 0.9)
         assert positional_head(norm, frequency=1.0 if len(one) == 1 else None, length=300, rows=1)[
             "worst"
@@ -451,47 +280,15 @@ def test_only_p_rope_holds_both():
     assert min(p_rope["diagonal"], p_rope["previous"]) > 0.99 and p_rope["crossing"] == math.inf
 
 
-# Precision
-
-
-def test_angles_of_one_radian_are_first_wrong_one_past_the_last_consecutive_whole_number():
-    for dtype, bits in (("bfloat16", 8), ("float16", 11), ("float32", 24), ("float64", 53)):
-        assert angle_error(2**bits, 1.0, dtype) == 0
-        assert angle_error(2**bits + 1, 1.0, dtype) == 1
-    assert first_wrong_position([1.0], "bfloat16") == 257
-    assert first_wrong_position([1.0], "float16") == 2049
-    assert first_wrong_position([1.0], "float32", limit=1 << 20) == math.inf
-    assert first_wrong_position([1.0], "float64") == math.inf
-
-
-def test_the_first_wrong_position_is_that_of_the_exact_error():
-    g, tolerance = 0.3, 0.02
-    first = int(first_wrong_position([g], "bfloat16", tolerance))
-    assert angle_error(first, g, "bfloat16") > tolerance
-    assert all(angle_error(n, g, "bfloat16") <= tolerance for n in range(first))
-
-
-def test_an_angle_that_overflows_is_wrong():
-    assert angle_error(70_000, 1.0, "float16") == math.inf
-    assert first_wrong_position([1e-4], "float16") <= 65_520
-    assert Fraction(torch.finfo(torch.float16).max) == 65_504
-
-
-def test_tables_from_angles_in_bfloat16_are_as_wrong_as_can_be_where_those_from_float32_are_not():
-    positions = torch.arange(0, 8192, 7)
-    assert precision.table_error(frequencies(64, 1e4), positions, "bfloat16") < 2**-8
-    assert precision.table_error(frequencies(64, 1e4), positions, "bfloat16", "bfloat16") > 1
-
-
 # What is refused
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: frequencies(63), "head_dim: 63 is not allowed; it must be an even whole number of at least 2"),
-        (lambda: frequencies(64, 1.0), "theta: 1.0 is not allowed; it must be a finite number above 1"),
-        (lambda: frequencies(64, 1e4, 1.5), "share: 1.5 is not allowed; it must be from 0 to 1"),
+        (lambda: channel_frequencies(63), "head_dim: 63 is not allowed; it must be an even whole number of at least 2"),
+        (lambda: channel_frequencies(64, 1.0), "theta: 1.0 is not allowed; it must be a finite number above 1"),
+        (lambda: channel_frequencies(64, 1e4, 1.5), "share: 1.5 is not allowed; it must be from 0 to 1"),
         (
             lambda: maximal_attention(distance=4096),
             "distance: 4096 is not allowed; it must be from 0 to 4095, below the length",
