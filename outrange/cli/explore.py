@@ -261,16 +261,14 @@ def page(
     """
     from outrange.core.atomic import make_way, writable, write_text
     from outrange.exploration.story import collect
-    from outrange.report.explore import page as written
+    from outrange.report.explore import page as html_of
 
     make_way("out", out)
     with app.progress("page", "episodes") as update:
         typed = app.command_line(app.typed("explore"))
-        story = collect(
-            runs, episodes, maps, seed, mixture, command=typed, tell=lambda what, done, of: update(done, of)
-        )
+        story = collect(runs, episodes, maps, seed, mixture, command=typed, report_progress=update)
     with writable("out", out):
-        write_text(out, written(story))
+        write_text(out, html_of(story))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -1,4 +1,5 @@
-"""Maps of where an agent goes: visits of every cell of a grid in one episode of each environment, for the page (outrange/report/explore)."""
+"""Maps of where an agent goes: visits of every cell of a grid in one episode of each environment, for the page
+(outrange/report/explore)."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +18,7 @@ class Walker(Protocol):
     last: tuple[Step, np.ndarray, np.ndarray] | None
     """the step that was taken last, its actions and bonuses"""
 
-    def advance(self) -> None:
+    def advance(self) -> object:
         """Take a step in every environment."""
         ...
 
@@ -75,8 +76,8 @@ def maps_of(recorded: Visits, walls: np.ndarray | None) -> list[Map]:
 
     Args:
         recorded: what ``record_visits`` counted.
-        walls: (B, H, W) bool; None where it is not known which cells are walls. Then only what was visited is known of the grid, and the map is cut to
-            that and one cell around it.
+        walls: (B, H, W) bool; None where it is not known which cells are walls. Then only what was visited is known of
+            the grid, and the map is cut to that and one cell around it.
     """
     maps = []
     for index in np.flatnonzero(~recorded.broken):

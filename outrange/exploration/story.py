@@ -1,4 +1,5 @@
-"""The story of runs for their page (outrange/report/explore): their logs, and what the newest checkpoint does in episodes of its own."""
+"""The story of runs for their page (outrange/report/explore): their logs, and what the newest checkpoint does in
+episodes of its own."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -87,10 +88,11 @@ def collect(
         references: whether policies that learn nothing are run in the maze, to stand beside the curves.
         title: of the page; made of agents and environment if not given.
         command: the command line that makes the page, to be printed on it.
-        report_progress: called with (episodes done, episodes in all) of each row of the evaluation.
+        report_progress: called with (episodes done, episodes in all) of the evaluation.
 
     Raises:
-        BadInput: no runs, one that is not of this kind, or runs in different environments; or what ``evaluation.load`` refuses.
+        BadInput: no runs, one that is not of this kind, or runs in different environments; or what ``evaluation.load``
+            refuses.
     """
     if not paths:
         raise BadInput("runs: [] is not allowed; give at least one run's directory")
@@ -131,7 +133,9 @@ def collect(
     first = logged[0]
     marks = _references(first.config, seed) if references and first.config.env.name == MAZE else []
     if marks:
-        notes.append("All policies that learn nothing, but the uniform one, know which moves are legal; the agent does not.")
+        notes.append(
+            "All policies that learn nothing, but the uniform one, know which moves are legal; the agent does not."
+        )
     return Story(
         title=title or _title(logged),
         subtitle=_subtitle([run.config for run in logged]),
@@ -240,13 +244,22 @@ def _evaluation(
     epsilon: float,
     report_progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, Any]]:
-    """A row for each run and mixture; at most four mixtures, from the one that exploits to the one that explores most."""
-    rows = []
+    """A row for each run and mixture; at most four mixtures, from the one that exploits to the one that explores
+    most."""
+    played: list[tuple[_OpenedRun, int]] = []
     for run in runs:
         count = run.config.bonus.mixtures
-        for mixture in sorted({0, count // 3, 2 * count // 3, count - 1}):
-            row = evaluate(run.path, episodes, seed, mixture, epsilon, report_progress)
-            rows.append({**row, "run": run.name})
+        played += [(run, mixture) for mixture in sorted({0, count // 3, 2 * count // 3, count - 1})]
+    rows = []
+    for number, (run, mixture) in enumerate(played):
+
+        def report_row(done: int, total: int, earlier: int = number) -> None:
+            # every row plays the same number of episodes
+            if report_progress is not None:
+                report_progress(earlier * total + done, len(played) * total)
+
+        row = evaluate(run.path, episodes, seed, mixture, epsilon, report_row)
+        rows.append({**row, "run": run.name})
     return rows
 
 
@@ -287,7 +300,8 @@ def _grid(config: TrainConfig, envs: Envs) -> tuple[int, int] | None:
 
 
 def _walls(config: TrainConfig, envs: Envs, observation: np.ndarray) -> np.ndarray | None:
-    """(B, H, W) bool: which cells of the first observations (B, H, W) are walls; None where the agent is not shown the whole grid."""
+    """(B, H, W) bool: which cells of the first observations (B, H, W) are walls; None where the agent is not shown the
+    whole grid."""
     if config.env.name.startswith("MiniGrid-"):
         return None
     codes = NATIVE[config.env.name].wall_codes if config.env.name in NATIVE else range(0)

@@ -1,7 +1,8 @@
 """What one watches of an agent: an episode as a film or in the terminal.
 
-A film shows the environment's pictures enlarged by a whole number, and a bar under them: the bonus of the step that led here, as a share of the episode's
-largest (the novelty that Never Give Up rewards, arXiv 2002.06038, section 3); where the step earned a reward the bar's ground lights up.
+A film shows the environment's pictures enlarged by a whole number, and a bar under them: the bonus of the step that led
+here, as a share of the episode's largest (the novelty that Never Give Up rewards, arXiv 2002.06038, section 3); where
+the step earned a reward the bar's ground lights up.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,22 +21,17 @@ import numpy as np
 from outrange.core.atomic import replaced, writable
 from outrange.core.errors import BadInput, brief
 from outrange.exploration.evaluation import Recording
-from outrange.report.explore import indexed
+from outrange.report.palette import to_palette
 
 SUFFIXES = (".gif", ".mp4")
-MAZE = "outrange/RandomDiscoMaze-v0"
-#: code of the first wall and the one after the last, where an observation is a grid of codes
-WALLS = {MAZE: (2, 256), "outrange/TwoDoors-v0": (2, 3)}
 _GROUND, _BONUS, _REWARD = (38, 44, 49), (255, 155, 82), (255, 214, 90)  # of the bar
 _RAMP = " .:-=+*#%"  # dark to light
 _LARGE = 360  # pixels of a film's longer side, about
 
-Tell = Callable[[str, int, int], None]
-"""(what is being done, how much of it is done, of how much)"""
-
 
 def save(recording: Recording, path: Path, scale: int = 0, seconds_per_step: float = 0.05) -> None:
-    """Write a film of the kind that the name's end says: .gif, or .mp4, which needs ffmpeg. See ``to_gif`` and ``to_mp4``.
+    """Write a film of the kind that the name's end says: .gif, or .mp4, which needs ffmpeg. See ``to_gif`` and
+    ``to_mp4``.
 
     Raises:
         BadInput: another ending, or what those refuse.
@@ -63,7 +59,7 @@ def to_gif(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
     if not 0.02 <= seconds_per_step <= 10:
         raise BadInput(f"seconds_per_step: {seconds_per_step} is not allowed; a GIF takes 0.02 to 10")
     scale = _scale(recording, scale)
-    pictures, palette = indexed(recording.pictures, 253)
+    pictures, palette = to_palette(recording.pictures, 253)
     colours = np.concatenate([palette, np.array([_GROUND, _BONUS, _REWARD], np.uint8)])
     images = (
         Image.fromarray(frame) for frame in _frames(recording, pictures, scale, *range(len(palette), len(palette) + 3))
@@ -87,7 +83,8 @@ def to_gif(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
 
 
 def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: float = 0.05) -> None:
-    """Write a film as H.264 in an MP4, by the program ffmpeg. It is complete or not there. Arguments and errors as for ``to_gif``; any pace from 0.004 s on.
+    """Write a film as H.264 in an MP4, by the program ffmpeg. It is complete or not there. Arguments and errors as for
+    ``to_gif``; any pace from 0.004 s on.
 
     Raises:
         BadInput: there is no ffmpeg, or it refuses.
@@ -156,7 +153,8 @@ def _scale(recording: Recording, scale: int) -> int:
         return max(1, round(_LARGE / max(height, width)))
     if not isinstance(scale, int) or not 0 < scale * max(height, width) <= 4096:
         raise BadInput(
-            f"scale: {brief(scale)} is not allowed; it must be a whole number, and pictures {width} x {height} times it at most 4,096 wide and high"
+            f"scale: {brief(scale)} is not allowed; it must be a whole number, and pictures {width} x {height} "
+            f"times it at most 4,096 wide and high"
         )
     return scale
 
@@ -164,7 +162,8 @@ def _scale(recording: Recording, scale: int) -> int:
 def _frames(
     recording: Recording, pictures: np.ndarray, scale: int, ground: Any, bonus: Any, reward: Any
 ) -> Iterator[np.ndarray]:
-    """Pictures (N + 1, H, W, …) enlarged, with the bar under them; its colours are of the pictures' kind: indices, or RGB."""
+    """Pictures (N + 1, H, W, …) enlarged, with the bar under them; its colours are of the pictures' kind: indices, or
+    RGB."""
     height, width = (size * scale for size in pictures.shape[1:3])
     thick = max(4, height // 40)
     shares = np.clip(recording.bonus / max(float(recording.bonus.max(initial=0.0)), 1e-9), 0, 1)
@@ -190,7 +189,8 @@ def _coloured(image: Any, colours: np.ndarray) -> Any:
 def to_terminal(recording: Recording, stream: TextIO, delay: float = 0.05) -> None:
     """Play an episode in a terminal of 24-bit colours: two pixels a character, and a line of numbers under them.
 
-    Where the stream is no terminal, or cannot write the half block, the last picture is printed in plain characters, and the line.
+    Where the stream is no terminal, or cannot write the half block, the last picture is printed in plain characters,
+    and the line.
 
     Args:
         recording: one episode.
@@ -252,7 +252,8 @@ def _numbers(recording: Recording, t: int, between: str) -> str:
 
 
 def _resized(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """A picture that fits: enlarged by a whole number, at most 4, or made smaller by taking the pixel in the middle of each cell."""
+    """A picture that fits: enlarged by a whole number, at most 4, or made smaller by taking the pixel in the middle of
+    each cell."""
     height, width = picture.shape[:2]
     factor = min(columns // width, rows // height, 4)
     if factor >= 1:
@@ -282,7 +283,8 @@ def _blocks(picture: np.ndarray) -> list[str]:
 
 
 def _plain(recording: Recording) -> list[str]:
-    """The last picture as lines of ASCII, lighter pixels as denser letters, twice as wide as high, at most 78 wide; in our grids the agent is @."""
+    """The last picture as lines of ASCII, lighter pixels as denser letters, twice as wide as high, at most 78 wide; in
+    our grids the agent is @."""
     picture, place = recording.pictures[-1], recording.place[recording.place >= 0]
     height, width = picture.shape[:2]
     small = max(height, width) <= 39

@@ -16,14 +16,15 @@ from PIL import Image
 from outrange.core import atomic, metrics
 from outrange.core.errors import BadInput
 from outrange.core.run import Run
-from outrange.exploration import story as story_of_runs
 from outrange.exploration import watch
 from outrange.exploration.envs.contract import Step
+from outrange.exploration.envs.seen import MINIGRID_WIDTH
 from outrange.exploration.evaluation import Recording, evaluate, record
+from outrange.exploration.maps import maps_of, record_visits
+from outrange.exploration.metrics import glossary
 from outrange.exploration.presets import preset
 from outrange.exploration.story import collect
 from outrange.exploration.training import train
-from outrange.report import explore
 from outrange.report.explore import page
 
 STEPS = 5
@@ -309,13 +310,11 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 
 def test_a_story_of_a_run_makes_a_page(runs):
-    story = collect([runs["ngu"]], episodes=4, maps=3, command="outrange explore report RUN")
-    assert story["title"] == "ngu in RandomDiscoMaze-v0" and story["subtitle"] == "size=7 cap=12 · seed 0"
-    assert (
-        story["runs"][0]["metrics"] == metrics.read(runs["ngu"] / "metrics.jsonl") and story["runs"][0]["group"] == ""
-    )
-    assert [row["name"] for row in story["references"]] == ["uniform", "to and fro", "legal", "onward", "wall follower"]
-    assert story["references"][0]["value"] < story["references"][2]["value"] < story["references"][4]["value"]
+    story = collect([runs["ngu"]], episodes=4, maps=3, command="outrange explore page RUN")
+    assert story.title == "ngu in RandomDiscoMaze-v0" and story.subtitle == "size=7 cap=12 · seed 0"
+    assert story.runs[0].metrics == metrics.read(runs["ngu"] / "metrics.jsonl") and story.runs[0].group == ""
+    assert [mark.name for mark in story.references] == ["uniform", "to and fro", "legal", "onward", "wall follower"]
+    assert story.references[0].value < story.references[2].value < story.references[4].value
     text = page(story)
     for part in ("episode", "maps", "evaluation", "settings"):
         assert f'id="{part}"' in text
@@ -324,66 +323,69 @@ def test_a_story_of_a_run_makes_a_page(runs):
 def test_the_episode_of_a_story_is_the_one_that_record_gives(runs):
     story, plain = collect([runs["ngu"]], episodes=4, maps=2, seed=3, references=False), record(runs["ngu"], seed=3)
     for part in ("bonus", "reward", "place", "pictures", "points", "action"):
-        np.testing.assert_array_equal(story["episode"][part], getattr(plain, part))
-    assert story["episode"]["grid"] == [7, 7] and story["episode"]["action_names"] == ["up", "down", "left", "right"]
+        np.testing.assert_array_equal(getattr(story.episode, part), getattr(plain, part))
+    assert story.episode is not None
+    assert story.episode.grid == (7, 7) and story.episode.action_names == ["up", "down", "left", "right"]
     rows = evaluate(runs["ngu"], 4, 3)
-    assert story["evaluation"] == [rows | {"run": "ngu, seed 0"}]
-    assert "references" not in story
+    assert story.evaluation == [rows | {"run": "ngu, seed 0"}]
+    assert story.references == []
 
 
 def test_the_maps_of_a_story_count_what_was_visited(runs):
     story = collect([runs["ngu"]], episodes=4, maps=3, references=False)
-    assert len(story["maps"]) == 3
-    for one in story["maps"]:
-        visits, first = one["visits"], one["first"]
-        steps = int(one["name"].split(": ")[1].split()[0])
+    assert len(story.maps) == 3 and story.episode is not None
+    for visited in story.maps:
+        visits, first = visited.visits, visited.first
+        steps = int(visited.name.split(": ")[1].split()[0])
         assert visits.shape == (7, 7) and np.isnan(visits[0]).all() and (~np.isnan(visits)).sum() == 17
         assert steps <= np.nansum(visits) <= steps + 1  # the step into a wall visits nothing
         assert ((visits > 0) == ~np.isnan(first)).all() and first[visits > 0].min() == 0
-    place = story["episode"]["place"]  # environment 0 is the same, so the first map is the episode's
+    place = story.episode.place  # environment 0 is the same, so the first map is the episode's
     expected = np.bincount(place[place >= 0], minlength=49).reshape(7, 7)
-    np.testing.assert_array_equal(np.nan_to_num(story["maps"][0]["visits"]), expected)
+    np.testing.assert_array_equal(np.nan_to_num(story.maps[0].visits), expected)
 
 
 def test_runs_that_differ_in_their_seed_are_one_group_and_others_are_compared(runs):
     same = collect([runs["ngu"], runs["again"]], episodes=0)
-    assert [run["group"] for run in same["runs"]] == ["", ""] and same["subtitle"].endswith("seeds 0, 1")
-    assert "evaluation" not in same and "episode" not in same
+    assert [run.group for run in same.runs] == ["", ""] and same.subtitle.endswith("seeds 0, 1")
+    assert same.evaluation == [] and same.episode is None
     other = collect([runs["ngu"], runs["again"], runs["rnd"], runs["two"]], episodes=0)
-    groups = [run["group"] for run in other["runs"]]
+    groups = [run.group for run in other.runs]
     assert groups == ["ngu kind=episodic mixtures=1", "ngu kind=episodic mixtures=1", "rnd", "ngu kind=ngu mixtures=2"]
     page(other)
 
 
 def test_every_mixture_has_its_row_and_the_one_that_explores_most_is_watched(runs):
-    told: list[tuple[str, int, int]] = []
-    story = collect([runs["two"]], episodes=4, maps=1, references=False, tell=lambda *what: told.append(what))
-    assert [row["mixture"] for row in story["evaluation"]] == [0, 1]
-    assert story["episode"]["name"] == "ngu, seed 0, mixture 1 of 2"
-    assert ("two, mixture 1", 4, 4) in told and ("recording an episode", 0, 1) in told
-    assert collect([runs["two"]], episodes=4, maps=0, mixture=0, references=False)["episode"]["name"].endswith(
-        "mixture 0 of 2"
+    progress: list[tuple[int, int]] = []
+    story = collect(
+        [runs["two"]], episodes=4, maps=1, references=False, report_progress=lambda *counts: progress.append(counts)
     )
-    assert collect([runs["two"]], episodes=4, maps=0, references=False)["maps"] == []
+    assert [row["mixture"] for row in story.evaluation] == [0, 1]
+    assert story.episode is not None and story.episode.name == "ngu, seed 0, mixture 1 of 2"
+    assert progress[-1] == (8, 8) and progress == sorted(progress)
+    exploiting = collect([runs["two"]], episodes=4, maps=0, mixture=0, references=False)
+    assert exploiting.episode is not None and exploiting.episode.name.endswith("mixture 0 of 2")
+    assert exploiting.maps == []
 
 
 @pytest.mark.parametrize("which", ["ngu", "two", "rnd"])
 def test_the_glossary_knows_every_number_that_a_run_logs(runs, which):
     lines = metrics.read(runs[which] / "metrics.jsonl") + metrics.read(runs[which] / "timing.jsonl")
-    assert {name for line in lines for name in line} <= set(explore.glossary(2))
+    assert {name for line in lines for name in line} <= set(glossary(2))
+    assert set(glossary(2 if which == "two" else 1)) == set(collect([runs[which]], episodes=0).glossary)
 
 
 def test_a_run_without_a_checkpoint_is_told_by_its_log(runs, tmp_path):
     copy = tmp_path / "running"
     shutil.copytree(runs["ngu"], copy, ignore=shutil.ignore_patterns("checkpoints"))
     story = collect([copy], episodes=4)
-    assert "episode" not in story and "There is no checkpoint yet, so there is no episode to show." in story["notes"]
+    assert story.episode is None and "There is no checkpoint yet, so there is no episode to show." in story.notes
     page(story)
 
 
 def test_a_run_that_has_logged_nothing_is_left_out_or_refused(runs):
     story = collect([runs["young"], runs["ngu"]], episodes=0)
-    assert len(story["runs"]) == 1 and any("has logged nothing yet" in note for note in story["notes"])
+    assert len(story.runs) == 1 and any("has logged nothing yet" in note for note in story.notes)
     with pytest.raises(BadInput, match=r"has logged nothing yet; wait for the first line of its metrics.jsonl$"):
         collect([runs["young"]])
 
@@ -393,7 +395,7 @@ def test_a_torn_line_is_noted(runs, tmp_path):
     shutil.copytree(runs["ngu"], copy)
     with open(copy / "metrics.jsonl", "ab") as file:
         file.write(b'{"step": 99')
-    assert any("was torn off" in note for note in collect([copy], episodes=0)["notes"])
+    assert any("was torn off" in note for note in collect([copy], episodes=0).notes)
 
 
 def test_runs_of_different_environments_are_refused(runs, tmp_path):
@@ -415,7 +417,7 @@ def test_what_is_no_run_of_this_kind_is_refused(runs, tmp_path):
         collect([])
     with pytest.raises(BadInput, match=r"^run: .*missing.* is not a directory"):
         collect([tmp_path / "missing"])
-    with pytest.raises(BadInput, match=r"^maps: -1 is not allowed; it must not be negative$"):
+    with pytest.raises(BadInput, match=r"^maps: -1 is not allowed; it must be at least 0$"):
         collect([runs["ngu"]], maps=-1)
     Run.create(tmp_path / "lm", "lm", preset("smoke"))
     with pytest.raises(BadInput, match=r"holds a run of kind 'lm'; this is for runs of `outrange explore train`$"):
@@ -427,7 +429,7 @@ class Walk:
 
     def __init__(self, places: list[list[int]], ends: list[str]) -> None:
         self.places, self.ends, self.t = np.array(places), ends, 0
-        self.place, self.row, self.last = self.places[0], {}, None
+        self.place, self.last = self.places[0], None
 
     def advance(self) -> None:
         self.t += 1
@@ -443,35 +445,44 @@ class Walk:
         )  # fmt: skip
 
 
-class Closed:
-    codes, shape = 0, (7, 7, 4)
-
-    def close(self) -> None:
-        pass
-
-
-def test_the_map_of_a_minigrid_level_is_cut_to_what_was_visited_and_broken_episodes_have_none(monkeypatch, tmp_path):
-    config = preset("minigrid")
-    walk = Walk(
-        [[169, 0], [170, 1], [202, 2], [170, 3], [1, 4]], ["..", ".B", "T.", ".."]
-    )  # x 9 and 10 of row 5, x 10 of row 6
-    monkeypatch.setattr(story_of_runs, "load", lambda *_: (config, Closed(), None, walk))
-    maps, shape = story_of_runs._visited(tmp_path, 2, 0, 0, 0.0, 100)
-    assert shape is None and [one["name"] for one in maps] == ["episode 1: 3 steps"]
-    np.testing.assert_array_equal(maps[0]["visits"], [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
+def test_the_map_of_a_level_of_unknown_walls_is_cut_to_what_was_visited_and_broken_episodes_have_none():
+    # x 9 and 10 of row 5, x 10 of row 6
+    walk = Walk([[169, 0], [170, 1], [202, 2], [170, 3], [1, 4]], ["..", ".B", "T.", ".."])
+    recorded = record_visits(walk, MINIGRID_WIDTH, MINIGRID_WIDTH, max_steps=100)
+    maps = maps_of(recorded, walls=None)
+    assert [visited.name for visited in maps] == ["episode 1: 3 steps"]
+    np.testing.assert_array_equal(maps[0].visits, [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
     assert walk.t == 3
 
 
-def test_a_walk_that_does_not_end_is_cut(monkeypatch, tmp_path):
-    config = preset("minigrid")
+def test_a_walk_that_does_not_end_is_cut():
     walk = Walk([[33], [34], [35], [36], [37]], ["."] * 4)
-    monkeypatch.setattr(story_of_runs, "load", lambda *_: (config, Closed(), None, walk))
-    maps, _ = story_of_runs._visited(tmp_path, 1, 0, 0, 0.0, 3)
-    assert maps[0]["name"] == "episode 1: 3 steps"
-    np.testing.assert_array_equal(maps[0]["visits"], [[0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]])
-    np.testing.assert_array_equal(maps[0]["first"][1, 1:5], [0, 1, 2, 3])
+    maps = maps_of(record_visits(walk, MINIGRID_WIDTH, MINIGRID_WIDTH, max_steps=3), walls=None)
+    assert maps[0].name == "episode 1: 3 steps" and maps[0].first is not None
+    np.testing.assert_array_equal(maps[0].visits, [[0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(maps[0].first[1, 1:5], [0, 1, 2, 3])
 
 
-def test_where_places_are_no_cells_there_is_no_map(monkeypatch, tmp_path):
-    monkeypatch.setattr(story_of_runs, "load", lambda *_: (preset("atari-laptop"), Closed(), None, None))
-    assert story_of_runs._visited(tmp_path, 2, 0, 0, 0.0, 100) == ([], None)
+def test_walls_are_cut_out_of_a_map_and_places_beyond_the_grid_are_not_counted():
+    walk = Walk([[0, 3], [1, -1], [7, 2]], ["..", "TT"])
+    walls = np.zeros((2, 2, 2), bool)
+    walls[0, 1, 1] = True
+    first, second = maps_of(record_visits(walk, 2, 2, max_steps=9), walls)
+    np.testing.assert_array_equal(first.visits, [[1, 1], [0, np.nan]])
+    np.testing.assert_array_equal(second.visits, [[0, 0], [1, 1]])
+
+
+def test_where_places_are_no_cells_there_is_no_map(tmp_path):
+    """A Gymnasium environment that shows numbers has no grid."""
+    small = preset("smoke", "r2d2")
+    path = trained(
+        tmp_path / "cart",
+        "r2d2",
+        env=replace(small.env, name="CartPole-v1", count=2, options=()),
+        network=replace(small.network, encoder="vector"),
+        steps=40,
+        log_every=40,
+        checkpoint_every=40,
+    )
+    story = collect([path], episodes=1, maps=2, max_steps=5)
+    assert story.maps == [] and story.episode is not None and story.episode.grid is None

@@ -1,4 +1,5 @@
-"""The page about exploring runs: its curves against numbers worked out by hand, what it refuses, what it says, and that nothing a user writes becomes markup."""
+"""The page on exploring runs: its curves against numbers worked out by hand, what it refuses, what it says, and that
+nothing a user writes becomes markup."""
 
 import base64
 import copy
@@ -7,6 +8,7 @@ import json
 import math
 import re
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from PIL import Image
 
 from outrange.core.errors import BadInput
 from outrange.report import explore
+from outrange.report.explore import Episode, Map, Meaning, Reference, RunLog, Story, compose, series
+from outrange.report.palette import to_palette
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -31,11 +35,11 @@ def line(step: int, **values) -> dict:
     return {"step": step, **values}
 
 
-def run(*lines: dict, name: str = "one", group: str = "", timing=()) -> dict:
-    return {"name": name, "group": group, "metrics": list(lines), "timing": list(timing)}
+def run(*lines: dict, name: str = "one", group: str = "", timing=()) -> RunLog:
+    return RunLog(name=name, group=group, metrics=list(lines), timing=list(timing))
 
 
-def rising(seed: int = 0, group: str = "", top: float = 0.8, points: int = 4, **more) -> dict:
+def rising(seed: int = 0, group: str = "", top: float = 0.8, points: int = 4, **more) -> RunLog:
     """A run whose greedy coverage rises to ``top``."""
     lines = [
         line(
@@ -57,42 +61,66 @@ def rising(seed: int = 0, group: str = "", top: float = 0.8, points: int = 4, **
     return run(*lines, name=f"seed {seed}", group=group, timing=timing)
 
 
-def episode(steps: int = 30, **more) -> dict:
+def episode(steps: int = 30, **more) -> Episode:
     draw = np.random.default_rng(1)
     place = np.minimum(np.arange(steps + 1), 12)
     pictures = np.zeros((steps + 1, 4, 5, 3), np.uint8)
     pictures[np.arange(steps + 1), place // 5, place % 5] = (44, 200, 44)
-    return {
-        "name": "ngu, seed 0", "bonus": np.where(np.arange(steps) < 12, 3.0, 1.0), "reward": np.zeros(steps), "pictures": pictures, "place": place, "places": 20,
-        "action": np.arange(steps) % 2, "action_names": ["left", "right"], "points": draw.normal(size=(steps, 6)), "grid": [4, 5], "terminated": True,
-    } | more  # fmt: skip
+    parts = {
+        "name": "ngu, seed 0", "bonus": np.where(np.arange(steps) < 12, 3.0, 1.0), "reward": np.zeros(steps),
+        "pictures": pictures, "place": place, "place_count": 20, "grid": (4, 5), "terminated": True,
+        "action": np.arange(steps) % 2, "action_names": ["left", "right"], "points": draw.normal(size=(steps, 6)),
+    }  # fmt: skip
+    return Episode(**parts | more)
 
 
-def maze_map() -> dict:
+def plain_episode(bonus, reward=None, **more) -> Episode:
+    """An episode with nothing but its bonuses, and rewards of 0."""
+    bonus = np.array(bonus, np.float64)
+    return Episode(bonus=bonus, reward=np.zeros(len(bonus)) if reward is None else np.array(reward), **more)
+
+
+def maze_map(name: str = "episode 1: 6 steps") -> Map:
     visits = np.array([[math.nan, 3.0, 0.0], [math.nan, 1.0, 2.0]])
-    return {"name": "episode 1: 6 steps", "visits": visits, "first": np.where(visits > 0, 1.0, math.nan)}
+    return Map(name=name, visits=visits, first=np.where(visits > 0, 1.0, math.nan))
 
 
-def full(**more) -> dict:
-    return {
-        "title": "ngu in a maze", "subtitle": "seed 0", "command": "outrange explore report RUN", "notes": ["A note."],
-        "runs": [rising()], "references": [{"name": "uniform", "metric": "coverage", "value": 0.01}],
-        "config": {"agent": "ngu", "steps": 1000, "env": {"name": "outrange/RandomDiscoMaze-v0", "count": 64, "options": ["size=7"]}, "bonus": {"mixtures": 1}},
+GLOSSARY = {
+    "greedy_coverage": Meaning("share", "share of an episode's places"),
+    "coverage": Meaning("share", "share of an episode's places"),
+    "seconds": Meaning("s", "on the clock"),
+    "rnd_loss": Meaning("error²", "of the predictor"),
+    "mixture*_return": Meaning("reward", "of each mixture"),
+}
+
+
+def full(**more) -> Story:
+    parts = {
+        "title": "ngu in a maze", "subtitle": "seed 0", "command": "outrange explore page RUN", "notes": ["A note."],
+        "runs": [rising()], "references": [Reference(name="uniform", metric="coverage", value=0.01)],
+        "glossary": GLOSSARY,
+        "config": {
+            "agent": "ngu", "steps": 1000, "bonus": {"mixtures": 1},
+            "env": {"name": "outrange/RandomDiscoMaze-v0", "count": 64, "options": ["size=7"]},
+        },
         "environment": {"versions": {"python": "3.11"}, "earlier": []},
         "maps": [maze_map()], "episode": episode(),
-        "evaluation": [{"run": "ngu, seed 0", "mixture": 0, "episodes": 64, "return": 0.0, "return_error": 0.0, "coverage": 0.5, "coverage_error": 0.01}],
-    } | more  # fmt: skip
+        "evaluation": [
+            {"run": "ngu, seed 0", "mixture": 0, "episodes": 64, "return": 0.0, "return_error": 0.0, "coverage": 0.5, "coverage_error": 0.01},
+        ],
+    }  # fmt: skip
+    return Story(**parts | more)
 
 
-def bare(*runs: dict) -> dict:
-    return {"runs": list(runs) or [rising()]}
+def bare(*runs: RunLog, **more) -> Story:
+    return Story(runs=list(runs) or [rising()], **more)
 
 
 def held(page: str) -> dict:
     return json.loads(re.findall(r'<script type="application/json" id="story">(.*?)</script>', page, re.DOTALL)[0])
 
 
-def chart(story: dict, key: str) -> dict:
+def chart(story: Story, key: str) -> dict:
     return next(one for one in held(explore.page(story))["charts"] if one["key"] == key)
 
 
@@ -100,63 +128,65 @@ def chart(story: dict, key: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("make", "message"),
     [
-        ({"title": 3}, "story.title: 3 is not allowed; it must be text"),
-        ({"titel": ""}, "story.titel: 'titel' is not a part of story; did you mean 'title'?"),
-        ({"runs": []}, "story.runs: is missing or empty; a page needs at least one run"),
-        ({"runs": [{"name": "a"}]}, "story.runs[0].metrics: is missing or empty; a run needs at least one line"),
+        (lambda: Story(runs=[]), "story.runs: is empty; a page needs at least one run"),
+        (lambda: run(name="a"), "run 'a': metrics are empty; a run needs at least one line"),
         (
-            {"runs": [run({"loss": 1.0})]},
-            "story.runs[0].metrics[0].step: None is not allowed; it must be a whole number",
+            lambda: run({"loss": 1.0}),
+            "run 'one': metrics[0].step: None is not allowed; it must be a whole number",
         ),
-        ({"runs": [run(line(True))]}, "story.runs[0].metrics[0].step: True is not allowed"),
-        ({"runs": [run(line(1)) | {"seed": 3}]}, "story.runs[0].seed: 'seed' is not a part of story.runs[0]; allowed:"),
-        ({"notes": "one"}, "story.notes: 'one' is not allowed; it must be a list"),
+        (lambda: run(line(True)), "run 'one': metrics[0].step: True is not allowed"),
+        (lambda: run(line(1), timing=[line(1.5)]), "run 'one': timing[0].step: 1.5 is not allowed"),
         (
-            {"references": [{"name": "a", "metric": "b", "value": math.nan}]},
-            "story.references[0].value: nan is not allowed; it must be a finite number",
-        ),
-        ({"config": []}, None),
-        (
-            {"maps": [{"visits": [1, 2]}]},
-            "story.maps[0].visits: an array of shape (2,) is not allowed; it must have 2 axes",
-        ),
-        ({"maps": [{"visits": "x"}]}, "story.maps[0].visits: 'x' is not allowed; it must be an array of numbers"),
-        (
-            {"maps": [maze_map() | {"first": np.zeros((3, 2))}]},
-            "story.maps[0].first: an array of shape (3, 2) is not allowed; it must have 2 axes, 2 x 3",
-        ),
-        ({"episode": {"bonus": [1.0]}}, "story.episode.reward: is missing; an episode needs bonus and reward"),
-        (
-            {"episode": {"bonus": [1.0], "reward": [1.0, 2.0]}},
-            "story.episode.reward: an array of shape (2,) is not allowed",
-        ),
-        ({"episode": {"bonus": [math.inf], "reward": [1.0]}}, "story.episode.bonus: it must hold finite numbers only"),
-        (
-            {"episode": episode(place=np.zeros(3))},
-            "story.episode.place: an array of shape (3,) is not allowed; it must have 1 axes, 31",
+            lambda: Reference(name="a", metric="b", value=math.nan),
+            "reference 'a': nan is not allowed; it must be a finite number",
         ),
         (
-            {"episode": episode(pictures=np.zeros((31, 4, 5, 3)))},
-            "story.episode.pictures: is not allowed; it must be an array of 31 pictures (H, W, 3) of bytes",
+            lambda: Map(name="", visits=np.array([1, 2])),
+            "map.visits: an array of shape (2,) is not allowed; it must be any x any",
         ),
-        ({"evaluation": [3]}, "story.evaluation[0]: 3 is not allowed; it must be a mapping"),
+        (
+            lambda: Map(name="", visits=np.zeros((2, 3)), first=np.zeros((3, 2))),
+            "map.first: an array of shape (3, 2) is not allowed; it must be 2 x 3",
+        ),
+        (lambda: plain_episode([1.0], [1.0, 2.0]), "episode.reward: an array of shape (2,) is not allowed"),
+        (lambda: plain_episode([math.inf]), "episode.bonus: it must hold finite numbers only"),
+        (
+            lambda: episode(place=np.zeros(3)),
+            "episode.place: an array of shape (3,) is not allowed; it must be 31",
+        ),
+        (
+            lambda: episode(pictures=np.zeros((31, 4, 5, 3))),
+            "episode.pictures: float64 is not allowed; pictures are bytes (uint8)",
+        ),
+        (
+            lambda: episode(pictures=np.zeros((30, 4, 5, 3), np.uint8)),
+            "episode.pictures: an array of shape (30, 4, 5, 3) is not allowed; it must be 31 x any x any x 3",
+        ),
     ],
 )
-def test_a_part_that_is_not_allowed_is_named(change, message):
-    if message is None:
-        assert held(explore.page(full(**change)))["settings"] == []
-        return
+def test_a_part_that_is_not_allowed_is_named(make, message):
     with pytest.raises(BadInput) as refused:
-        explore.page(full(**change))
+        make()
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
 
 
-def test_a_story_that_is_no_mapping_is_refused():
-    with pytest.raises(BadInput, match=r"^story: \[\] is not allowed; it must be a mapping$"):
-        explore.page([])  # type: ignore[arg-type]
+def test_a_part_that_a_story_does_not_have_is_refused():
+    with pytest.raises(TypeError, match="titel"):
+        full(titel="")
+    with pytest.raises(TypeError, match="reward"):
+        Episode(bonus=np.ones(1))  # type: ignore[call-arg]
+
+
+def test_a_story_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        full().title = "another"  # type: ignore[misc]
+
+
+def test_without_settings_there_are_none_on_the_page():
+    assert held(explore.page(full(config={})))["settings"] == []
 
 
 # ---------- the page as a whole ----------
@@ -166,9 +196,9 @@ def test_the_same_story_gives_the_same_page_and_stays_as_it_was():
     story, before = full(), full()
     assert explore.page(story) == explore.page(copy.deepcopy(story))
     for key in ("runs", "references", "config", "evaluation"):
-        assert story[key] == before[key]
+        assert getattr(story, key) == getattr(before, key)
     for key in ("bonus", "pictures", "points"):
-        np.testing.assert_array_equal(story["episode"][key], before["episode"][key])
+        np.testing.assert_array_equal(getattr(story.episode, key), getattr(before.episode, key))
 
 
 def test_everything_but_the_runs_may_be_left_out():
@@ -192,7 +222,7 @@ def test_everything_but_the_runs_may_be_left_out():
     ]
     rewarded = re.findall(
         r'<section class="panel" id="(\w+)">',
-        explore.page({"runs": [run(line(5, coverage=0.5))], "episode": episode(), "maps": [maze_map()]}),
+        explore.page(bare(run(line(5, coverage=0.5)), episode=episode(), maps=[maze_map()])),
     )
     assert rewarded == [
         "reading",
@@ -207,9 +237,11 @@ def test_everything_but_the_runs_may_be_left_out():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_nothing_a_user_writes_becomes_markup(text):
     story = full(
-        title=text, subtitle=text, command=text, notes=[text], runs=[rising(group=text), rising(seed=1, group="b", **{text: 1.0}) | {"name": text}],
-        references=[{"name": text, "metric": "coverage", "value": 0.1}], config={text: {text: text}, "env": {"name": text}, "agent": text},
-        environment={text: text}, maps=[maze_map() | {"name": text}], episode=episode(name=text, action_names=[text, text]),
+        title=text, subtitle=text, command=text, notes=[text],
+        runs=[rising(group=text), replace(rising(seed=1, group="b", **{text: 1.0}), name=text)],
+        references=[Reference(name=text, metric="coverage", value=0.1)], config={text: {text: text}, "env": {"name": text}, "agent": text},
+        environment={text: text}, maps=[maze_map(text)], episode=episode(name=text, action_names=[text, text]),
+        glossary={"loss": Meaning(text, text)},
         evaluation=[{"run": text, "mixture": 0, "return": 1.0}, {"run": "b", "mixture": 0}],
     )  # fmt: skip
     page, plain = explore.page(story), explore.page(full())
@@ -295,7 +327,10 @@ def test_runs_that_log_at_other_steps_meet_between_them_and_a_short_one_ends_whe
         4,
     ]  # at 300 the short one is still held, half its stride beyond its end
     assert told["count"] == [2, 2, 2, 1]
-    assert "Beyond the last step of a run they are of the others." in held(explore.page(bare(long, short)))["bands"]
+    assert (
+        "Beyond the last step of a shorter run they are of the others."
+        in held(explore.page(bare(long, short)))["bands"]
+    )
 
 
 def test_what_is_no_finite_number_leaves_a_gap():
@@ -318,10 +353,10 @@ def test_lines_may_come_in_any_order():
 def test_a_long_log_is_averaged_and_the_page_says_so():
     page = explore.page(bare(run(*(line(k, loss=float(k)) for k in range(3000)))))
     told = next(one for one in held(page)["charts"] if one["key"] == "loss")["lines"][0]
-    assert len(told["x"]) == explore.POINTS
+    assert len(told["x"]) == series.POINTS
     assert told["y"][0] == 4.5 and told["y"][-1] == pytest.approx(2994.5, rel=1e-3)
     assert held(page)["limits"] == [
-        f"Logs have more than {explore.POINTS} lines: neighbours are averaged in the curves."
+        f"Logs have more than {series.POINTS} lines: neighbours are averaged in the curves."
     ]
 
 
@@ -334,7 +369,7 @@ def test_the_bonus_a_step_is_the_quotient_of_two_means():
 
 
 def test_groups_are_compared_in_one_line_each():
-    told = chart({"runs": [rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.1)]}, "coverage")
+    told = chart(bare(rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.1)), "coverage")
     assert [(one["name"], one["stroke"], one["y"][-1]) for one in told["lines"]] == [("ngu", 0, 0.7), ("rnd", 1, 0.1)]
     assert told["unit"] == "share of an episode's places that it visits, greedy actors"
 
@@ -387,7 +422,7 @@ def test_the_reading_follows_the_numbers():
 
 
 def test_the_reading_of_several_runs_gives_their_median_and_range_for_each_group():
-    said = explore.reading({"runs": [rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.05)]})
+    said = explore.reading(bare(rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.05)))
     assert said == [
         "ngu: after 400 steps, greedy actors visit 70\u00a0% (median of 2 runs, 60\u00a0% to 80\u00a0%) of an episode's places.",
         "rnd: after 400 steps, greedy actors visit 5.0\u00a0% of an episode's places.",
@@ -402,12 +437,10 @@ def test_the_reading_tells_reward_where_there_was_some():
     reward = np.zeros(30)
     reward[3] = 2.0
     assert (
-        explore.reading({"runs": [run(line(1))], "episode": episode(reward=reward)})[0]
+        explore.reading(bare(run(line(1)), episode=episode(reward=reward)))[0]
         == "The episode shown has 30 steps, sees 13 of 20 places and earns 2."
     )
-    assert explore.reading({"runs": [run(line(1))], "episode": {"bonus": [1.0], "reward": [0.0]}}) == [
-        "The episode shown has 1 steps."
-    ]
+    assert explore.reading(bare(run(line(1)), episode=plain_episode([1.0]))) == ["The episode shown has 1 steps."]
 
 
 def test_the_facts_tell_what_ran():
@@ -422,35 +455,34 @@ def test_the_facts_tell_what_ran():
 
 
 def test_every_number_is_listed_with_its_unit_meaning_and_last_value():
-    rows = {row["name"]: row for row in held(explore.page(bare(rising(odd=3.0))))["numbers"]}
+    rows = {row["name"]: row for row in held(explore.page(bare(rising(odd=3.0), glossary=GLOSSARY)))["numbers"]}
     assert rows["greedy_coverage"]["last"] == 0.8 and rows["greedy_coverage"]["course"] == [0.2, 0.4, 0.6, 0.8]
     assert rows["seconds"]["last"] == 8 and rows["rnd_loss"]["last"] is None
     assert rows["odd"]["meaning"] == "not described here"
-    assert set(explore.glossary()) <= set(rows)
-    assert all(unit and meaning for unit, meaning in explore.glossary(2).values())
+    assert set(GLOSSARY) <= set(rows)
+    assert (rows["coverage"]["unit"], rows["coverage"]["meaning"]) == ("share", "share of an episode's places")
 
 
 def test_mixtures_are_listed_one_by_one_or_as_a_family():
-    def rows(mixtures):
-        lines = [line(k, **{f"mixture{j}_return": float(j) for j in range(mixtures)}) for k in (1, 2)]
-        return {
-            row["name"]: row
-            for row in held(explore.page(bare(run(*lines))))["numbers"]
-            if row["name"].startswith("mixture")
-        }
+    lines = [line(k, **{f"mixture{j}_return": float(j) for j in range(9)}) for k in (1, 2)]
 
-    assert {
-        name: row["last"] for name, row in rows(3).items() if name.endswith("_return") and "greedy" not in name
-    } == {f"mixture{j}_return": j for j in range(3)}
-    family = rows(9)
-    assert set(family) == {f"mixture*_{greedy}{name}" for greedy in ("", "greedy_") for name in explore._EPISODES}
+    def rows(glossary):
+        numbers = held(explore.page(bare(run(*lines), glossary=glossary)))["numbers"]
+        return {row["name"]: row for row in numbers if row["name"].startswith("mixture")}
+
+    single = rows({f"mixture{j}_return": Meaning("reward", "of one") for j in range(9)})
+    assert {name: row["last"] for name, row in single.items()} == {f"mixture{j}_return": j for j in range(9)}
+    family = rows({"mixture*_return": Meaning("reward", "of each"), "mixture*_length": Meaning("steps", "of each")})
+    assert set(family) == {"mixture*_return", "mixture*_length"}
     assert (family["mixture*_return"]["last"], family["mixture*_return"]["to"]) == (0, 8)
+    assert family["mixture*_length"]["last"] is None
 
 
 def test_the_evaluation_keeps_the_columns_that_tell_something():
     row = {"run": "a", "env": "x", "mixture": 0, "episodes": 4, "return": 0.0, "coverage": 0.5, "coverage_error": 0.1}
     assert held(explore.page(full(evaluation=[row])))["evaluation"] == {
         "columns": ["mixture", "episodes", "coverage"],
+        "forms": {"mixture": "whole", "episodes": "whole", "coverage": "share"},
         "rows": [{"mixture": 0, "episodes": 4, "coverage": 0.5, "coverage_error": 0.1}],
     }
     assert held(explore.page(full(evaluation=[row, row | {"run": "b"}])))["evaluation"]["columns"] == [
@@ -484,7 +516,7 @@ def test_pictures_are_the_same_after_the_sheet():
     told = held(explore.page(full()))["episode"]["sheet"]
     assert told["steps"] == list(range(31))
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["data"].split(",")[1]))).convert("RGB"))
-    for frame, picture in enumerate(episode()["pictures"]):
+    for frame, picture in enumerate(np.asarray(episode().pictures)):
         y, x = frame // told["columns"] * told["height"], frame % told["columns"] * told["width"]
         np.testing.assert_array_equal(sheet[y : y + told["height"], x : x + told["width"]], picture)
 
@@ -492,7 +524,7 @@ def test_pictures_are_the_same_after_the_sheet():
 def test_few_colours_are_kept_exactly_and_many_become_the_nearest():
     draw = np.random.default_rng(0)
     few = draw.integers(0, 2, (5, 6, 7, 3), dtype=np.uint8) * 255
-    indices, palette = explore.indexed(few)
+    indices, palette = to_palette(few)
     assert len(palette) <= 8
     np.testing.assert_array_equal(palette[indices], few)
     smooth = (
@@ -500,16 +532,14 @@ def test_few_colours_are_kept_exactly_and_many_become_the_nearest():
         .reshape(2, 64, 64, 3)
         .astype(np.uint8)
     )
-    indices, palette = explore.indexed(smooth, 200)
+    indices, palette = to_palette(smooth, 200)
     assert indices.shape == smooth.shape[:3] and len(palette) <= 200 and indices.max() < len(palette)
     assert np.abs(palette[indices].astype(int) - smooth).mean() < 12
 
 
 def test_a_new_place_is_counted_once():
     place = np.array([4, 4, 5, -1, 4, 6, 5])
-    told = held(explore.page(bare() | {"episode": {"bonus": [1.0] * 6, "reward": [0.0] * 6, "place": place}}))[
-        "episode"
-    ]
+    told = held(explore.page(bare(episode=plain_episode([1.0] * 6, place=place))))["episode"]
     assert told["new"] == [0, 2, 5] and told["place"] == place.tolist()
     assert told["sheet"] is None and told["points"] is None and told["reward"] is None
 
@@ -518,9 +548,7 @@ def test_points_lie_on_their_two_main_axes():
     t = np.linspace(-1, 1, 50)
     axes = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))[0]
     points = np.outer(3 * t, axes[0]) + np.outer(t**2, axes[1]) + 5
-    told = held(explore.page(bare() | {"episode": {"bonus": np.ones(50), "reward": np.zeros(50), "points": points}}))[
-        "episode"
-    ]["points"]
+    told = held(explore.page(bare(episode=plain_episode(np.ones(50), points=points))))["episode"]["points"]
     x, y = np.array(told["x"]), np.array(told["y"])
     assert np.abs(np.corrcoef(x, t)[0, 1]) == pytest.approx(1, abs=1e-6)
     assert np.abs(np.corrcoef(y, t**2)[0, 1]) == pytest.approx(1, abs=1e-6)
@@ -536,30 +564,26 @@ def test_points_lie_on_their_two_main_axes():
 
 
 def test_points_of_one_number_and_points_that_are_all_the_same_are_drawn():
-    told = held(
-        explore.page(
-            bare() | {"episode": {"bonus": np.ones(4), "reward": np.zeros(4), "points": np.arange(4.0)[:, None]}}
-        )
-    )["episode"]["points"]
+    told = held(explore.page(bare(episode=plain_episode(np.ones(4), points=np.arange(4.0)[:, None]))))["episode"][
+        "points"
+    ]
     assert told["y"] == [0, 0, 0, 0] and told["shares"] == [1, 0]
-    told = held(
-        explore.page(bare() | {"episode": {"bonus": np.ones(4), "reward": np.zeros(4), "points": np.ones((4, 3))}})
-    )["episode"]["points"]
+    told = held(explore.page(bare(episode=plain_episode(np.ones(4), points=np.ones((4, 3))))))["episode"]["points"]
     assert told["x"] == [0, 0, 0, 0] and told["shares"] == [0, 0]
 
 
 def test_a_page_that_would_be_too_large_shows_fewer_pictures_then_fewer_maps_and_says_so(monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (101, 20, 20, 3), dtype=np.uint8)
-    story = full(episode={"bonus": np.ones(100), "reward": np.zeros(100), "pictures": noise}, maps=[maze_map()] * 8)
+    story = full(episode=plain_episode(np.ones(100), pictures=noise), maps=[maze_map()] * 8)
     whole = len(explore.page(story).encode())
-    monkeypatch.setattr(explore, "LIMIT", whole - 1000)
+    monkeypatch.setattr(compose, "SIZE_LIMIT", whole - 1000)
     page = explore.page(story)
-    assert len(page.encode()) <= explore.LIMIT
+    assert len(page.encode()) <= compose.SIZE_LIMIT
     steps = held(page)["episode"]["sheet"]["steps"]
     assert len(steps) == 50 and steps[0] == 0 and steps[-1] == 100
     assert held(page)["limits"] == ["The episode is shown by 50 of its 101 pictures."]
-    without = len(explore.page(story | {"episode": None}).encode())
-    monkeypatch.setattr(explore, "LIMIT", without + 600)
+    without = len(explore.page(replace(story, episode=None)).encode())
+    monkeypatch.setattr(compose, "SIZE_LIMIT", without + 600)
     page = explore.page(story)
     assert held(page)["episode"]["sheet"] is None and "without its 101 pictures" in held(page)["limits"][0]
     assert len(held(page)["maps"]) < 8 and "maps are shown" in held(page)["limits"][1]
@@ -569,8 +593,6 @@ def test_a_long_episode_of_large_pictures_stays_below_the_limit():
     t = np.arange(801)
     pictures = np.zeros((801, 105, 80, 3), np.uint8)
     pictures[t, t % 105, t % 80] = 255
-    page = explore.page(
-        full(episode={"bonus": np.random.default_rng(0).random(800), "reward": np.zeros(800), "pictures": pictures})
-    )
-    assert len(page.encode()) < explore.LIMIT
-    assert len(held(page)["episode"]["sheet"]["steps"]) == explore.FRAMES
+    page = explore.page(full(episode=plain_episode(np.random.default_rng(0).random(800), pictures=pictures)))
+    assert len(page.encode()) < compose.SIZE_LIMIT
+    assert len(held(page)["episode"]["sheet"]["steps"]) == compose.FRAMES

@@ -37,6 +37,7 @@ class RandomDiscoMaze(Native):
     """
 
     name, actions, action_names = "outrange/RandomDiscoMaze-v0", 4, MOVES
+    wall_codes = range(2, 2 + len(_COLOURS))
 
     def __init__(self, count: int, seed: int, *, size: int = 21, cap: int = 500, colours: int = 5) -> None:
         self.size, self.cap = whole("size", size, 5, 201, odd=True), whole("cap", cap, 1, 1 << 31)

@@ -35,6 +35,7 @@ class TwoDoors(Native):
 
     name, actions, action_names = "outrange/TwoDoors-v0", 2, ("left", "right")
     codes, glyphs = 5, ".@#nF"
+    wall_codes = range(WALL, WALL + 1)
     palette = np.array([(0, 0, 0), (44, 200, 44), (110, 110, 110), (255, 187, 40), (214, 39, 40)], np.uint8)
 
     def __init__(

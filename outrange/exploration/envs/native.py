@@ -35,6 +35,7 @@ class Native:
     codes: int
     palette: np.ndarray  #: (codes, 3) uint8
     glyphs: str  #: a letter for each code
+    wall_codes: range = range(0)  #: the codes of cells that cannot be entered
 
     def __init__(
         self, count: int, seed: int, options: Mapping[str, float], arrays: dict[str, np.ndarray] | None = None

@@ -58,7 +58,7 @@ def evaluation_table(rows: Sequence[Mapping[str, Any]], glossary: Mapping[str, M
     if not rows:
         return None
     measured = {name.removesuffix("_error"): None for row in rows for name in row if name.endswith("_error")}
-    columns = [name for name in _LABELS if any(row.get(name) or name in _ALWAYS and name in row for row in rows)]
+    columns = [name for name in _LABELS if any(row.get(name) or (name in _ALWAYS and name in row) for row in rows)]
     columns += [name for name in measured if any(row.get(name) for row in rows)]
     if len({row.get("run") for row in rows}) == 1:
         columns = [name for name in columns if name != "run"]
