@@ -4,11 +4,13 @@ import ast
 import inspect
 import json
 import math
+import re
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -257,3 +259,11 @@ def test_exit_codes_and_json_say_what_was_contradicted(command):
 def test_results_are_kept_below_runs_unless_another_file_is_named():
     assert str(results.default_path("ngu", "gpu")) == "runs/reproduce/ngu-gpu.jsonl"
     assert Result.__dataclass_fields__["version"].default == results.__version__
+
+
+def test_the_how_to_s_paper_runs():
+    page = (Path(__file__).resolve().parents[2] / "docs/howto/own_claim.md").read_text(encoding="utf-8")
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, flags=re.S).group(1), names)
+    result = reproduce(names["PAPER"], names["PAPER"].claim("one-step-each"), "laptop", 2)
+    assert result.verdict == "shown" and result.summary().startswith("steps at n = 4 4.000 ± 0.000 · steps at n = 16")

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from outrange.papers import NotRun, paper, reproduce
 from outrange.papers import glasses as g
-from outrange.papers import paper, reproduce
 from outrange.papers.claims import SCALES
 
 PAPER = paper("glasses")
@@ -151,7 +151,9 @@ def test_counting_must_begin_to_be_lost():
 
 def test_schemes_must_fall_and_do_so_alike():
     def kept(*values):
-        return {("kept", name): [v] for name, v in zip(("NoPE", "RoPE", "p-RoPE", "APE", "ALiBi"), values, strict=True)}
+        return {
+            ("remaining", name): [v] for name, v in zip(("NoPE", "RoPE", "p-RoPE", "APE", "ALiBi"), values, strict=True)
+        }
 
     assert PAPER.claim("encodings").judge(kept(0.1, 0.2, 0.9, 0.2, 0.3))[0] == "shown"
     assert PAPER.claim("encodings").judge(kept(1e-4, 0.4, 0.4, 0.4, 0.4))[0] == "partly"  # not alike
@@ -163,19 +165,19 @@ def test_schemes_must_fall_and_do_so_alike():
 
 def test_variants_help_only_if_they_do_in_every_seed():
     values = {
-        ("kept", "RoPE"): [0.1, 0.2],
-        ("kept", "NoPE"): [0.01, 0.02],
+        ("remaining", "RoPE"): [0.1, 0.2],
+        ("remaining", "NoPE"): [0.01, 0.02],
         ("times_rope", "NoPE"): [0.5, 0.6],
-        ("kept_in_window", "RoPE, window 16"): [0.0, 0.0],
+        ("remaining_in_window", "RoPE, window 16"): [0.0, 0.0],
     }
     assert PAPER.claim("variants").judge(values)[0] == "shown" and "none" in PAPER.claim("variants").judge(values)[1]
     assert PAPER.claim("variants").judge(values | {("times_rope", "NoPE"): [1.6, 1.4]})[0] == "shown"
     found, why = PAPER.claim("variants").judge(values | {("times_rope", "NoPE"): [1.6, 2.0]})
     assert found == "partly" and "NoPE" in why.split("every seed:")[1]
-    assert PAPER.claim("variants").judge(values | {("kept", "NoPE"): [0.9, 0.9]})[0] == "partly"
+    assert PAPER.claim("variants").judge(values | {("remaining", "NoPE"): [0.9, 0.9]})[0] == "partly"
     assert PAPER.claim("variants").judge({name: [0.9, 0.9] for name in values})[0] == "contradicted"
     assert (
-        PAPER.claim("variants").judge({key: [0.0 if key[0] == "kept_in_window" else 0.9] for key in values})[0]
+        PAPER.claim("variants").judge({key: [0.0 if key[0] == "remaining_in_window" else 0.9] for key in values})[0]
         == "contradicted"
     )
 
@@ -238,3 +240,14 @@ def test_shifts_of_claims_take_another_order_of_the_prompt_with_every_seed(tiny)
         assert g.shifts(seed, "tiny", (3, 6), ("last digit",)) == pytest.approx(
             {("last digit", n): known.shift[k] for k, n in enumerate((3, 6))}, abs=1e-6
         )
+
+
+def test_a_stopped_training_of_a_variant_stops_the_claim(tmp_path, monkeypatch):
+    from outrange.attention.glasses import variants
+
+    (tmp_path / "text").mkdir()
+    ends = iter([{"stopped": False}, {"stopped": True}])  # the second of five; a third would raise
+    monkeypatch.setattr(variants, "prepare", lambda config: None)
+    monkeypatch.setattr(variants, "train", lambda *_, **__: next(ends))
+    measured = g.variants(0, str(tmp_path / "text"), "laptop", (4, 9), str(tmp_path / "runs"))
+    assert isinstance(measured, NotRun) and measured.stopped and str(tmp_path / "runs") in measured.why

@@ -145,7 +145,8 @@ def train_variants(
         report_metrics: called with each line of metrics.
 
     Returns:
-        the run's directory of each, ``out/<name>-seed<seed>``.
+        the run's directory of each, ``out/<name>-seed<seed>``. Only of those that are trained to their end, if a
+        training was stopped (Ctrl-C); the same call goes on with that one.
 
     Raises:
         BadInput: a name is not one of ``VARIANTS``, or the text is of no use.
@@ -158,6 +159,7 @@ def train_variants(
     for name in names or VARIANTS:
         run_path = out / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
         variant = replace(config, seed=seed, model=replace(config.model, **VARIANTS[name]))
-        train(variant, run_path, report_metrics, corpus=corpus)
+        if train(variant, run_path, report_metrics, corpus=corpus)["stopped"]:
+            break
         runs[name] = run_path
     return runs
