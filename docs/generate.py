@@ -1,45 +1,49 @@
-"""Writes docs/cli.md from the commands' own help; with --check it only says whether the file is fresh."""
+"""Writes docs/cli.md from the commands' own help; with --check it only says whether the file is fresh.
 
+Which commands there are is read from the groups' own tables, so that none can be forgotten.
+"""
+
+import contextlib
+import io
 import os
-import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
-COMMANDS = [
-    (),
-    ("demo",),
-    ("papers",),
-    ("reproduce",),
-    *(("clrs", command) for command in ("list", "show", "check", "export", "bench")),
-    *(("nar", command) for command in ("train", "eval", "curve", "export", "bench")),
-    *(("run", command) for command in ("list", "show", "resume", "verify")),
-    *(("lm", command) for command in ("fetch", "text", "train", "eval", "export", "compare")),
-    *(
-        ("attention", command)
-        for command in ("scan", "probe", "ask", "layout", "ablate", "theorems", "convert", "bench")
-    ),
-    *(("explore", command) for command in ("train", "eval", "watch", "page", "references", "bench")),
-    *(("text", command) for command in ("show", "export", "score")),
-]
+from outrange import cli
+
 PAGE = Path(__file__).with_name("cli.md")
+SCREEN = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}  # how wide help is printed, and in no colour
+INTRODUCTION = """# The command line
+
+Made by `make docs` from the commands' own help. Exit codes: 0 done, 1 failed, 2 bad input (one sentence on stderr).
+"""
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Every command as it is typed: ``outrange`` itself, then each group's own."""
+    names: list[tuple[str, ...]] = [()]
+    for group in cli.GROUPS:
+        names += [(group, name) if name else (group,) for name in cli.commands(group)]
+    return names
+
+
+def help_of(command: tuple[str, ...]) -> str:
+    """What a command prints when asked for help, without spaces at the ends of lines."""
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # which can show the lines of a box
+    with contextlib.redirect_stdout(screen), contextlib.suppress(SystemExit):
+        cli.main([*command, "--help"])
+    screen.seek(0)
+    return "\n".join(line.rstrip() for line in screen.read().strip().splitlines())
 
 
 def page() -> str:
-    """The help of every command, as it prints at 100 columns."""
-    parts = [
-        "# The command line\n\nMade by `make docs` from the commands' own help. Exit codes: 0 done, 1 failed, 2 bad input (one sentence on stderr).\n"
-    ]
-    for command in COMMANDS:
-        shown = subprocess.run(
-            [sys.executable, "-m", "outrange", *command, "--help"],
-            env=os.environ | {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        text = "\n".join(line.rstrip() for line in shown.strip().splitlines())
-        parts.append(f"## {' '.join(('outrange', *command))}\n\n```\n{text}\n```\n")
-    return "\n".join(parts)
+    """The help of every command."""
+    with mock.patch.dict(os.environ, SCREEN):
+        sections = [
+            f"## {' '.join(('outrange', *command))}\n\n```\n{help_of(command)}\n```\n" for command in commands()
+        ]
+    return "\n".join([INTRODUCTION, *sections])
 
 
 def main() -> int:

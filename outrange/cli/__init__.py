@@ -4,6 +4,10 @@ import importlib
 import io
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from outrange.cli.app import Commands
 
 GROUPS = {
     "demo": "a first look in one command: samples, a page to open, a network that learns",
@@ -26,6 +30,11 @@ def _help() -> str:
     return usage + "\n".join(lines) + "\n\nEach has --help. Exit codes: 0 done, 1 failed, 2 bad input."
 
 
+def commands(group: str) -> "Commands":
+    """The commands of a group, by name; a group that is one command has it under the empty name."""
+    return importlib.import_module(f"outrange.cli.{group}").COMMANDS
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -45,8 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given[0] not in GROUPS:
             raise unknown("command", given[0], GROUPS, "a command")
-        group = importlib.import_module(f"outrange.cli.{given[0]}")
-        return int(group.run(given[1:]) or 0)
+        from outrange.cli import app
+
+        return app.run_group(given[0], commands(given[0]), given[1:])
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,16 +1,20 @@
-"""What the commands share: subcommands from functions, progress, results as a table or as JSON."""
+"""What the commands share: how they are parsed, what was typed, results as a table or as JSON."""
 
+import functools
 import json
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import tyro
 
-from outrange.core.errors import BadInput, brief
+from outrange.cli.parser import parse
+from outrange.cli.progress import progress as progress
+from outrange.core.errors import BadInput, brief, unknown
 
 Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(name="json", help="print the result as JSON")]
 Load = Annotated[
@@ -22,20 +26,81 @@ Load = Annotated[
 ]
 Flag = tyro.conf.FlagCreatePairsOff
 
-
-def run_group(name: str, commands: dict[str, Callable[..., Any]], arguments: Sequence[str]) -> int:
-    """Parse ``outrange name …`` into one of the commands and run it. The parser exits with 2 on what it cannot read."""
-    return (
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog=f"outrange {name}", args=list(arguments), config=(tyro.conf.OmitArgPrefixes,)
-        )
-        or 0
-    )
+_typed: ContextVar[tuple[str, ...]] = ContextVar("typed", default=())
 
 
-def run_command(name: str, command: Callable[..., Any], arguments: Sequence[str]) -> int:
-    """The same for a group that is one command."""
-    return tyro.cli(command, prog=f"outrange {name}", args=list(arguments)) or 0
+class Configured:
+    """A command that reads its arguments itself, since its flags depend on some of them: those of a preset's configuration."""
+
+    def __init__(self, description: str, run: Callable[[str, Sequence[str]], int]) -> None:
+        """
+        Args:
+            description: the first part of its help.
+            run: called with the program's name, as the help shows it, and the arguments; returns the exit code.
+        """
+        self.__doc__ = description
+        self.run = run
+
+
+Command = Callable[..., Any] | Configured
+Commands = Mapping[str, Command]
+
+
+def run_group(group: str, commands: Commands, arguments: Sequence[str]) -> int:
+    """Parse ``outrange GROUP …`` into one of the group's commands and run it; returns its exit code.
+
+    Args:
+        group: its name.
+        commands: by name; a group that is one command has it under the empty name.
+        arguments: what was typed after the group's name.
+
+    Raises:
+        BadInput: there is no such command, or its arguments cannot be read.
+    """
+    _typed.set((group, *arguments))
+    if "" in commands:
+        return _run(commands[""], f"outrange {group}", arguments)
+    name, *rest = arguments or [""]
+    if name in ("", "-h", "--help"):
+        print(group_help(group, commands))
+        return 0 if name else 2
+    if name not in commands:
+        raise unknown("command", name, commands, f"a command of `outrange {group}`")
+    return _run(commands[name], f"outrange {group} {name}", rest)
+
+
+def _run(command: Command, program: str, arguments: Sequence[str]) -> int:
+    if isinstance(command, Configured):
+        return command.run(program, arguments)
+
+    # Parsing only binds the arguments, so that an error while parsing is told from one while running.
+    @functools.wraps(command)
+    def bound(*positional: Any, **named: Any) -> Callable[[], Any]:
+        return functools.partial(command, *positional, **named)
+
+    return parse(bound, program, arguments, config=(tyro.conf.OmitArgPrefixes,))() or 0
+
+
+def group_help(group: str, commands: Commands) -> str:
+    """The commands of a group, each with the first paragraph of its docstring."""
+    width = max(map(len, commands))
+    columns = get_terminal_size().columns
+    lines = [f"usage: outrange {group} [-h] COMMAND …", "", "commands:"]
+    for name, command in commands.items():
+        paragraph = " ".join((command.__doc__ or "").strip().partition("\n\n")[0].split())
+        first, follow = f"  {name:<{width}}  ", " " * (width + 4)
+        lines.append(textwrap.fill(paragraph, columns, initial_indent=first, subsequent_indent=follow))
+    return "\n".join([*lines, "", "Each has --help."])
+
+
+def typed() -> list[str]:
+    """What was typed after ``outrange``, for the pages and cards that say which command wrote them."""
+    return list(_typed.get())
+
+
+def command_line(arguments: Sequence[str] | None = None) -> str:
+    """The command as one would type it; the one that is running unless others' arguments are given."""
+    return shlex.join(["outrange", *(typed() if arguments is None else arguments)])
 
 
 def print_json(result: Any) -> None:
@@ -76,48 +141,6 @@ def json_object(field: str, text: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
         raise BadInput(f'{field}: {brief(text)} is not a JSON object of objects, e.g. \'{{"bfs": {{"p": 0.3}}}}\'')
     return value
-
-
-_typed: list[str] = []
-
-
-def remember(group: str, arguments: Sequence[str]) -> None:
-    """Keep what was typed, for the card of a dataset."""
-    _typed[:] = [group, *arguments]
-
-
-def typed(group: str) -> list[str]:
-    """What was typed after ``outrange``."""
-    return list(_typed) or [group]
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """The command as one would type it, for a dataset's card."""
-    return shlex.join(["outrange", *arguments])
-
-
-@contextmanager
-def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr with rate and time left; silent when stderr is no terminal. Yields ``update(done, total)``."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=None, rate="")
-
-        def update(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f} {unit}/s" if speed else "")
-
-        yield update
 
 
 def trained(result: Mapping[str, Any], found: str, path: Path, then: str) -> int:

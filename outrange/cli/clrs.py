@@ -167,7 +167,7 @@ def _exported(write, target: Path, group: str, as_json: bool) -> int:
             seen.append(done)
             update(done, total)
 
-        manifest = write(command=app.command_line(app.typed(group)), progress=report)
+        manifest = write(command=app.command_line(), progress=report)
     seconds, rows = time.perf_counter() - began, manifest["rows"] - seen[0]
     if as_json:
         app.print_json(
@@ -209,8 +209,4 @@ def bench(
     return run_bench(algorithms, against_reference or reference_python is not None, reference_python, lengths, json)
 
 
-def run(arguments: list[str]) -> int:
-    app.remember("clrs", arguments)
-    return app.run_group(
-        "clrs", {"list": _list, "show": show, "check": check, "export": export, "bench": bench}, arguments
-    )
+COMMANDS = {"list": _list, "show": show, "check": check, "export": export, "bench": bench}

@@ -74,15 +74,16 @@ def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
 
 def _learn(run: Path, quiet: bool) -> dict:
     """Train on bfs for some hundred steps; the scores are on fresh graphs, four times larger than any seen at the end."""
-    from outrange.cli.nar import shown
+    from outrange.cli.progress import training
+    from outrange.cli.train import KINDS
     from outrange.reasoning.nar.config import preset
     from outrange.reasoning.nar.evaluate import curve
     from outrange.reasoning.nar.load import load
     from outrange.reasoning.nar.train import train
 
     config = preset("laptop", ("bfs",), steps=300, evaluate_every=100, checkpoint_every=300)
-    with shown(config.steps, on=not quiet) as tell:
-        came = train(config, run, tell)
+    with training(KINDS["nar"].describe) as report:
+        came = train(config, run, None if quiet else report.metrics)
     if came["stopped"]:
         raise KeyboardInterrupt
     reasoner, _ = load(run)
@@ -210,5 +211,4 @@ def _rate(name: str, seconds: float = 0.3) -> float:
     return made / (time.perf_counter() - began)
 
 
-def run(arguments: list[str]) -> int:
-    return app.run_command("demo", demo, arguments)
+COMMANDS = {"": demo}

@@ -1,14 +1,15 @@
 """``outrange lm``: small language models: a text to study with, training, perplexity, rotary schemes compared."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
-from outrange.cli import app
+from outrange.cli import app, train
+from outrange.cli.flags import Flag, naming, paths
+from outrange.cli.progress import training
 
 Text = Annotated[
     tuple[str, ...],
@@ -16,7 +17,6 @@ Text = Annotated[
 ]
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's directory")]
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
-Preset = Literal["smoke", "laptop", "paper"]
 
 
 def text(folder: Folder, json: app.Json = False) -> int:
@@ -65,167 +65,6 @@ def fetch(json: app.Json = False) -> int:
     return 0
 
 
-def train(
-    text: Text = (),
-    preset: Preset = "laptop",
-    out: Path | None = None,
-    config: Path | None = None,
-    rotary: Literal["nope", "rope", "p-rope", "reversed", "partial"] | None = None,
-    theta: float | None = None,
-    p: float | None = None,
-    window: int | None = None,
-    depth: int | None = None,
-    column: str | None = None,
-    separator: str | None = None,
-    tokenizer: Path | None = None,
-    vocab: int | None = None,
-    length: int | None = None,
-    batch: int | None = None,
-    micro: int | None = None,
-    steps: int | None = None,
-    learning_rate: float | None = None,
-    seed: int | None = None,
-    evaluate_every: int | None = None,
-    checkpoint_every: int | None = None,
-    precision: Literal["float32", "bfloat16"] | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
-    threads: int | None = None,
-    json: app.Json = False,
-) -> int:
-    """Train one language model. A tenth of the documents is held out. A run that was stopped goes on when the command is given again.
-
-    Whatever is not given is the preset's.
-
-    Args:
-        preset: smoke takes seconds, laptop minutes on one core; paper is Gemma 2B's shape, for GPUs.
-        out: the run's directory; runs/lm-<rotary>-<preset>-<seed> if not given.
-        config: a JSON file with the whole configuration, as in a run's config.json, instead of a preset.
-        rotary: which channel pairs turn with position; p-rope: the fastest share p, reversed: the slowest, partial: a whole spectrum on that share of channels.
-        theta: base of the rotary frequencies.
-        p: share of the frequencies that turn.
-        window: tokens that a position sees in every layer; all before it otherwise.
-        depth: layers; the width is 32 times as much.
-        column: of Parquet files and hub data sets.
-        separator: cuts text files into documents; a file is one otherwise.
-        tokenizer: a folder with a Hugging Face tokenizer; byte-level BPE is trained otherwise.
-        vocab: tokens of the tokenizer that is trained, at most.
-        length: tokens of a window.
-        batch: windows of an update.
-        micro: windows that are computed at a time; 0 for all.
-        steps: updates in all.
-        learning_rate: at its highest.
-        seed: of weights and windows.
-        evaluate_every: updates between validations; 0 for one at the end.
-        checkpoint_every: updates between checkpoints.
-        precision: bfloat16 where the processor knows it.
-        device: where to compute.
-        threads: of the process.
-    """
-    from dataclasses import replace
-
-    from outrange.core.config import load as read
-    from outrange.core.errors import BadInput
-    from outrange.lm.config import TrainConfig, sized
-    from outrange.lm.config import preset as named
-
-    name = preset
-    if config is not None:
-        name = config.stem
-        chosen = read(TrainConfig, config)
-    elif not text:
-        raise BadInput(
-            "text: none given; name files or folders with --text; `outrange lm text DIR` fetches one to study with"
-        )
-    else:
-        chosen = named(preset, _places(text))
-    changes: dict[str, Any] = dict(
-        text=_places(text) or None, column=column, separator=None if separator is None else _unescaped(separator),
-        tokenizer=None if tokenizer is None else str(tokenizer.resolve()), vocab=vocab, length=length, batch=batch, micro=micro, steps=steps,
-        learning_rate=learning_rate, seed=seed, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every,
-        precision=precision, device=device, threads=threads,
-    )  # fmt: skip
-    scheme = replace(chosen.model.rotary, **_given(dict(kind=rotary, theta=theta, p=p)))
-    shape = chosen.model if depth is None else sized(depth)
-    chosen = replace(chosen, **_given(changes), model=replace(shape, rotary=scheme, **_given(dict(window=window))))
-    return _train(
-        chosen,
-        out or Path("runs") / f"lm-{scheme.kind}{f'-window{window}' if window else ''}-{name}-{chosen.seed}",
-        json,
-    )
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _places(text: tuple[str, ...]) -> tuple[str, ...]:
-    """Paths that a run finds from anywhere."""
-    return tuple(each if each.startswith("hub:") else str(Path(each).resolve()) for each in text)
-
-
-def _unescaped(text: str) -> str:
-    """``\\n`` and ``\\t`` typed as two characters."""
-    return text.replace("\\n", "\n").replace("\\t", "\t")
-
-
-def _train(config: Any, path: Path, as_json: bool) -> int:
-    from outrange.lm.train import train as teach
-
-    with shown("" if as_json else f"run: {path}") as (tell, progress):
-        result = teach(config, path, tell, progress)
-    if as_json:
-        app.print_json(result | {"run": str(path)})
-        return int(result["stopped"])
-    found = "" if result["perplexity"] is None else f" · held-out perplexity {result['perplexity']:.2f}"
-    return app.trained(result, found, path, f"outrange lm eval {path}")
-
-
-@contextmanager
-def shown(title: str = "") -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[str, int], None]]]:
-    """Progress on a terminal: what is done to the text, then step, loss, perplexity, speed and time left; elsewhere a line at each validation."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeRemainingColumn(),
-    )
-    state: dict[str, Any] = {"title": title, "val": "", "run": None}
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=None, told="")
-
-        def progress(what: str, done: int) -> None:
-            bar.update(task, description=what, completed=done, told="documents")
-
-        def tell(values: dict[str, Any]) -> None:
-            if state["title"]:
-                print(state["title"], flush=True)
-                state["title"] = ""
-            if state["run"] != (run := values.get("run", "")):
-                state.update(run=run, val="")
-                bar.reset(task, total=values["steps"], told="")
-            where = f"{values['number']}/{values['runs']} {run}" if run else ""
-            if "val" in values:
-                state["val"] = f" · perplexity {values['val']:.2f}"
-                if not sys.stderr.isatty():
-                    line = f"step {values['step']}/{values['steps']} · loss {values['loss']:.3f}{state['val']} · {values['seconds']:.0f} s"
-                    print(f"{where} · {line}" if where else line, file=sys.stderr, flush=True)
-            speed = bar.tasks[0].speed
-            pace = f" · {speed:.1f} steps/s" if speed else ""
-            bar.update(
-                task,
-                description=where,
-                completed=values["step"],
-                total=values["steps"],
-                told=f"loss {values['loss']:.3f}{state['val']}{pace}",
-            )
-
-        yield tell, progress
-
-
 def evaluate(
     run: RunPath,
     text: Text = (),
@@ -256,8 +95,8 @@ def evaluate(
     from outrange.lm.tokenizer import prepare
 
     model, _, config, step = load(run)
-    given = _places(text) or config.text
-    corpus = prepare(replace(config, text=given, tokenizer=str((run / "tokenizer").resolve())))
+    sources = tuple(map(train.absolute, text)) or config.text
+    corpus = prepare(replace(config, text=sources, tokenizer=str((run / "tokenizer").resolve())))
     with app.progress("evaluating", "lengths") as update:
         found = beyond(model, corpus.validation, config.length, multiples, tokens, config.precision, update)
     if json:
@@ -265,7 +104,7 @@ def evaluate(
             {
                 "run": str(run),
                 "step": step,
-                "text": list(given),
+                "text": list(sources),
                 "found": {str(m): values for m, values in found.items()},
             }
         )
@@ -293,58 +132,38 @@ def export(run: RunPath, folder: Folder) -> int:
     return 0
 
 
-def compare(
-    text: Text = (),
-    preset: Preset = "laptop",
-    seeds: int = 3,
-    out: Path = Path("runs/rope-compare"),
-    schemes: tuple[str, ...] = (),
-    steps: int | None = None,
-    column: str | None = None,
-    separator: str | None = None,
-    tokenizer: Path | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
-    threads: int | None = None,
-    json: app.Json = False,
-) -> int:
-    """Train the seven rotary schemes of table 2 alike on several seeds, and put their perplexities beside the paper's. Stopped, it goes on when given again.
+COMPARISON = (
+    "Train the seven rotary schemes of table 2 of arXiv 2410.06205 alike on several seeds, and put their perplexities beside the paper's. "
+    "A comparison that was stopped goes on when the command is given again.\n\n"
+    "With one seed all schemes begin with the same weights and see the same windows, so the difference to plain RoPE is taken seed by seed."
+)
 
-    With one seed all schemes begin with the same weights and see the same windows, so the difference to plain RoPE is taken seed by seed.
 
-    Args:
-        preset: of each training.
-        seeds: how many, from 0.
-        out: the folder of the runs; those that are finished are kept.
-        schemes: some of nope, rope-10k, rope-500k, 0.25-p-rope, 0.75-p-rope, 0.75-reversed, 0.75-partial.
-        steps: updates of each training.
-        column: of Parquet files and hub data sets.
-        separator: cuts text files into documents; a file is one otherwise.
-        tokenizer: a folder with a Hugging Face tokenizer; byte-level BPE is trained otherwise.
-        device: where to compute.
-        threads: of the process.
-    """
-    from outrange.core.errors import BadInput
-    from outrange.lm.config import preset as named
+def compare(program: str, arguments: Sequence[str]) -> int:
+    """``outrange lm compare``: its flags are those of a training, but for the scheme and the seed, which it sets itself."""
+    from outrange.lm.published import ROWS
 
-    if not text:
-        raise BadInput(
-            "text: none given; name files or folders with --text; `outrange lm text DIR` fetches one to study with"
-        )
-    changes = dict(
-        steps=steps, column=column, separator=None if separator is None else _unescaped(separator),
-        tokenizer=None if tokenizer is None else str(tokenizer.resolve()), device=device, threads=threads,
-    )  # fmt: skip
-    config = named(preset, _places(text), **_given(changes))
+    kind = train.KINDS["lm"]
+    extra = {
+        "out": Flag(type=Path, default=Path("runs/rope-compare"), metavar="DIR", help="the folder of the runs"),
+        "seeds": Flag(type=int, default=3, help="how many, from 0"),
+        "schemes": Flag(type=tuple[str, ...], default=(), help=f"some of {', '.join(ROWS)}; all if none is named"),
+        "json": Flag(type=app.Json, default=False),
+    }
+    hidden = ("seed", "model.rotary")
+    config, chosen = train.configure(kind, program, COMPARISON, arguments, extra=extra, hidden=hidden)
 
-    from outrange.lm.compare import compare as run_all
+    settings = chosen.config.stem if chosen.config else chosen.preset
 
-    with shown() as (tell, progress):
-        result = run_all(config, seeds, out, schemes, tell=tell, progress=progress)
-    if json:
-        app.print_json(result | {"preset": preset, "out": str(out)})
+    from outrange.lm.compare import compare as train_all
+
+    with naming({*paths(config), *extra}), training(kind.describe) as report:
+        result = train_all(config, chosen.seeds, chosen.out, chosen.schemes, tell=report.metrics, progress=report.stage)
+    if chosen.json:
+        app.print_json(result | {"preset": settings, "out": str(chosen.out)})
         return int(result["stopped"])
     if result["trainings"]:
-        _print_comparison(result, f"{preset} · {out}")
+        _print_comparison(result, f"{settings} · {chosen.out}")
     if result["stopped"]:
         print(f"stopped: {result['trainings']} of {result['of']} trainings are done; the same command goes on")
     return int(result["stopped"])
@@ -386,9 +205,11 @@ def _spread(values: dict[str, Any], digits: int, sign: bool = False) -> str:
     return mean if values["std"] is None else f"{mean} ± {values['std']:.{digits}f}"
 
 
-def run(arguments: list[str]) -> int:
-    return app.run_group(
-        "lm",
-        {"fetch": fetch, "text": text, "train": train, "eval": evaluate, "export": export, "compare": compare},
-        arguments,
-    )
+COMMANDS = {
+    "fetch": fetch,
+    "text": text,
+    "train": train.command("lm"),
+    "eval": evaluate,
+    "export": export,
+    "compare": app.Configured(COMPARISON, compare),
+}

@@ -1,12 +1,11 @@
 """``outrange nar``: train the neural algorithmic reasoner, score it, and see what it knows."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from outrange.cli import app
+from outrange.cli import app, train
 
 Algorithms = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")]
 Source = Annotated[
@@ -14,163 +13,6 @@ Source = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(metavar="RUN", help="a run, a folder of weights, or the name of shipped weights: generalist"),
 ]
-
-
-def train(
-    algorithms: Algorithms = (),
-    preset: Literal["smoke", "laptop", "paper"] = "laptop",
-    out: Path | None = None,
-    config: Path | None = None,
-    load: app.Load = (),
-    steps: int | None = None,
-    batch: int | None = None,
-    lengths: tuple[int, ...] | None = None,
-    chunk: int | None = None,
-    seed: int | None = None,
-    processor: str | None = None,
-    hidden: int | None = None,
-    hints: Literal["encoded_decoded", "decoded_only", "none"] | None = None,
-    feedback: Literal["soft", "hard", "hard_on_eval"] | None = None,
-    teacher_forcing: float | None = None,
-    learning_rate: float | None = None,
-    evaluate_every: int | None = None,
-    evaluate_count: int | None = None,
-    checkpoint_every: int | None = None,
-    start: str | None = None,
-    layer: Literal["auto", "torch", "cpu"] | None = None,
-    device: Literal["auto", "cpu", "cuda"] | None = None,
-    threads: int | None = None,
-    json: app.Json = False,
-) -> int:
-    """Teach one reasoner one or several algorithms; `all` names the thirty. A run that was stopped goes on when the command is given again.
-
-    Whatever is not given is the preset's. With several processes: `torchrun --nproc-per-node 2 -m outrange nar train …`.
-
-    Args:
-        algorithms: names of `outrange clrs list`, or `all`.
-        preset: smoke takes seconds, laptop minutes; paper is 10,000 updates an algorithm.
-        out: the run's directory; runs/nar-<algorithms>-<preset>-<seed> if not given.
-        config: a JSON file with the whole configuration, as in a run's config.json, instead of a preset.
-        steps: updates in all.
-        batch: samples of an update.
-        lengths: sampler lengths, in turn.
-        chunk: train on stretches of this many steps; 0 trains on whole traces.
-        seed: of weights, data and noise.
-        processor: one of triplet_gmpnn, triplet_mpnn, gmpnn, mpnn, pgn, gpgn, triplet_pgn, triplet_gpgn, or one that a loaded file registers.
-        hidden: width of all features.
-        hints: whether hints are predicted, and fed back.
-        feedback: how predicted hints are fed back.
-        teacher_forcing: probability that a true hint is fed instead of the predicted one.
-        learning_rate: of Adam.
-        evaluate_every: updates of an algorithm between validations; 0 for none.
-        evaluate_count: validation samples at most; 0 for all.
-        checkpoint_every: updates between checkpoints.
-        start: weights to start from: a run, a folder of weights, or a shipped name.
-        layer: kernels; auto takes the fastest.
-        device: where to compute.
-        threads: of each process.
-    """
-    from dataclasses import replace
-
-    from outrange.core.config import load as read
-    from outrange.core.errors import BadInput
-    from outrange.reasoning.clrs.load import load_modules
-    from outrange.reasoning.nar.config import TrainConfig
-    from outrange.reasoning.nar.config import preset as named
-
-    load_modules(load)
-    name = preset
-    if config is not None:
-        name = config.stem
-        if algorithms:
-            raise BadInput(f"config: {str(config)!r} names its algorithms itself; give either it or algorithms")
-        chosen = read(TrainConfig, config)
-    elif not algorithms:
-        raise BadInput("algorithms: none given; name one or more, e.g. bfs, or all")
-    else:
-        chosen = named(preset, algorithms)
-    changes: dict[str, Any] = dict(
-        load=tuple(str(Path(file).resolve()) for file in load) or None,  # a run finds them from anywhere
-        steps=steps, batch=batch, lengths=lengths, chunk=chunk, seed=seed, teacher_forcing=teacher_forcing, learning_rate=learning_rate,
-        evaluate_every=evaluate_every, evaluate_count=evaluate_count, checkpoint_every=checkpoint_every,
-        start=start, layer=layer, device=device, threads=threads,
-    )  # fmt: skip
-    model = dict(processor=processor, hidden=hidden, hints=hints, feedback=feedback)
-    chosen = replace(chosen, **_given(changes), model=replace(chosen.model, **_given(model)))
-    what = "all" if len(chosen.algorithms) == 30 else "+".join(chosen.algorithms)[:60]
-    return _run(chosen, out or Path("runs") / f"nar-{what}-{name}-{chosen.seed}", json)
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _run(config: Any, path: Path, as_json: bool) -> int:
-    import os
-
-    from outrange.reasoning.nar.train import train as teach
-
-    first = os.environ.get("RANK", "0") == "0"
-    title = f"training {', '.join(config.algorithms[:4])}{', …' if len(config.algorithms) > 4 else ''} · {config.steps} steps · run: {path}"
-    with shown(config.steps, first, "" if as_json else title) as tell:
-        result = teach(config, path, tell)
-    if not first:
-        return 0
-    if as_json:
-        app.print_json(result | {"run": str(path)})
-        return int(result["stopped"])
-    best = (
-        f" · best validation score {result['best_score']:.3f} at step {result['best_step']}"
-        if result["best_score"] >= 0
-        else ""
-    )
-    return app.trained(result, f"{best} · kernels: {result['layer']}", path, f"outrange nar eval {path} --split test")
-
-
-class shown:  # noqa: N801
-    """Progress with loss, validation score, speed and time left on a terminal; elsewhere a line at each validation."""
-
-    def __init__(self, steps: int, on: bool = True, title: str = "") -> None:
-        self._steps, self._on, self._title = steps, on, title
-
-    def __enter__(self):
-        if not (self._on and sys.stderr.isatty()):
-            return self._line if self._on else None
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
-        self._task, self._val = self._bar.add_task("", total=self._steps, told=""), ""
-        self._bar.start()
-        return self._update
-
-    def _announce(self) -> None:
-        """The title, once the first step is done: nothing was wrong with what was given."""
-        if self._title:
-            print(self._title, flush=True)
-            self._title = ""
-
-    def _update(self, told: dict[str, Any]) -> None:
-        self._announce()
-        if "val" in told:
-            self._val = f" · val {told['val']:.3f} (best {told['best']:.3f})"
-        speed = self._bar.tasks[0].speed
-        rate = f" · {speed:.1f} steps/s" if speed else ""
-        self._bar.update(self._task, completed=told["step"], told=f"loss {told['loss']:.3f}{self._val}{rate}")
-
-    def _line(self, told: dict[str, Any]) -> None:
-        self._announce()
-        if "val" in told:
-            print(
-                f"step {told['step']}/{told['steps']} · loss {told['loss']:.3f} · val {told['val']:.3f} · {told['seconds']:.0f} s",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def __exit__(self, *_) -> None:
-        if hasattr(self, "_bar"):
-            self._bar.stop()
 
 
 def evaluate(
@@ -401,7 +243,4 @@ def bench(
     return 0
 
 
-def run(arguments: list[str]) -> int:
-    return app.run_group(
-        "nar", {"train": train, "eval": evaluate, "curve": curve, "export": export, "bench": bench}, arguments
-    )
+COMMANDS = {"train": train.command("nar"), "eval": evaluate, "curve": curve, "export": export, "bench": bench}

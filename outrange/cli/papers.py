@@ -37,6 +37,4 @@ def papers(json: app.Json = False) -> int:
     return 0
 
 
-def run(arguments: list[str]) -> int:
-    """Parse the arguments and run the command."""
-    return app.run_command("papers", papers, arguments)
+COMMANDS = {"": papers}

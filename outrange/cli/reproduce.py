@@ -117,6 +117,4 @@ def _print(result: "Result", remark: str) -> None:
     print()
 
 
-def run(arguments: list[str]) -> int:
-    """Parse the arguments and run the command."""
-    return app.run_command("reproduce", reproduce, arguments)
+COMMANDS = {"": reproduce}

@@ -1,24 +1,15 @@
 """``outrange run``: the runs there are, what each came to, going on with one, and whether it is whole."""
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from outrange.cli import app
+from outrange.cli import app, train
+from outrange.cli.progress import training
 from outrange.core.errors import BadInput, unknown
 
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's directory")]
-
-#: Where to find, for each kind of run, the function that goes on with one. It takes the run's path and a function to be told of progress, a dict with
-#: ``step`` and ``steps``, and returns a dict with ``steps``, and with ``stopped`` if it was stopped before the end.
-KINDS = {
-    "nar": "outrange.reasoning.nar.train:resume",
-    "lm": "outrange.lm.train:resume",
-    "explore": "outrange.exploration.training:resume",
-}
 
 
 def _list(
@@ -107,17 +98,16 @@ def show(run: RunPath, json: app.Json = False) -> int:
 
 
 def resume(run: RunPath, json: app.Json = False) -> int:
-    """Go on with a run from its newest whole checkpoint."""
+    """Go on with a run from its newest whole checkpoint; exit code 1 if it is stopped before its end."""
     from outrange.core.run import Run
 
-    go_on = _resumer(Run.open(run).kind)
-    with app.progress("resuming", "steps") as update:
-        result = go_on(run, lambda told: update(told["step"], told["steps"]))
-    if json:
-        app.print_json({"run": str(run), **result})
-        return 0
-    print(f"{'stopped' if result.get('stopped') else 'done'} at step {result.get('steps')} · run: {run}")
-    return 0
+    name = Run.open(run).kind
+    if name not in train.KINDS:
+        raise unknown("run", name, train.KINDS, "a kind of run that this version can resume")
+    kind = train.KINDS[name]
+    with training(kind.describe) as report:
+        result = kind.resume(run, report)
+    return train.finished(kind, result, run, json)
 
 
 def verify(run: RunPath, json: app.Json = False) -> int:
@@ -142,16 +132,6 @@ def verify(run: RunPath, json: app.Json = False) -> int:
     return 1 if problems else 0
 
 
-def _resumer(kind: str) -> Callable[..., dict[str, Any]]:
-    if kind not in KINDS:
-        raise unknown("run", kind, KINDS, "a kind of run that this version can resume")
-    module, _, name = KINDS[kind].partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise BadInput(f"run: resuming a run of kind {kind!r} needs {error.name!r}, which is not installed") from None
-
-
 def _flat(values: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
     rows = []
     for key, value in values.items():
@@ -171,5 +151,4 @@ def _valid(metrics: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run(arguments: list[str]) -> int:
-    return app.run_group("run", {"list": _list, "show": show, "resume": resume, "verify": verify}, arguments)
+COMMANDS = {"list": _list, "show": show, "resume": resume, "verify": verify}

@@ -115,6 +115,4 @@ def score(file: Annotated[Path, tyro.conf.Positional], json: app.Json = False) -
     return 0
 
 
-def run(arguments: list[str]) -> int:
-    app.remember("text", arguments)
-    return app.run_group("text", {"show": show, "export": export, "score": score}, arguments)
+COMMANDS = {"show": show, "export": export, "score": score}

@@ -113,7 +113,7 @@ def minigrid() -> TrainConfig:
 
 def atari_paper() -> TrainConfig:
     """Tables 6 and 8. 256 actors and 35e9 frames there; here as many environments as are asked for, and as long as there is time. With the 32 set here each
-    mixture has one actor, and so one epsilon: `--envs 256` gives each eight of them, as published; `--set acting.assign=uniform` gives each any."""
+    mixture has one actor, and so one epsilon: `--env.count 256` gives each eight of them, as published; `--acting.assign uniform` gives each any."""
     return TrainConfig(
         preset="atari-paper",
         env=EnvConfig(name="ALE/MontezumaRevenge-v5", count=32),

@@ -9,7 +9,7 @@ The published columns are of a 2-billion-parameter model on other text: the orde
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +18,14 @@ from outrange.core.atomic import writable, write_text
 from outrange.core.config import digest, read_object
 from outrange.core.errors import BadInput, unknown
 from outrange.core.run import Stopping
-from outrange.lm.config import Rotary, TrainConfig
+from outrange.lm.config import TrainConfig
 from outrange.lm.evaluate import MULTIPLES, TOKENS, beyond
 from outrange.lm.model import load
-from outrange.lm.schemes import SCHEMES, titled
+from outrange.lm.published import BASE, ROWS
 from outrange.lm.tokenizer import Corpus, Progress, prepare
 from outrange.lm.train import train
 
 Told = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A scheme of table 2, and the validation perplexities published for it: on Wikipedia and on FlanV2."""
-
-    scheme: Rotary
-    wiki: float
-    flan: float
-
-    @property
-    def name(self) -> str:
-        """As in commands and names of runs."""
-        return titled(SCHEMES[self.scheme.kind].table_name, self.scheme.p, self.scheme.theta)
-
-    @property
-    def label(self) -> str:
-        """As the paper prints it."""
-        return titled(SCHEMES[self.scheme.kind].table_label, self.scheme.p, self.scheme.theta)
-
-
-TABLE_2 = (
-    Row(Rotary(kind="nope"), 4.8594, 6.6429),
-    Row(Rotary(kind="rope"), 4.4627, 6.4429),
-    Row(Rotary(kind="rope", theta=500_000.0), 4.4485, 6.4593),
-    Row(Rotary(kind="p-rope", p=0.25), 4.5302, 6.5111),
-    Row(Rotary(kind="p-rope", p=0.75), 4.4414, 6.4422),
-    Row(Rotary(kind="reversed", p=0.75), 4.4592, 6.4683),
-    Row(Rotary(kind="partial", p=0.75), 4.4537, 6.4562),
-)
-ROWS: Mapping[str, Row] = {row.name: row for row in TABLE_2}
-BASE = "rope-10k"
 
 
 def compare(

@@ -7,7 +7,7 @@ import pytest
 
 from outrange.cli import main
 
-SMALL = ["--set", "bonus.warmup=3", "--set", "replay.rows=2000", "--checkpoint-every", "2000"]
+SMALL = ["--bonus.warmup", "3", "--replay.rows", "2000", "--checkpoint-every", "2000"]
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +131,8 @@ def test_the_benchmark_says_where_the_time_goes(capsys):
                 "600",
                 "--rounds",
                 "2",
-                "--set",
-                "replay.rows=2000",
+                "--replay.rows",
+                "2000",
                 "--json",
             ]
         )
@@ -171,18 +171,22 @@ def test_options_are_added_to_those_of_the_preset_s_environment_and_to_no_other_
     assert options("a") == ["size=7", "cap=40"]
     assert options("b", "--option", "size=9") == ["cap=40", "size=9"]
     assert (
-        options(
-            "c", "--env", "outrange/TwoDoors-v0", "--set", "network.encoder=vector", "--set", "bonus.encoder=vector"
-        )
-        == []
+        options("c", "--env", "outrange/TwoDoors-v0", "--network.encoder", "vector", "--bonus.encoder", "vector") == []
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--set", "learner.gama=0.9"], "set: 'learner.gama' is not a setting; did you mean 'learner.gamma'?"),
-        (["train", "--set", "learner.gamma"], "set: 'learner.gamma' is not allowed; write NAME=VALUE"),
+        (
+            ["train", "--learner.gama", "0.9"],
+            "--learner.gama: is not a flag of `outrange explore train`; did you mean --learner.gamma?",
+        ),
+        (["train", "--learner.gamma"], "--learner.gamma: its value is missing"),
+        (["train", "--learner.gamma", "2"], "--learner.gamma: 2.0 is not allowed; it must be at least 0 and below 1"),
+        (["train", "--steps", "many"], "--steps: 'many' is not allowed; it must be a whole number"),
+        (["train", "--agent", "r2d"], "--agent: 'r2d' is not allowed; did you mean 'r2d2'?"),
+        (["train", "--option", "size"], "write NAME=VALUE"),
         (["train", "--option", "size=4", "--preset", "smoke"], "size"),
         (["train", "--env", "outrange/Nowhere-v0"], "outrange/Nowhere-v0"),
         (["train", "--preset", "minigrid", "--env", "outrange/DeepSea-v0"], "network.encoder: 'objects' needs"),

@@ -109,13 +109,13 @@ def test_run_resume_goes_on_by_kind(trained, capsys):
     [
         (["train"], "algorithms: none given"),
         (["train", "bsf"], "did you mean 'bfs'"),
-        (["train", "bfs", "--processor", "gat"], "processor"),
-        (["train", "bfs", "--steps", "-1"], "train.steps: -1"),
+        (["train", "bfs", "--model.processor", "gat"], "processor"),
+        (["train", "bfs", "--steps", "-1"], "--steps: -1"),
         (["train", "bfs", "--lengths", "0"], "bfs length"),
         (["eval", "no_such_weights"], "no_such_weights"),
         (["eval", "no/such/run"], "no/such/run"),
         (["train", "--config", "no.json"], "no.json"),
-        (["train", "bfs", "--learning-rate", "nan"], "train.learning_rate: nan"),
+        (["train", "bfs", "--learning-rate", "nan"], "--learning-rate: nan"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, capsys, tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_an_algorithm_that_the_run_does_not_know_is_refused(trained, capsys):
 
 
 def test_a_run_directory_left_by_bad_input_does_not_exist(tmp_path):
-    assert main(["nar", "train", "bfs", "--processor", "gat", "--out", str(tmp_path / "run")]) == 2
+    assert main(["nar", "train", "bfs", "--model.processor", "gat", "--out", str(tmp_path / "run")]) == 2
     assert not (tmp_path / "run").exists()
 
 

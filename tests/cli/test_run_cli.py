@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from outrange.cli import main
-from outrange.cli import run as group
+from outrange.cli import main, train
 from outrange.core.run import NonFinite, Run
 
 
@@ -36,15 +35,26 @@ def resumed(monkeypatch):
     asked = []
     module = types.ModuleType("toy_trainer")
 
-    def resume(path, tell):
+    def resume(path, report_metrics):
         asked.append(path)
-        tell({"step": 4, "steps": 4})
-        return {"steps": 4, "stopped": False}
+        report_metrics({"step": 4, "steps": 4, "loss": 0.5})
+        return {"steps": 4, "new_steps": 2, "seconds": 7.0, "stopped": False}
 
     module.resume = resume
     monkeypatch.setitem(sys.modules, "toy_trainer", module)
-    monkeypatch.setitem(group.KINDS, "toy", "toy_trainer:resume")
+    monkeypatch.setitem(train.KINDS, "toy", ToyKind())
     return asked
+
+
+class ToyKind(train.Kind):
+    module = "toy_trainer"
+    next = "outrange toy eval {run}"
+
+    def describe(self, values):
+        return f"loss {values['loss']}"
+
+    def outcome(self, result):
+        return ""
 
 
 def said(capsys, *arguments, code=0):
@@ -105,9 +115,18 @@ def test_damage_is_named_and_the_exit_code_is_one(path, capsys):
 
 
 def test_a_run_is_resumed_by_the_trainer_of_its_kind(path, resumed, capsys):
-    assert said(capsys, "resume", path).out == "done at step 4 · run: runs/toy-1\n"
-    assert json.loads(said(capsys, "resume", path, "--json").out) == {"run": "runs/toy-1", "steps": 4, "stopped": False}
+    assert said(capsys, "resume", path).out == "trained 4 steps in 7 s\nnext: outrange toy eval runs/toy-1\n"
+    result = {"run": "runs/toy-1", "steps": 4, "new_steps": 2, "seconds": 7.0, "stopped": False}
+    assert json.loads(said(capsys, "resume", path, "--json").out) == result
     assert resumed == [path, path]
+
+
+def test_a_resumed_run_that_is_stopped_again_has_exit_code_one_as_its_training_has(path, resumed, capsys, monkeypatch):
+    stopped = {"steps": 3, "new_steps": 1, "seconds": 7.0, "stopped": True}
+    monkeypatch.setattr(sys.modules["toy_trainer"], "resume", lambda path, report_metrics: stopped)
+    out = said(capsys, "resume", path, code=1).out
+    assert out == "stopped at step 3 in 7 s\nnext: outrange run resume runs/toy-1\n"
+    assert json.loads(said(capsys, "resume", path, "--json", code=1).out) == {"run": "runs/toy-1", **stopped}
 
 
 def test_a_kind_that_cannot_be_resumed_is_bad_input(path, capsys, monkeypatch):
@@ -115,15 +134,16 @@ def test_a_kind_that_cannot_be_resumed_is_bad_input(path, capsys, monkeypatch):
         said(capsys, "resume", path, code=2).err
         == "error: run: 'toy' is not a kind of run that this version can resume; allowed: explore, lm, nar\n"
     )
-    monkeypatch.setitem(group.KINDS, "toy", "outrange.absent:resume")
+    monkeypatch.setitem(train.KINDS, "toy", ToyKind())
+    monkeypatch.setattr(ToyKind, "module", "outrange.absent")
     assert (
         said(capsys, "resume", path, code=2).err
-        == "error: run: resuming a run of kind 'toy' needs 'outrange.absent', which is not installed\n"
+        == "error: run: a run of kind 'toy' needs 'outrange.absent', which is not installed\n"
     )
 
 
 def test_a_loss_that_is_not_finite_ends_with_one_sentence_and_exit_code_one(path, resumed, capsys, monkeypatch):
-    def resume(path, tell):
+    def resume(path, report_metrics):
         raise NonFinite("loss of bfs/pi_h is nan at step 12; nothing was updated")
 
     monkeypatch.setattr(sys.modules["toy_trainer"], "resume", resume)
@@ -133,7 +153,7 @@ def test_a_loss_that_is_not_finite_ends_with_one_sentence_and_exit_code_one(path
 
 
 def test_any_other_failure_is_not_hidden(path, resumed, monkeypatch):
-    monkeypatch.setattr(sys.modules["toy_trainer"], "resume", lambda path, tell: 1 / 0)
+    monkeypatch.setattr(sys.modules["toy_trainer"], "resume", lambda path, report_metrics: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["run", "resume", str(path)])
 

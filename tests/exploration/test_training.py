@@ -43,7 +43,7 @@ AGENTS = {
         "bonus.wipe_every": 3,
         "bonus.mean_scope": "episode",
         "bonus.warmup": 2,
-        "replay.crossing": "false",
+        "replay.crossing": False,
     },
     "r2d2": {"learner.target": "n-step", "learner.burn_in": 3, "learner.rate_end": 0.1},
 }
@@ -60,7 +60,7 @@ def command(agent, out, steps=STEPS, **changes):
         agent,
         "--preset",
         "smoke",
-        "--envs",
+        "--env.count",
         "4",
         "--steps",
         str(steps),
@@ -69,7 +69,14 @@ def command(agent, out, steps=STEPS, **changes):
         "--out",
         str(out),
     ]
-    return [*chosen, *(part for name, value in settings.items() for part in ("--set", f"{name}={value}"))]
+    return [*chosen, *(part for name, value in settings.items() for part in flag(name, value))]
+
+
+def flag(name, value):
+    """A setting as it is typed."""
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--{name.replace('.', '.no-')}"]
+    return [f"--{name.replace('_', '-')}", str(value)]
 
 
 def kept(path):
@@ -133,7 +140,7 @@ def resumed(whole, tmp_path_factory):
     code = "import sys; from outrange.cli import main; sys.exit(max(main(['run', 'resume', path]) for path in sys.argv[1:]))"
     result = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(f"done at step {STEPS}") == len(paths)
+    assert result.stdout.count(f"trained {STEPS} steps") == len(paths)
     return place
 
 
@@ -201,7 +208,7 @@ def test_the_same_command_again_changes_nothing(whole, capsys):
 
 def test_going_on_with_a_changed_setting_is_refused_in_a_sentence(whole, capsys):
     for change, said in (
-        (["--set", "learner.rate=0.5"], "learner.rate 0.0007, now 0.5"),
+        (["--learner.rate", "0.5"], "learner.rate 0.0007, now 0.5"),
         (["--seed", "9"], "seed 0, now 9"),
     ):
         assert main([*command("r2d2", whole / "r2d2"), *change]) == 2
@@ -235,16 +242,16 @@ def test_a_process_asked_to_stop_saves_and_ends_with_exit_code_1(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "learner.gama=0.9"], "did you mean 'learner.gamma'"), (["--set", "learner.gamma=2"], "learner.gamma: 2"), (["--set", "gamma"], "NAME=VALUE"),
+        (["--learner.gama", "0.9"], "did you mean --learner.gamma"), (["--learner.gamma", "2"], "learner.gamma: 2"), (["--learner.gamma"], "is missing"),
         (["--option", "size=8"], "size: 8 is not allowed"), (["--option", "sise=7"], "did you mean 'size'"), (["--env", "outrange/RandomDiscMaze-v0"], "did you mean"),
-        (["--set", "network.encoder=pixels"], "encoder: 'pixels' needs an image"), (["--set", "replay.rows=20"], "rows: "), (["--steps", "-1"], "steps: -1"),
+        (["--network.encoder", "pixels"], "encoder: 'pixels' needs an image"), (["--replay.rows", "20"], "rows: "), (["--steps", "-1"], "steps: -1"),
         (["--device", "cuda"], "device: 'cuda'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_one_sentence_and_exit_code_2_and_leaves_no_directory(
     arguments, said, tmp_path, capsys
 ):
-    if arguments[1] == "cuda" and torch.cuda.is_available():
+    if arguments[-1] == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert main([*command("r2d2", tmp_path / "run"), *arguments]) == 2
     error = capsys.readouterr().err.splitlines()[-1]

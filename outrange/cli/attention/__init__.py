@@ -4,7 +4,6 @@ The commands only read arguments and print results; what they print is computed 
 paper: ``rope`` (arXiv 2410.06205), ``glasses`` (arXiv 2406.04267); ``theorems`` serves both.
 """
 
-from outrange.cli import app
 from outrange.cli.attention.glasses import ask, compare, probe
 from outrange.cli.attention.rope import ablate, bench, convert, layout, scan
 from outrange.cli.attention.theorems import theorems
@@ -21,9 +20,3 @@ COMMANDS = {
     "bench": bench,
 }
 """every command of the group by name; ``--help`` and docs/cli.md follow this table"""
-
-
-def run(arguments: list[str]) -> int:
-    """Run ``outrange attention`` with these arguments; returns the exit code."""
-    app.remember("attention", arguments)
-    return app.run_group("attention", COMMANDS, arguments)

@@ -50,7 +50,7 @@ def probe(
     opened = open_model(model, "float32", report_status)
     with app.progress("probing", "steps") as update:
         result = glasses.probe_model(opened, budget, content, seed, report_progress=update)
-    story = glasses.probe_story(result, command=app.command_line(app.typed("attention")))
+    story = glasses.probe_story(result, command=app.command_line())
     with writable("out", out):
         write_text(out, page(story))
     if json:

@@ -112,7 +112,7 @@ def scan(
         "title": title,
         "subtitle": "how it uses rotary position frequencies",
         "notes": scan_notes([side["model"] for side in sides]),
-        "command": app.command_line(app.typed("attention")),
+        "command": app.command_line(),
         "sides": sides,
     }
     with writable("out", out):

@@ -201,7 +201,7 @@ class Encoder(nn.Module):
             other = "pixels" if byte and not codes and len(shape) in (2, 3) and min(shape[:2]) >= 36 else "vector"
             raise BadInput(
                 f"{setting}: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; "
-                f"what fits is --set network.encoder={other} --set bonus.encoder={other}"
+                f"what fits is --network.encoder {other} --bonus.encoder {other}"
             )
         self.axes, self.width = len(shape), width
         self.body = make(tuple(shape), codes, byte, width)

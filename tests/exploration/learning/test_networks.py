@@ -157,7 +157,7 @@ def test_an_encoder_that_cannot_read_what_is_shown_says_so_in_one_sentence(name,
     message = str(caught.value)
     assert message.startswith(f"encoder: '{name}'") and str(shape) in message and "\n" not in message
     fits = "pixels" if shape == (84, 84, 1) else "vector"
-    assert message.endswith(f"what fits is --set network.encoder={fits} --set bonus.encoder={fits}")
+    assert message.endswith(f"what fits is --network.encoder {fits} --bonus.encoder {fits}")
     Encoder(fits, shape, codes, byte, 8)
 
 
