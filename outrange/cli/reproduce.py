@@ -52,6 +52,7 @@ def reproduce(
     path = out or results.default_path(asked.name, scale)
     atomic.make_way("out", path)
 
+    # Claim by claim, so that what comes later takes nothing from what was measured before.
     finished: list[Result] = []
     exit_code = 0
     for claim in claims:

@@ -85,6 +85,7 @@ class Claim:
         """A measure as it is printed."""
         measure, point = key if isinstance(key, tuple) else (key, None)
         words = measure.replace("_", " ")
+        # Without a label of its own, a measure is printed in the words of its name, and what it was measured of behind.
         template = self.labels.get(measure, words if point is None else f"{words}, {{}}")
         return template if point is None else template.format(f"{point:g}" if isinstance(point, float) else point)
 
@@ -168,6 +169,7 @@ class Result:
     @classmethod
     def from_dict(cls, paper: Paper, record: Mapping[str, Any]) -> "Result":
         """What ``as_dict`` wrote."""
+        # JSON has no tuples: a key of two parts was written as a list.
         keys = [tuple(entry["key"]) if isinstance(entry["key"], list) else entry["key"] for entry in record["ours"]]
         numbers = [[float(value) for value in entry["values"]] for entry in record["ours"]]
         return cls(
@@ -203,6 +205,7 @@ def reproduce(
         why = _cannot_run(claim, scale)
         return Result(paper=paper.name, claim=claim, scale=scale, seeds=seeds, values={}, verdict="not run", why=why)
 
+    # One run for each seed, or a single one if the claim draws nothing.
     began = time.perf_counter()
     settings = claim.scales[scale]
     runs = [{"seed": seed} for seed in range(seeds)] if claim.takes_seed else [{}]
@@ -219,6 +222,7 @@ def reproduce(
         if report_progress:
             report_progress(done, len(runs))
 
+    # The verdict is drawn from the numbers of all seeds together, never from one run.
     verdict, why = verdict or claim.judge(values)
     return Result(
         paper=paper.name,
@@ -264,6 +268,7 @@ def _deviation(values: list[float]) -> float:
 def _spread(values: list[float]) -> str:
     """Mean ± deviation with three decimals, or as many as a small or a large mean needs for three digits."""
     mean = statistics.fmean(values)
+    # Mean and deviation are printed alike, so that they can be compared digit by digit.
     kind = ".3f" if mean == 0 or 0.01 <= abs(mean) < 1e4 else ".3g"
     return f"{mean:{kind}} ± {_deviation(values):{kind}}" if len(values) > 1 else f"{mean:{kind}}"
 

@@ -28,6 +28,7 @@ def thirty_as_text(seed: int, count: int, lengths: tuple[int, ...]) -> Measured:
         for length in lengths:
             for trace in clrs.sample(name, length, count, seed, truncate_decimals=DECIMALS):
                 for hints in (False, True):
+                    # There and back: text -> inputs -> the algorithm's trace -> text.
                     item = text.render(trace, hints)
                     again = text.render(clrs.trace(*text.inputs(item.question)), hints)
                     same += (again.question, again.answer) == (item.question, item.answer)
@@ -48,7 +49,7 @@ def fresh_test_draws(seed: int, train_count: int, test_count: int) -> Measured:
         shares = []
         for name in clrs.ALGORITHMS:
             if length not in clrs.text_lengths(name, "train"):
-                continue
+                continue  # an algorithm whose traces are long is trained on short lists only
             train_questions = set(_questions(name, length, train_count, TEXT_SEED))
             test_questions = _questions(name, length, test_count, evaluation_seed)
             shares.append(sum(question in train_questions for question in test_questions) / len(test_questions))
@@ -96,6 +97,7 @@ def judge_fresh_test_draws(values: Measurements) -> Verdict:
 def judge_constant_answers(values: Measurements) -> Verdict:
     """Shown: a constant answer gets 0.5 ± 0.05 on segments_intersect and less than 0.1 on minimum."""
     exact_match = series(values, "exact_match")
+    # Whether two segments meet is yes or no, so one of the answers is right about half of the time.
     explains = all(abs(share - 0.5) <= 0.05 for share in exact_match["segments_intersect"])
     far_lower = max(exact_match["minimum"]) < 0.1
     why = (
@@ -132,6 +134,7 @@ PAPER = Paper(
             run=fresh_test_draws,
             judge=judge_fresh_test_draws,
             scales={
+                # A fifth of the training set: repeats are then a lower bound.
                 "laptop": dict(train_count=2_000, test_count=125),
                 "paper": dict(train_count=10_000, test_count=125),
             },

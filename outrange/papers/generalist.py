@@ -119,6 +119,7 @@ def ablation(
     from outrange.reasoning.nar.config import preset
 
     mean_scores = []
+    # The full model first, then the one that lacks the improvement.
     for settings in (changes, changes | without):
         config = changed(preset("paper", algorithms, seed=seed, steps=updates * len(algorithms)), settings)
         scores = fit_and_score(config, "", size, count)
@@ -147,6 +148,7 @@ def one_for_all(seed: int, count: int | None, source: str = "generalist") -> Mea
         if name in PUBLISHED:
             feedback = evaluation(name, "test", count=count, seed=test_seed, **changes)
             scores[name] = 100 * evaluate(reasoner, feedback)["score"]
+    # A specialist is the paper's network for that one algorithm.
     near = sum(value >= PUBLISHED[name].triplet_gmpnn - NEAR for name, value in scores.items())
     config = about["config"]
     measured: dict[Key, float] = {("score", name): value for name, value in scores.items()}
@@ -172,6 +174,7 @@ def judge_table(values: Measurements) -> Verdict:
     scores, updates = means(series(values, "score")), statistics.fmean(values["updates"])
     missed = []
     for name, score in scores.items():
+        # The published spread is over trainings: two deviations below the mean is a poor but likely one.
         gap = PUBLISHED[name].triplet_gmpnn - 2 * PUBLISHED[name].std - score
         if gap > 0:
             missed.append(f"{name} by {gap:.2f}")
@@ -181,6 +184,7 @@ def judge_table(values: Measurements) -> Verdict:
         " are at the published mean minus two standard deviations or above"
     )
     why += f"; below it: {', '.join(missed)} points" if missed else ""
+    # Eight of the ten rows, or all if fewer were run.
     if reached >= min(8, len(scores)):
         return "shown", why
     if 2 * reached >= len(scores):
@@ -198,6 +202,7 @@ def judge_headline(values: Measurements) -> Verdict:
 
     scores, updates = means(series(values, "score")), statistics.fmean(values["updates"])
     overall = mean_of_categories(scores)
+    # The best of the three models that the paper lists beside its own.
     earlier = max(
         mean_of_categories({name: getattr(row, model) for name, row in PUBLISHED.items()})
         for model in ("memnet", "mpnn", "pgn")
@@ -223,6 +228,7 @@ def judge_difference(values: Measurements) -> Verdict:
         f"{statistics.fmean(gains):+.1f} points, from {min(gains):+.1f} to {max(gains):+.1f}"
         f" in {pairs} pair{'s' if pairs > 1 else ''} of trainings of {updates:,.0f} updates"
     )
+    # A single pair says little: equal trainings differ by ten points and more in short runs.
     if min(gains) >= LEAST_GAIN and pairs >= 3:
         chance = f"all better, which chance does once in {2**pairs:,}"
         return ("shown" if pairs >= LEAST_PAIRS else "partly"), f"{why}; {chance}"
@@ -254,6 +260,7 @@ NO_NUMBER = (
 )
 # The published code validates every 50 updates on up to 4,096 samples, which is more work than the training itself.
 VALIDATION = dict(evaluate_every=100, evaluate_count=128)
+# Three pairs of such trainings take some two minutes; validation is off, so the last weights are scored.
 SHORT: dict[str, Any] = {
     "updates": 300,
     "batch": 16,

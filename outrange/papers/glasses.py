@@ -69,6 +69,7 @@ def _collapse_curves(
     from outrange.lm import opening
 
     opened = opening.open_model(model)
+    # Curves are means over neighbouring n, so that the place in a group of three does not show.
     pairs = [FAMILIES[name] for name in families]
     arguments: Any = (pairs, lengths, dtypes, seed)
     curves = collapse_curves(opened.model, opened.tokenizer, *arguments, neighbours=COMMA_GROUP)
@@ -170,6 +171,7 @@ def variants(seed: int, text: str, preset: str, lengths: tuple[int, ...], out: s
 
     if not Path(text).exists():
         fetch(Path(text))
+    # The text is fetched once; runs that are trained already are opened as they are.
     runs = train_variants(config.preset(preset, (str(Path(text).resolve()),)), Path(out), seed=seed)
     if len(runs) < len(VARIANTS):
         return NotRun(f"a training below {out} was stopped; the same command goes on", stopped=True)
@@ -180,6 +182,7 @@ def variants(seed: int, text: str, preset: str, lengths: tuple[int, ...], out: s
         # Behind a window two long runs of one token are the same input, whatever is trained: such a variant is judged
         # apart.
         measured["remaining_in_window" if VARIANTS[name].get("window") else "remaining", name] = row.remaining_share
+    # RoPE is what the others are compared with, length by length.
     for name, row in rows.items():
         if name != "RoPE":
             measured["times_rope", name] = row.times_as_far(rows["RoPE"])
@@ -211,6 +214,7 @@ def judge_encodings(values: Measurements) -> Verdict:
     remaining = medians(series(values, "remaining"))
     claimed = [remaining[name] for name in ("NoPE", "RoPE", "APE", "ALiBi")]
     fallen = [share < 0.5 for share in claimed]
+    # "At similar lengths": none keeps four times as much as another.
     similar = max(claimed) < 4 * min(claimed)
     why = ", ".join(f"{name} keeps {share:.1%}" for name, share in remaining.items())
     return ("shown" if all(fallen) and similar else "partly" if any(fallen) else "contradicted"), why
@@ -225,6 +229,7 @@ def judge_figure5(values: Measurements) -> Verdict:
     remaining = {family: last[family] / first[family] for family in COLLAPSE_FAMILIES}
     ones, digits = max(remaining["count ones"], remaining["copy ones"]), remaining["digits"]
     resolution = RESOLUTION["bfloat16"]
+    # Two numbers of relative distance below the resolution are one number in bfloat16.
     unresolved = max(last["count ones"], last["copy ones"]) < resolution < last["digits"]
     signals = medians(series(values, "signal_over_blur"))
     signal = ", ".join(f"{family} {signals[family]:.2g}" for family in COLLAPSE_FAMILIES)
@@ -274,6 +279,7 @@ def judge_variants(values: Measurements) -> Verdict:
     remaining = medians(series(values, "remaining"))
     in_window = medians(series(values, "remaining_in_window"))
     fallen = [share < 0.5 for share in remaining.values()]
+    # A remedy that helps must do so with every seed: remaining shares vary between seeds as much as between variants.
     helped = [name for name, ratios in series(values, "times_rope").items() if min(ratios) >= LEAST_GAIN]
     shares = ", ".join(f"{name} keeps {share:.1%}" for name, share in (remaining | in_window).items())
     why = f"{shares}; at least half as far again as RoPE in every seed: {', '.join(helped) or 'none'}"
@@ -291,6 +297,7 @@ def judge_copying(values: Measurements) -> Verdict:
 
     first, last = _median_shift(values, "first digit"), _median_shift(values, "last digit")
     why = f"log-odds moved by {first:.2f} at the beginning, {last:.2f} at the end; median over lengths"
+    # A model that copies neither digit says nothing about which is easier.
     if max(abs(first), abs(last)) < LEAST_SHIFT:
         return "not at this scale", f"{why}: this model copies neither"
     return ("shown" if first > 2 * max(last, 0.0) else "contradicted"), why
@@ -301,6 +308,7 @@ def judge_hints(values: Measurements) -> Verdict:
     does."""
     from outrange.attention.glasses.verdict import LEAST_GAIN, LEAST_SHIFT
 
+    # A remedy must move the answer at least half as far again, and by an amount that counts at all.
     alone, hint, interleaved = (_median_shift(values, task) for task in HINT_TASKS)
     needed = max(LEAST_GAIN * max(alone, 0.0), LEAST_SHIFT)
     helped = sum(shift >= needed for shift in (hint, interleaved))
@@ -327,6 +335,7 @@ def judge_sensitivity(values: Measurements) -> Verdict:
     first, last = statistics.median(values["first_tenth"]), statistics.median(values["last_tenth"])
     bound_first = statistics.median(values["bound_first_tenth"])
     bound_last = statistics.median(values["bound_last_tenth"])
+    # Sensitivities are in units of the middle's, so 1 is no preference.
     ends_above = (first > 1) + (last > 1)
     why = (
         f"first tenth {first:.2f}, last tenth {last:.2f} times the middle;"

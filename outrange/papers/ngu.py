@@ -35,10 +35,12 @@ def formulas() -> Measured:
     from outrange.exploration.novelty.episodic import EpisodicConfig, kernel_bonus
 
     config = EpisodicConfig()
+    # Twelve decades of values, of both signs.
     magnitudes = torch.logspace(-6, 6, 5_000, dtype=torch.float64)
     x = torch.cat([-magnitudes, magnitudes])
     beta, gamma = betas(32, 0.3), gammas(32, 0.997, 0.99)
     return {
+        # All neighbours at distance 0 are the most familiar state there is, infinitely far ones the newest.
         "least_bonus": float(kernel_bonus(np.zeros(config.k), config)),
         "largest_bonus": float(kernel_bonus(np.full(config.k, np.inf), config)),
         "largest_similarity": math.sqrt(config.k) + config.c,
@@ -118,8 +120,10 @@ def rooms(seed: int, env: str, steps: int, agents: tuple[str, ...], episodes: in
         run = trained(config)
         if isinstance(run, NotRun):
             return run
+        # The last mixture explores most; mixture 0 has no bonus in what it learns of.
         exploring = evaluate(run, episodes, mixture=config.bonus.mixtures - 1, epsilon=0.01)
         exploiting = evaluate(run, episodes, mixture=0, epsilon=0.01)
+        # An agent without a bonus has one mixture, whose success goes by another name.
         success = "mixture0_greedy_success" if config.bonus.mixtures > 1 else "greedy_success"
         lines = metrics.read(run / "metrics.jsonl")
         steps_with_half = (line["step"] for line in lines if line.get(success, 0.0) >= 0.5)
@@ -149,6 +153,7 @@ def montezuma(seed: int, steps: int, agents: tuple[str, ...]) -> Measured | NotR
 def judge_formulas(values: Measurements) -> Verdict:
     """Shown: the cut-off cannot fire, the bonus has two finite ends, h and its inverse cancel, and the families run
     from end to end without a turn."""
+    # The cut-off gives no bonus above a similarity that ten neighbours cannot reach.
     similarity = max(values["largest_similarity"])
     cut_off_fires = similarity > min(values["cut_off"])
     bounded = 0 < min(values["least_bonus"]) < max(values["largest_bonus"]) < math.inf
@@ -172,6 +177,7 @@ def _compare(values: Measurements, measure: str, agent: str, others: tuple[str, 
     by_agent = series(values, measure)
     ours, median = by_agent[agent], statistics.median(by_agent[agent])
     several = len(ours) > 1
+    # 1e-9: an agent that reaches nothing is beaten by any that reaches something.
     least_ratio = min(median / max(statistics.median(by_agent[other]), 1e-9) for other in others)
     above = all(max(by_agent[other]) < min(ours) for other in others)
     below = any(min(by_agent[other]) > max(ours) for other in others)
@@ -217,6 +223,7 @@ def judge_life_long(values: Measurements) -> Verdict:
     """Shown: every seed with the life-long factor succeeds in half of its episodes sooner than any without it."""
     with_factor, without = values["steps_to_half", "ngu"], values["steps_to_half", "ngu-episodic"]
     median_with, median_without = statistics.median(with_factor), statistics.median(without)
+    # Sooner is better, so the comparison is turned round.
     several = len(with_factor) > 1
     why = f"half of the episodes succeed after {median_with:,.0f} steps with the factor, {median_without:,.0f} without"
     if several and max(with_factor) < min(without):
@@ -235,6 +242,7 @@ def _laptop(**settings: Any) -> Mapping[str, Mapping[str, Any]]:
     return {"laptop": settings}
 
 
+# "ngu coverage": the agent first, as in the tables of docs/papers/ngu.md.
 BY_AGENT = {
     name: f"{{}} {name.replace('_', ' ')}" for name in ("coverage", "length", "cells", "success", "steps_to_half")
 }
@@ -281,6 +289,7 @@ PAPER = Paper(
             published="the same curves",
             run=maze,
             judge=judge_whole_frame,
+            # 35 minutes of one core.
             scales=_laptop(steps=4_000_000, agents=("ngu",), encoder="cells", **{"learner.ratio": 4}),
             labels=BY_AGENT,
         ),

@@ -33,6 +33,7 @@ def append(path: Path, result: Result) -> None:
     with atomic.writable("out", path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
+            # A death in the middle of a write leaves half a line; what follows must not become a part of it.
             if _ends_in_half_a_line(handle):
                 line = b"\n" + line
             atomic.write(handle, line, path)
@@ -49,9 +50,10 @@ def find(path: Path, paper: Paper, claim: Claim, scale: str, seeds: int) -> Resu
         "claim": claim.name,
         "scale": scale,
         "settings": plain_settings(claim, scale),
-        "seeds": seeds if claim.takes_seed else 1,
+        "seeds": seeds if claim.takes_seed else 1,  # as the result says it
         "version": __version__,
     }
+    # The newest first: a claim that was run again with --again has several lines.
     for record in reversed(read(path)):
         if all(record.get(name) == value for name, value in asked.items()):
             return Result.from_dict(paper, record)
@@ -67,7 +69,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            continue
+            continue  # half a line; its claim is run again
         if isinstance(record, dict):
             records.append(record)
     return records

@@ -26,6 +26,7 @@ def at_any_distance(seed: int, distances: tuple[int, ...], length: int) -> Measu
     from outrange.attention.rope.theorems import maximal_attention
 
     logits = [maximal_attention(64, 1e4, distance, length, seed=seed) for distance in distances]
+    # "Alone": an equal logit elsewhere would make the largest one ambiguous.
     peaks_alone = [
         peak["argmax"] == distance and peak["ties"] == 1 for peak, distance in zip(logits, distances, strict=True)
     ]
@@ -42,6 +43,7 @@ def no_decay(seed: int, pairs: int) -> Measured:
         "mean_in_standard_errors": logits["worst_errors"],
         "least_deviation": logits["std_low"],
         "largest_deviation": logits["std_high"],
+        # The decay that earlier work saw is that of constant vectors; it is measured beside the claim.
         "constant_vectors": constant_attention()["at_4096"],
     }
 
@@ -60,6 +62,7 @@ def positional_heads(length: int, norms: tuple[float, ...]) -> Measured:
     from outrange.attention.rope.theorems import positional_head
 
     measured: dict[Key, float] = {}
+    # A diagonal head attends to its own token, a previous-token head to the one before.
     for name, offset in (("diagonal", 0), ("previous", 1)):
         for norm in norms:
             measured[name, norm] = positional_head(norm, offset, length=length)["worst"]
@@ -87,6 +90,7 @@ def three_encodings() -> Measured:
     from outrange.attention.rope.theorems import encoding
 
     measured: dict[Key, float] = {}
+    # The share of frequencies that turn, the fastest first: none is NoPE, all is RoPE, between them p-RoPE.
     for name, share in (("NoPE", 0.0), ("RoPE", 1.0), ("0.75-p-RoPE", 0.75)):
         row = encoding(share, theta=1e4, context=1 << 17)
         measured["previous", name] = row["previous"]
@@ -118,6 +122,7 @@ def frequency_shares(model: str, tokens: int) -> Measured:
         quarters = [[quarter.sum() / layer.sum() for quarter in np.array_split(layer, 4)] for layer in layers]
         for number, share in enumerate(np.mean(quarters, axis=0), start=1):
             measured[f"{name}_quarter", number] = float(share)
+        # Frequencies are sorted fastest first, so the slower half is the second.
         measured["slow_layers", name] = statistics.fmean(layer.argmax() >= len(layer) / 2 for layer in layers)
     return measured
 
@@ -129,6 +134,7 @@ def where_positional(model: str, tokens: int) -> Measured:
     last_layer = max(head["layer"] for head in heads)
     positional = [head for head in heads if head["kind"] in ("diagonal", "previous token")]
     others = [head for head in heads if head not in positional]
+    # The first two layers are 0 and 1.
     at_the_ends = [head for head in positional if head["layer"] <= 1 or head["layer"] >= last_layer - 1]
     fast_share = [head["top_quarter"] for head in heads]
     score = [max(head["diagonal"], head["previous"]) for head in heads]
@@ -145,7 +151,7 @@ def what_carries(model: str, tokens: int) -> Measured:
     """The clearest positional heads without their fastest and without their slowest quarter of frequencies: the mean
     share of their score that is left."""
     ablated = scanned(model, tokens, experiments=True)["head_ablations"]
-    if not ablated:
+    if not ablated:  # no head of this model attends by position
         return {"without_fastest": 1.0, "without_slowest": 1.0, "heads": 0.0}
     shares = [[quarter / head["untouched"] for quarter in head["quarters"]] for head in ablated]
     return {
@@ -166,6 +172,7 @@ def converted(model: str, tokens: int) -> Measured:
     opened = opening.open_model(model)
     token_ids = [torch.tensor([opening.encode_text(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)])]
     measured: dict[Key, float] = {("perplexity", "RoPE"): perplexity(opened.model, token_ids)}
+    # p-RoPE leaves the slowest frequencies unturned; reversed leaves the fastest, as a control.
     for name, p, kind in (
         ("0.75-p-RoPE", 0.75, "p-rope"),
         ("0.25-p-RoPE", 0.25, "p-rope"),
@@ -206,7 +213,7 @@ def judge_one_nope_head(values: Measurements) -> Verdict:
 def judge_positional_heads(values: Measurements) -> Verdict:
     """Shown: the weight grows with the norm, to 0.999."""
     for name in ("diagonal", "previous"):
-        weights = list(means(series(values, name)).values())
+        weights = list(means(series(values, name)).values())  # smallest norm first
         if weights != sorted(weights) or weights[-1] < 0.999:
             return "contradicted", f"the {name} head's weight ends at {weights[-1]:.3f}"
     return (
@@ -251,6 +258,7 @@ def judge_frequency_shares(values: Measurements) -> Verdict:
         f"the slower half has {slow['q']:.0%} of queries, {slow['k']:.0%} of keys, {slow['v']:.0%} of values;"
         f" strongest there in {layers['q']:.0%} of layers"
     )
+    # Values are the control: RoPE does not turn them, so they should show no preference.
     queries_and_keys = min(slow["q"], slow["k"])
     if queries_and_keys > 0.55 and abs(slow["v"] - 0.5) < 0.03 and min(layers["q"], layers["k"]) >= 0.9:
         return "shown", why
@@ -289,6 +297,7 @@ def judge_converted(values: Measurements) -> Verdict:
     """Shown: stopping the slowest quarter costs under 5 % of perplexity, stopping the fastest over 50 %. The paper
     gives no number."""
     perplexity = means(series(values, "perplexity"))
+    # As a share of the perplexity of the model as it is.
     slow = perplexity["0.75-p-RoPE"] / perplexity["RoPE"] - 1
     fast = perplexity["0.75 reversed"] / perplexity["RoPE"] - 1
     why = (
@@ -302,6 +311,7 @@ def _at_every_scale(**settings: Any) -> Mapping[str, Mapping[str, Any]]:
     return dict.fromkeys(SCALES, settings)
 
 
+# A claim about a trained model: a small one here, the paper's own where there is a GPU.
 OF_MODELS = {"laptop": SMALL, "gpu": LARGE, "paper": LARGE}
 
 PAPER = Paper(

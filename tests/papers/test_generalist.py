@@ -9,8 +9,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from outrange.core.errors import BadInput
-from outrange.papers import PAPERS, NotRun, paper, reproduce
-from outrange.papers import generalist as g
+from outrange.papers import PAPERS, NotRun, generalist, paper, reproduce
 from outrange.papers.claims import SCALES, VERDICTS
 from outrange.reasoning.nar.published import OVERALL, PUBLISHED
 
@@ -18,7 +17,7 @@ PAPER = paper("generalist")
 TINY = {"updates": 2, "batch": 2, "lengths": (4,), "model.hidden": 8, "evaluate_every": 0, "size": 5, "count": 3}
 
 
-def rows(shift, names=g.TEN, updates=g.UPDATES):
+def rows(shift, names=generalist.TEN, updates=generalist.UPDATES):
     """Scores that lie ``shift`` of the published standard deviations from the published means, of one seed."""
     scores = {("score", n): [PUBLISHED[n].triplet_gmpnn + shift * PUBLISHED[n].std] for n in names}
     return scores | {"updates": [float(updates)]}
@@ -53,15 +52,15 @@ def test_claims_have_names_of_their_own_that_fit_the_list_and_known_scales():
 
 
 def test_improvements_quote_no_published_number():
-    for claim in g.IMPROVEMENTS:
+    for claim in generalist.IMPROVEMENTS:
         assert not re.search("[0-9]", claim.published)
 
 
 def test_parameters_are_exactly_the_published_codes():
-    found = g.parameters()
-    assert found == {("parameters", "bfs"): 523_963, ("parameters", "insertion_sort"): 524_477}
+    measured = generalist.parameters()
+    assert measured == {("parameters", "bfs"): 523_963, ("parameters", "insertion_sort"): 524_477}
     judge = PAPER.claim("parameters").judge
-    assert judge({key: [count] for key, count in found.items()})[0] == "shown"
+    assert judge({key: [count] for key, count in measured.items()})[0] == "shown"
     assert judge({("parameters", "bfs"): [523_964.0]}) == ("contradicted", "bfs has 523,964")
 
 
@@ -72,7 +71,7 @@ def test_eight_rows_at_two_deviations_below_the_published_means_show_the_table()
 
 
 def test_five_of_ten_rows_or_one_of_two_show_the_table_partly():
-    assert PAPER.claim("single-task").judge(rows(-1.9) | rows(-3, g.TEN[:3]))[0] == "partly"
+    assert PAPER.claim("single-task").judge(rows(-1.9) | rows(-3, generalist.TEN[:3]))[0] == "partly"
     assert (
         PAPER.claim("single-task").judge(rows(0, ("bfs", "segments_intersect"), 600) | rows(-3, ("bfs",), 600))[0]
         == "partly"
@@ -86,7 +85,7 @@ def test_missing_most_rows_contradicts_the_table_only_after_full_trainings():
 
 def test_the_headline_needs_all_thirty_and_twenty_points():
     assert PAPER.claim("headline").judge(rows(0, PUBLISHED))[0] == "shown"
-    assert PAPER.claim("headline").judge(rows(0, g.TEN))[0] == "partly"
+    assert PAPER.claim("headline").judge(rows(0, generalist.TEN))[0] == "partly"
     lower = {key: [v[0] - 10] for key, v in rows(0, PUBLISHED).items()} | {"updates": [1e4]}
     assert PAPER.claim("headline").judge(lower)[0] == "partly"
     nothing = {("score", n): [0.0] for n in PUBLISHED}
@@ -120,36 +119,36 @@ def test_one_or_two_pairs_of_trainings_say_nothing():
 
 
 def test_a_loss_contradicts_an_improvement_only_in_five_full_pairs():
-    assert PAPER.claim("gate").judge(pairs(-9, -9, -3, -9, -4, updates=g.UPDATES))[0] == "contradicted"
+    assert PAPER.claim("gate").judge(pairs(-9, -9, -3, -9, -4, updates=generalist.UPDATES))[0] == "contradicted"
     assert PAPER.claim("gate").judge(pairs(-9, -9, -3, -9, -4))[0] == "not at this scale"
-    assert PAPER.claim("gate").judge(pairs(-9, -9, -3, updates=g.UPDATES))[0] == "not at this scale"
-    assert PAPER.claim("gate").judge(pairs(-9, -9, 1, -9, -4, updates=g.UPDATES))[0] == "not at this scale"
+    assert PAPER.claim("gate").judge(pairs(-9, -9, -3, updates=generalist.UPDATES))[0] == "not at this scale"
+    assert PAPER.claim("gate").judge(pairs(-9, -9, 1, -9, -4, updates=generalist.UPDATES))[0] == "not at this scale"
 
 
 def test_one_model_for_all_must_be_near_most_of_the_thirty_specialists():
-    def found(names, shift, updates):
+    def measured(names, shift, updates):
         scores = {("score", n): [PUBLISHED[n].triplet_gmpnn + shift] for n in names}
         return scores | {"mean": [70.0], "near_a_specialist": [0.0], "updates": [updates]}
 
-    known = list(PUBLISHED)
-    verdict, why = PAPER.claim("one-for-all").judge(found(known, -4, 500.0))
+    names = list(PUBLISHED)
+    verdict, why = PAPER.claim("one-for-all").judge(measured(names, -4, 500.0))
     assert verdict == "shown" and why.startswith("30 of 30 within 5 points")
     assert (
-        PAPER.claim("one-for-all").judge(found(known, -6, 500.0) | {("score", n): [100.0] for n in known[:16]})[0]
+        PAPER.claim("one-for-all").judge(measured(names, -6, 500.0) | {("score", n): [100.0] for n in names[:16]})[0]
         == "shown"
     )
     assert (
-        PAPER.claim("one-for-all").judge(found(known, -6, 500.0) | {("score", n): [100.0] for n in known[:15]})[0]
+        PAPER.claim("one-for-all").judge(measured(names, -6, 500.0) | {("score", n): [100.0] for n in names[:15]})[0]
         == "not at this scale"
     )
-    assert PAPER.claim("one-for-all").judge(found(known[:4], 0, 500.0))[0] == "partly"
-    assert PAPER.claim("one-for-all").judge(found(known, -6, 10_000.0))[0] == "contradicted"
+    assert PAPER.claim("one-for-all").judge(measured(names[:4], 0, 500.0))[0] == "partly"
+    assert PAPER.claim("one-for-all").judge(measured(names, -6, 10_000.0))[0] == "contradicted"
 
 
 def test_without_shipped_weights_one_for_all_says_so_in_a_sentence(monkeypatch):
     from outrange.reasoning.nar import load
 
-    assert g.one_for_all(0, 1, source="no_such_weights") == NotRun(
+    assert generalist.one_for_all(0, 1, source="no_such_weights") == NotRun(
         "no weights named 'no_such_weights' come with this version; `outrange nar train all --preset paper` trains such a model"
     )
     monkeypatch.setattr(load, "shipped", dict)
@@ -167,30 +166,32 @@ def test_shipped_weights_are_scored_on_what_they_know(tmp_path, monkeypatch):
     train(replace(config, steps=4, batch=2, lengths=(4,), model=replace(config.model, hidden=8)), tmp_path / "run")
     load.export(tmp_path / "run", tmp_path / "tiny", {})
     monkeypatch.setattr(load, "shipped", lambda: {"tiny": tmp_path / "tiny"})
-    found = g.one_for_all(0, 2, source="tiny")
-    assert list(found) == [("score", "bfs"), ("score", "minimum"), "near_a_specialist", "mean", "updates"]
-    assert found["updates"] == 2 and found["mean"] == (found["score", "bfs"] + found["score", "minimum"]) / 2
+    measured = generalist.one_for_all(0, 2, source="tiny")
+    assert list(measured) == [("score", "bfs"), ("score", "minimum"), "near_a_specialist", "mean", "updates"]
+    assert (
+        measured["updates"] == 2 and measured["mean"] == (measured["score", "bfs"] + measured["score", "minimum"]) / 2
+    )
 
 
-@pytest.mark.parametrize("claim", g.IMPROVEMENTS, ids=lambda c: c.name)
+@pytest.mark.parametrize("claim", generalist.IMPROVEMENTS, ids=lambda c: c.name)
 def test_the_two_trainings_of_an_improvement_differ_in_it_alone(claim, monkeypatch):
     configs = []
     monkeypatch.setattr(
-        g,
+        generalist,
         "fit_and_score",
         lambda config, folder, size, count: configs.append(config) or dict.fromkeys(config.algorithms, 50.0),
     )
     for scale in claim.scales:
         configs.clear()
-        found = claim.run(3, **claim.scales[scale])
+        measured = claim.run(3, **claim.scales[scale])
         full, reduced = (
             {**asdict(c), **{f"model.{k}": v for k, v in asdict(c.model).items()}, "model": None} for c in configs
         )
         without = claim.run.keywords["without"]
         assert {name for name in full if full[name] != reduced[name]} == set(without)
         assert {name: reduced[name] for name in without} == without
-        assert full["seed"] == 3 and full["steps"] == found["updates"] * len(full["algorithms"])
-        assert found["difference"] == 0
+        assert full["seed"] == 3 and full["steps"] == measured["updates"] * len(full["algorithms"])
+        assert measured["difference"] == 0
 
 
 def test_a_claim_runs_from_training_to_verdict():
@@ -202,20 +203,20 @@ def test_a_claim_runs_from_training_to_verdict():
 
 
 def test_two_trainings_that_differ_in_nothing_score_the_same():
-    found = g.ablation(0, algorithms=("bfs", "minimum"), without={}, **TINY)
-    assert found["difference"] == 0 and found["updates"] == 2
+    measured = generalist.ablation(0, algorithms=("bfs", "minimum"), without={}, **TINY)
+    assert measured["difference"] == 0 and measured["updates"] == 2
 
 
 def test_kept_runs_are_scored_again_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = dict(updates={"segments_intersect": 3}, runs="kept", evaluate_count=2, batch=2)
-    first = g.single_task(1, **settings)
-    told = (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes()
-    assert g.single_task(1, **settings) == first
-    assert (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes() == told
+    first = generalist.single_task(1, **settings)
+    before = (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes()
+    assert generalist.single_task(1, **settings) == first
+    assert (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes() == before
     assert set(first) == {("score", "segments_intersect"), "updates"}
     with pytest.raises(BadInput, match="holds a run with another configuration"):
-        g.single_task(1, **(settings | {"batch": 3}))
+        generalist.single_task(1, **(settings | {"batch": 3}))
 
 
 @pytest.mark.parametrize("claim", ["single-task", "headline"])
@@ -224,14 +225,14 @@ def test_full_trainings_are_those_of_the_paper_preset_but_for_validation(claim, 
 
     configs = []
     monkeypatch.setattr(
-        g,
+        generalist,
         "fit_and_score",
         lambda config, folder, size, count: (
             configs.append((config, folder, size, count)) or {config.algorithms[0]: 50.0}
         ),
     )
-    found = PAPER.claim(claim)
-    assert found.run(2, **found.scales["paper"])["updates"] == 10_000
+    full_table = PAPER.claim(claim)
+    assert full_table.run(2, **full_table.scales["paper"])["updates"] == 10_000
     assert len(configs) == {"single-task": 10, "headline": 30}[claim]
     for config, folder, size, count in configs:
         assert config == preset("paper", config.algorithms, seed=2, evaluate_every=100, evaluate_count=128)
@@ -242,7 +243,7 @@ def test_a_stopped_training_stops_the_claim(tmp_path, monkeypatch):
     from outrange.reasoning.nar import train
 
     monkeypatch.setattr(train, "train", lambda config, path: {"stopped": True})
-    result = g.single_task(0, updates={"bfs": 1}, runs=str(tmp_path))
+    result = generalist.single_task(0, updates={"bfs": 1}, runs=str(tmp_path))
     assert isinstance(result, NotRun) and result.stopped and "bfs-0 was stopped" in result.why
     for claim in ("single-task", "permutations"):
         result = reproduce(PAPER, PAPER.claim(claim), "laptop", 2)

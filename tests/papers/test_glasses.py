@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from outrange.papers import NotRun, paper, reproduce
-from outrange.papers import glasses as g
+from outrange.papers import NotRun, glasses, paper, reproduce
 from outrange.papers.claims import SCALES
 
 PAPER = paper("glasses")
@@ -29,15 +28,15 @@ def test_claims_say_where_they_stand_and_what_is_missing_where_they_cannot_run()
 
 def test_statements_and_encodings_run():
     assert reproduce(PAPER, PAPER.claim("statements"), "laptop", 2).verdict == "shown"
-    found = reproduce(PAPER, PAPER.claim("encodings"), "laptop", 1)
-    assert found.verdict == "partly" and "ALiBi" in found.why  # with a slope nothing collapses
+    result = reproduce(PAPER, PAPER.claim("encodings"), "laptop", 1)
+    assert result.verdict == "partly" and "ALiBi" in result.why  # with a slope nothing collapses
 
 
 def test_figures_of_the_toy_run_and_fall_only_if_they_do_in_every_seed():
     assert reproduce(PAPER, PAPER.claim("softmax"), "laptop", 2).verdict == "shown"
-    found = reproduce(PAPER, PAPER.claim("attention"), "laptop", 2)
-    assert found.verdict == "shown" and list(found.values) == [("distance", n) for n in (8, 32, 128, 512, 2048)]
-    assert len(set(found.values["distance", 8])) == 2
+    result = reproduce(PAPER, PAPER.claim("attention"), "laptop", 2)
+    assert result.verdict == "shown" and list(result.values) == [("distance", n) for n in (8, 32, 128, 512, 2048)]
+    assert len(set(result.values["distance", 8])) == 2
     assert PAPER.claim("attention").judge({("distance", 1): [1.0, 1.0], ("distance", 9): [0.05, 0.11]}) == (
         "contradicted",
         "11.0% of the distance at n = 1 is left at n = 9",
@@ -93,11 +92,11 @@ def test_coarser_types_must_leave_less_of_the_difference():
 
 
 @pytest.mark.parametrize(
-    ("one", "three", "verdict"), [(5.0, 0.6, "partly"), (5.0, 2.0, "shown"), (1.1, 2.0, "contradicted")]
+    ("place", "count", "expected"), [(5.0, 0.6, "partly"), (5.0, 2.0, "shown"), (1.1, 2.0, "contradicted")]
 )
-def test_commas_are_shown_to_help_only_under_the_control(one, three, verdict):
-    found, why = PAPER.claim("commas").judge({"place": [one], "count": [three]})
-    assert found == verdict and ("the place" in why) == (one >= 1.5) and ("the count" in why) == (three >= 1.5)
+def test_commas_are_shown_to_help_only_under_the_control(place, count, expected):
+    verdict, why = PAPER.claim("commas").judge({"place": [place], "count": [count]})
+    assert verdict == expected and ("the place" in why) == (place >= 1.5) and ("the count" in why) == (count >= 1.5)
     assert "mark nothing" in PAPER.claim("commas").judge({"place": [1.1], "count": [0.6]})[1]
 
 
@@ -119,12 +118,12 @@ def test_copying_hints_and_the_shape_of_a_u():
     assert (
         PAPER.claim("copying").judge(shifts(first_digit=(0.02,) * 3, last_digit=(0.005,) * 3))[0] == "not at this scale"
     )
-    hints = dict(zip(g.HINT_TASKS, ((0.2,) * 3, (0.4,) * 3, (2.0,) * 3), strict=True))
+    hints = dict(zip(glasses.HINT_TASKS, ((0.2,) * 3, (0.4,) * 3, (2.0,) * 3), strict=True))
     assert PAPER.claim("hints").judge(shifts(**hints))[0] == "shown"
-    assert PAPER.claim("hints").judge(shifts(**hints | {g.HINT_TASKS[1]: (0.28,) * 3}))[0] == "partly"
+    assert PAPER.claim("hints").judge(shifts(**hints | {glasses.HINT_TASKS[1]: (0.28,) * 3}))[0] == "partly"
     assert (
         PAPER.claim("hints").judge(
-            shifts(**dict(zip(g.HINT_TASKS, ((-0.01,) * 3, (-0.05,) * 3, (0.1,) * 3), strict=True)))
+            shifts(**dict(zip(glasses.HINT_TASKS, ((-0.01,) * 3, (-0.05,) * 3, (0.1,) * 3), strict=True)))
         )[0]
         == "contradicted"
     )
@@ -141,8 +140,8 @@ def test_counting_must_begin_to_be_lost():
         PAPER.claim("counting").judge(values)[0] == "shown"
         and PAPER.claim("counting").judge(values | shifts(sum_ones=(0.1, 0.1, 0.9)))[0] == "contradicted"
     )
-    found, why = PAPER.claim("counting").judge(values | shifts(count_ones=(-0.1, 0.5, 0.1)))
-    assert found == "not at this scale" and "does not count" in why
+    verdict, why = PAPER.claim("counting").judge(values | shifts(count_ones=(-0.1, 0.5, 0.1)))
+    assert verdict == "not at this scale" and "does not count" in why
     assert (
         PAPER.claim("counting").judge(shifts(count_ones=(-3.0, -1.0, 0.1), sum_ones=(-2.0, -0.1, 0.0)))[0]
         == "not at this scale"
@@ -150,16 +149,16 @@ def test_counting_must_begin_to_be_lost():
 
 
 def test_schemes_must_fall_and_do_so_alike():
-    def kept(*values):
+    def remaining(*values):
         return {
             ("remaining", name): [v] for name, v in zip(("NoPE", "RoPE", "p-RoPE", "APE", "ALiBi"), values, strict=True)
         }
 
-    assert PAPER.claim("encodings").judge(kept(0.1, 0.2, 0.9, 0.2, 0.3))[0] == "shown"
-    assert PAPER.claim("encodings").judge(kept(1e-4, 0.4, 0.4, 0.4, 0.4))[0] == "partly"  # not alike
+    assert PAPER.claim("encodings").judge(remaining(0.1, 0.2, 0.9, 0.2, 0.3))[0] == "shown"
+    assert PAPER.claim("encodings").judge(remaining(1e-4, 0.4, 0.4, 0.4, 0.4))[0] == "partly"  # not alike
     assert (
-        PAPER.claim("encodings").judge(kept(0.1, 0.2, 0.2, 0.2, 0.9))[0] == "partly"
-        and PAPER.claim("encodings").judge(kept(0.6, 0.7, 0.1, 0.8, 0.9))[0] == "contradicted"
+        PAPER.claim("encodings").judge(remaining(0.1, 0.2, 0.2, 0.2, 0.9))[0] == "partly"
+        and PAPER.claim("encodings").judge(remaining(0.6, 0.7, 0.1, 0.8, 0.9))[0] == "contradicted"
     )
 
 
@@ -172,8 +171,8 @@ def test_variants_help_only_if_they_do_in_every_seed():
     }
     assert PAPER.claim("variants").judge(values)[0] == "shown" and "none" in PAPER.claim("variants").judge(values)[1]
     assert PAPER.claim("variants").judge(values | {("times_rope", "NoPE"): [1.6, 1.4]})[0] == "shown"
-    found, why = PAPER.claim("variants").judge(values | {("times_rope", "NoPE"): [1.6, 2.0]})
-    assert found == "partly" and "NoPE" in why.split("every seed:")[1]
+    verdict, why = PAPER.claim("variants").judge(values | {("times_rope", "NoPE"): [1.6, 2.0]})
+    assert verdict == "partly" and "NoPE" in why.split("every seed:")[1]
     assert PAPER.claim("variants").judge(values | {("remaining", "NoPE"): [0.9, 0.9]})[0] == "partly"
     assert PAPER.claim("variants").judge({name: [0.9, 0.9] for name in values})[0] == "contradicted"
     assert (
@@ -207,24 +206,24 @@ def test_curves_of_claims_are_means_over_the_places_in_a_group(tiny):
     def curves(name, dtypes=("float32",)):
         return collapse_curves(tiny.model, tiny.tokenizer, [FAMILIES[name]], (4, 9), dtypes, neighbours=3)
 
-    found = g.figure5(0, "tiny", (4, 9))
+    measured = glasses.figure5(0, "tiny", (4, 9))
     exact, rounded = curves("copy ones", ("float32", "bfloat16"))
-    assert found["shortest", "copy ones"] == pytest.approx(exact.relative_distance[0], rel=1e-2) and found[
+    assert measured["shortest", "copy ones"] == pytest.approx(exact.relative_distance[0], rel=1e-2) and measured[
         "longest", "copy ones"
     ] == pytest.approx(exact.relative_distance[1], rel=1e-2)
     assert (
-        found["signal_over_blur", "copy ones"] == pytest.approx(rounded.signal_over_blur[1], rel=0.5)
-        and len(found) == 9
+        measured["signal_over_blur", "copy ones"] == pytest.approx(rounded.signal_over_blur[1], rel=0.5)
+        and len(measured) == 9
     )
-    parted = g.commas("tiny", (4, 9))
-    for measure, (without, given) in zip(
-        parted, (("copy ones", "copy with commas"), ("same phase", "same phase with commas")), strict=True
+    apart = glasses.commas("tiny", (4, 9))
+    for measure, (without, with_commas) in zip(
+        apart, (("copy ones", "copy with commas"), ("same phase", "same phase with commas")), strict=True
     ):
-        assert parted[measure] == pytest.approx(
-            np.median(times_as_large(curves(given)[0].relative_distance, curves(without)[0].relative_distance)),
+        assert apart[measure] == pytest.approx(
+            np.median(times_as_large(curves(with_commas)[0].relative_distance, curves(without)[0].relative_distance)),
             rel=1e-2,
         )
-    types = g.precision("tiny", (4, 9), ("float64", "float32", "float16", "bfloat16"))
+    types = glasses.precision("tiny", (4, 9), ("float64", "float32", "float16", "bfloat16"))
     exact, half, brain = types.values()
     assert (
         list(types) == [("signal_over_blur", name) for name in ("float32", "float16", "bfloat16")]
@@ -236,9 +235,9 @@ def test_shifts_of_claims_take_another_order_of_the_prompt_with_every_seed(tiny)
     from outrange.attention.glasses.margins import measure_margins
 
     for seed, order in ((0, 1), (2, 3), (3, 1)):
-        (known,) = measure_margins(tiny.model, tiny.tokenizer, (3, 6), ("last digit",), orders=(order,))
-        assert g.shifts(seed, "tiny", (3, 6), ("last digit",)) == pytest.approx(
-            {("last digit", n): known.shift[k] for k, n in enumerate((3, 6))}, abs=1e-6
+        (margins,) = measure_margins(tiny.model, tiny.tokenizer, (3, 6), ("last digit",), orders=(order,))
+        assert glasses.shifts(seed, "tiny", (3, 6), ("last digit",)) == pytest.approx(
+            {("last digit", n): margins.shift[k] for k, n in enumerate((3, 6))}, abs=1e-6
         )
 
 
@@ -249,5 +248,5 @@ def test_a_stopped_training_of_a_variant_stops_the_claim(tmp_path, monkeypatch):
     ends = iter([{"stopped": False}, {"stopped": True}])  # the second of five; a third would raise
     monkeypatch.setattr(variants, "prepare", lambda config: None)
     monkeypatch.setattr(variants, "train", lambda *_, **__: next(ends))
-    measured = g.variants(0, str(tmp_path / "text"), "laptop", (4, 9), str(tmp_path / "runs"))
+    measured = glasses.variants(0, str(tmp_path / "text"), "laptop", (4, 9), str(tmp_path / "runs"))
     assert isinstance(measured, NotRun) and measured.stopped and str(tmp_path / "runs") in measured.why

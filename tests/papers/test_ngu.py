@@ -4,8 +4,7 @@ import re
 import subprocess
 import sys
 
-from outrange.papers import ngu as n
-from outrange.papers import paper, reproduce
+from outrange.papers import ngu, paper, reproduce
 from outrange.papers.claims import SCALES
 
 PAPER = paper("ngu")
@@ -27,9 +26,9 @@ def test_claims_have_names_that_fit_the_list_and_say_what_is_missing_where_they_
 def test_the_constants_are_the_papers_and_its_cut_off_cannot_fire():
     result = reproduce(PAPER, PAPER.claim("formulas"), "laptop", 2)
     assert result.verdict == "shown" and "never fires" in result.why
-    held = {name: list(values) for name, values in result.values.items()}
-    assert PAPER.claim("formulas").judge(held | {"inverse_error": [1e-3]})[0] == "contradicted"
-    assert PAPER.claim("formulas").judge(held | {"cut_off": [2.0]})[0] == "contradicted"
+    values = {name: list(values) for name, values in result.values.items()}
+    assert PAPER.claim("formulas").judge(values | {"inverse_error": [1e-3]})[0] == "contradicted"
+    assert PAPER.claim("formulas").judge(values | {"cut_off": [2.0]})[0] == "contradicted"
     for name, wrong in {
         "least_bonus": 0.0,
         "largest_bonus": float("inf"),
@@ -38,7 +37,7 @@ def test_the_constants_are_the_papers_and_its_cut_off_cannot_fire():
         ("gamma", 0): 0.99,
         "least_step_of_beta": 0.0,
     }.items():
-        assert PAPER.claim("formulas").judge(held | {name: [wrong]})[0] == "contradicted", name
+        assert PAPER.claim("formulas").judge(values | {name: [wrong]})[0] == "contradicted", name
 
 
 def test_coverage_is_shown_by_eight_times_the_others_and_no_overlap():
@@ -75,7 +74,7 @@ def test_success_needs_two_seeds_and_none_without_a_bonus():
 
 
 def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(n, "RUNS", str(tmp_path))
+    monkeypatch.setattr(ngu, "RUNS", str(tmp_path))
     small = {
         "env.options": ["size=7", "cap=20"],
         "env.count": 4,
@@ -85,17 +84,17 @@ def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tm
     }
     network = {"network.width": 8, "network.hidden": 8, "network.head": 8}
     replay = {"replay.rows": 480, "replay.trace": 8, "replay.period": 8, "replay.start": 4, "log_every": 200}
-    found = n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay)
+    measured = ngu.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay)
     assert (
-        set(found) == {("coverage", "ngu"), ("length", "ngu"), ("coverage", "rnd"), ("length", "rnd")}
-        and 0 < found[("coverage", "ngu")] <= 1
+        set(measured) == {("coverage", "ngu"), ("length", "ngu"), ("coverage", "rnd"), ("length", "rnd")}
+        and 0 < measured[("coverage", "ngu")] <= 1
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "ngu-RandomDiscoMaze-v0-400-steps-0",
         "rnd-RandomDiscoMaze-v0-400-steps-0",
     ]
     before = (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes()
-    assert n.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay) == found
+    assert ngu.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay) == measured
     assert (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes() == before
 
 
@@ -152,13 +151,13 @@ def test_other_settings_under_a_taken_name_get_a_run_of_their_own(tmp_path, monk
     from outrange.exploration.config import changed
     from outrange.exploration.presets import preset
 
-    monkeypatch.setattr(n, "RUNS", str(tmp_path))
+    monkeypatch.setattr(ngu, "RUNS", str(tmp_path))
     config = preset("smoke", "ngu", steps=0)
-    first = n.trained(config)
-    assert n.trained(config) == first
-    other = n.trained(changed(config, {"learner.gamma": 0.96}))
+    first = ngu.trained(config)
+    assert ngu.trained(config) == first
+    other = ngu.trained(changed(config, {"learner.gamma": 0.96}))
     assert (
         other != first
         and other.name.startswith(first.name + "-")
-        and n.trained(changed(config, {"learner.gamma": 0.96})) == other
+        and ngu.trained(changed(config, {"learner.gamma": 0.96})) == other
     )

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from outrange.papers import paper, reproduce
-from outrange.papers import rope as r
+from outrange.papers import paper, reproduce, rope
 from outrange.papers.claims import SCALES
 
 PAPER = paper("rope")
@@ -130,7 +129,7 @@ def test_conversion_is_shown_if_slow_rotation_costs_little_and_fast_much():
 
 
 def looked(monkeypatch, **side):
-    monkeypatch.setattr(r, "scanned", lambda *_, **__: side)
+    monkeypatch.setattr(rope, "scanned", lambda *_, **__: side)
 
 
 def made_head(layer, previous, top):
@@ -156,32 +155,32 @@ def test_where_positional_heads_stand_is_counted_from_both_ends(monkeypatch):
             made_head(10, 0.0, 0.1),
         ],
     )
-    found = r.where_positional("", 0)
-    assert found["positional_heads"] == 3
-    assert found["in_end_layers"] == pytest.approx(2 / 3)
-    assert found["fast_share_positional"] == pytest.approx(0.3)
-    assert found["fast_share_others"] == pytest.approx(0.1)
-    assert found["correlation"] > 0.8
+    measured = rope.where_positional("", 0)
+    assert measured["positional_heads"] == 3
+    assert measured["in_end_layers"] == pytest.approx(2 / 3)
+    assert measured["fast_share_positional"] == pytest.approx(0.3)
+    assert measured["fast_share_others"] == pytest.approx(0.1)
+    assert measured["correlation"] > 0.8
 
 
 def test_quarters_are_averaged_over_layers_and_the_strongest_is_looked_for_in_the_slower_half(monkeypatch):
     layer = [[1.0, 1, 1, 5], [1.0, 1, 1, 5]]
     looked(monkeypatch, usage={"q": [layer, [[5.0, 1, 1, 1]]], "k": [layer, layer], "v": [[[1.0] * 4]] * 2})
-    found = r.frequency_shares("", 0)
-    assert [found["q_quarter", k] for k in (1, 4)] == pytest.approx([0.375, 0.375])
-    assert (found["slow_layers", "q"], found["slow_layers", "k"]) == (0.5, 1.0)
+    measured = rope.frequency_shares("", 0)
+    assert [measured["q_quarter", k] for k in (1, 4)] == pytest.approx([0.375, 0.375])
+    assert (measured["slow_layers", "q"], measured["slow_layers", "k"]) == (0.5, 1.0)
 
 
 def test_what_is_left_of_scores_is_relative_and_a_model_without_such_heads_says_nothing(monkeypatch):
     looked(monkeypatch, head_ablations=[{"untouched": 0.5, "quarters": [0.1, 0.4, 0.5, 0.6]}])
-    found = r.what_carries("", 0)
-    assert found == {
+    measured = rope.what_carries("", 0)
+    assert measured == {
         "without_fastest": pytest.approx(0.2),
         "without_slowest": pytest.approx(1.2),
         "heads": 1.0,
     }
     looked(monkeypatch, head_ablations=[])
     assert (
-        PAPER.claim("fast-carries").judge({name: [value] for name, value in r.what_carries("", 0).items()})[0]
+        PAPER.claim("fast-carries").judge({name: [value] for name, value in rope.what_carries("", 0).items()})[0]
         == "not at this scale"
     )
