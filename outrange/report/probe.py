@@ -25,23 +25,23 @@ COMMA_FAMILIES = {
 HEADINGS = {
     "collapse": (
         "Collapse",
-        "How far apart the last token's representations of two inputs are that differ by one repetition; relative to their "
-        "largest entry.",
+        "How far apart the last token's representations of two inputs are that differ by one repetition; relative to "
+        "their largest entry.",
     ),
     "commas": (
         "Do commas help?",
-        "Commas at every third digit keep n and n + 1 apart, but those two also stand at different places of a group: the "
-        "control compares n with n + 3.",
+        "Commas at every third digit keep n and n + 1 apart, but those two also stand at different places of a group: "
+        "the control compares n with n + 3.",
     ),
     "margins": (
         "What is left for an answer",
-        "How much a single 0 among n ones moves the odds of answering 0, which is right; and how much one more moves those "
-        "of the right count or sum.",
+        "How much a single 0 among n ones moves the odds of answering 0, which is right; and how much one more moves "
+        "those of the right count or sum.",
     ),
     "squashing": (
         "Which tokens still reach the end",
-        "Sensitivity of the last token's representation to every input token, beside the paper's bound and the count of "
-        "paths.",
+        "Sensitivity of the last token's representation to every input token, beside the paper's bound and the count "
+        "of paths.",
     ),
     "remedies": (
         "Remedies",
@@ -159,6 +159,7 @@ class ProbeStory:
 
 def page(story: ProbeStory) -> str:
     """The page's HTML."""
+    # a part that was not measured gives no chart, and a section without a chart is left out
     charts = [
         *_collapse_charts(story.curves),
         *_comma_charts(story.curves),
@@ -185,6 +186,7 @@ def page(story: ProbeStory) -> str:
 
 def _line(name: str, x: Sequence[float], y: Sequence[float | None], **band: Any) -> dict[str, Any]:
     """A line of a chart; numbers that are not finite leave a gap. ``band``: ``low`` and ``high`` beside it."""
+    # four digits are more than a pixel shows, and keep the page small
     numbers = [None if value is None or not math.isfinite(value) else float(f"{value:.4g}") for value in y]
     return {"name": name, "x": list(x), "y": numbers} | band
 
@@ -210,6 +212,7 @@ def _select(curves: Sequence[CollapseCurve], dtype: str, families: Sequence[str]
 
 
 def _collapse_charts(curves: Sequence[CollapseCurve]) -> list[dict[str, Any]]:
+    # float32 is what other types are compared with: without it there is nothing to draw
     exact = _select(curves, "float32", COUNT_FAMILIES)
     if not exact:
         return []
@@ -230,6 +233,7 @@ def _collapse_charts(curves: Sequence[CollapseCurve]) -> list[dict[str, Any]]:
 
 
 def _distance_chart(curves: Sequence[CollapseCurve], exact: Sequence[CollapseCurve]) -> dict[str, Any]:
+    # float32 draws the curves: its own resolution lies far below them
     resolutions = {curve.dtype: curve.resolution for curve in curves if curve.dtype != "float32" and curve.resolution}
     return _chart(
         "collapse",
@@ -243,10 +247,11 @@ def _distance_chart(curves: Sequence[CollapseCurve], exact: Sequence[CollapseCur
 
 
 def _blur_chart(dtype: str, curves: Sequence[CollapseCurve]) -> dict[str, Any]:
+    # said in words, since a second set of curves in the same picture would hide the first
     over_noise = [
         f"{curve.family} {curve.signal_over_noise[-1]:.2g}"
         for curve in curves
-        if math.isfinite(curve.signal_over_noise[-1])
+        if math.isfinite(curve.signal_over_noise[-1])  # without noise there is nothing to be over
     ]
     return _chart(
         "collapse",
@@ -261,6 +266,7 @@ def _blur_chart(dtype: str, curves: Sequence[CollapseCurve]) -> dict[str, Any]:
 
 
 def _layer_chart(curve: CollapseCurve) -> dict[str, Any]:
+    # counted from 1: the embedding is not among them
     layers = list(range(1, len(curve.layer_distances[0]) + 1))
     by_length = list(zip(curve.lengths, curve.layer_distances, strict=True))
     return _chart(
@@ -275,6 +281,7 @@ def _layer_chart(curve: CollapseCurve) -> dict[str, Any]:
 
 
 def _comma_charts(curves: Sequence[CollapseCurve]) -> list[dict[str, Any]]:
+    # without its control the comparison would mislead, so the section needs all four
     selected = _select(curves, "float32", tuple(COMMA_FAMILIES))
     if len(selected) < len(COMMA_FAMILIES):
         return []
@@ -292,20 +299,21 @@ def _comma_charts(curves: Sequence[CollapseCurve]) -> list[dict[str, Any]]:
 
 def _margin_charts(margins: Sequence[MarginCurve], least_shift: float) -> list[dict[str, Any]]:
     """Copying and counting apart: their shifts differ in size."""
+    # a task is one of copying if it asks for a digit
     copying = [curve for curve in margins if "digit" in curve.task]
     counting = [curve for curve in margins if "digit" not in curve.task]
     charts = (
         (
             "Copying: shift by the zero",
             copying,
-            "Many paths lead to the end from the start and few from the end: the paper's reason for a first digit to keep "
-            "its pull longer than a last one.",
+            "Many paths lead to the end from the start and few from the end: the paper's reason for a first digit to "
+            "keep its pull longer than a last one.",
         ),
         (
             "Counting and summing: shift by one more",
             counting,
-            f"At 0 the answer does not depend on how many there are. Mind the scale: less than {least_shift:g} counts as "
-            "none.",
+            f"At 0 the answer does not depend on how many there are. Mind the scale: less than {least_shift:g} counts "
+            "as none.",
         ),
     )
     unit = (
@@ -322,7 +330,7 @@ def _margin_charts(margins: Sequence[MarginCurve], least_shift: float) -> list[d
                 for curve in curves
             ],
             xlabel="n, ones",
-            logy=False,
+            logy=False,  # shifts may be negative
             help=help_text,
             whole=True,
         )
@@ -334,11 +342,12 @@ def _margin_charts(margins: Sequence[MarginCurve], least_shift: float) -> list[d
 def _sensitivity_charts(sensitivity: SensitivityCurve | None) -> list[dict[str, Any]]:
     if sensitivity is None:
         return []
+    # tokens are numbered as a reader counts them; their words appear under the pointer
     places = list(range(1, len(sensitivity.norms) + 1))
     measured = _line("measured", places, sensitivity.norms)
     help_text = (
-        "Each relative to its own value at the first token: shapes compare, sizes do not. A U has its start from the many "
-        "paths that lead from there, its end from what the model learned to look at."
+        "Each relative to its own value at the first token: shapes compare, sizes do not. A U has its start from the "
+        "many paths that lead from there, its end from what the model learned to look at."
     )
     if sensitivity.standard_error:
         with_errors = list(zip(sensitivity.norms, sensitivity.standard_error, strict=True))
@@ -347,7 +356,7 @@ def _sensitivity_charts(sensitivity: SensitivityCurve | None) -> list[dict[str, 
         measured["high"] = [norm + 2 * error for norm, error in with_errors]
         help_text += " The band is two standard errors of the estimate to each side."
     lines = [measured, _line("bound from the model's attention, shape only", places, sensitivity.bound)]
-    if sensitivity.path_shares:
+    if sensitivity.path_shares:  # they fall by orders of magnitude towards the end
         shares = [share if share > _FEWEST_PATHS else None for share in sensitivity.path_shares]
         lines.append(_line("count of paths, shape only", places, shares))
     return [

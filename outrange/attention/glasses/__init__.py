@@ -82,6 +82,7 @@ __all__ = [
     "train_variants",
 ]
 
+# Module -> its public names. None is the name of a module: importing a module binds its name here, over a function.
 _PUBLIC = {
     "answers": ("Answer", "Answers", "Shift", "Shifts", "ask", "ask_margins"),
     "backends": ("LocalModel", "Server", "open_backend"),

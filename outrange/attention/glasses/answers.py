@@ -72,9 +72,11 @@ class Answers:
 
     def accuracy(self, task: str, style: Style, n: int) -> Accuracy | None:
         """Of the answers to one kind of prompt; None if there are none."""
+        # of one kind are ``items`` answers, which differ in what was drawn
         kind = [answer for answer in self.answers if (answer.task, answer.style, answer.n) == (task, style, n)]
         if not kind:
             return None
+        # an answer without a number, or one of copying, is no distance off
         errors = [answer.error for answer in kind if answer.error is not None]
         return Accuracy(
             count=len(kind),
@@ -134,7 +136,7 @@ def ask(
     Raises:
         BadInput: naming what is not allowed.
     """
-    if max_tokens is not None:
+    if max_tokens is not None:  # 0 would ask for answers without a word
         whole("max_tokens", max_tokens, 1)
     lines = _JsonLines(out)
     answers: list[Answer] = []
@@ -142,7 +144,7 @@ def ask(
         try:
             limit = max_tokens or (REASONING_TOKENS if prompt.asks_for_reasoning else ANSWER_TOKENS)
             completion = backend.answer(prompt, limit)
-        except NoAnswer as error:
+        except NoAnswer as error:  # a failing backend would fail again: what came before is the result
             return Answers(tuple(answers), str(error))
         scored = score(prompt, completion)
         answer = Answer(
@@ -157,6 +159,7 @@ def ask(
             correct=scored.correct,
             error=scored.error,
         )
+        # on disk before anybody hears of it, so that an interruption loses nothing that was reported
         answers.append(answer)
         lines.write(answer)
         report_answer(answer)
@@ -188,6 +191,7 @@ def ask_margins(
     for prompt in prompts:
         try:
             log_odds = backend.log_odds(prompt)
+            # what the zero adds: the same prompt with a 1 in its place is the baseline
             shift = log_odds - backend.log_odds(counterpart(prompt))
         except NoAnswer as error:
             return Shifts(tuple(shifts), str(error))
@@ -217,7 +221,7 @@ class _JsonLines:
 
     def __init__(self, path: Path | None) -> None:
         self._path, self._mode = path, "w"
-        if path is not None:
+        if path is not None:  # a folder that cannot be written is refused before the first prompt
             make_way("out", path)
 
     def write(self, record: Any) -> None:
@@ -225,4 +229,4 @@ class _JsonLines:
             return
         with writable("out", self._path), open(self._path, self._mode, encoding="utf-8") as file:
             file.write(json.dumps(asdict(record)) + "\n")
-        self._mode = "a"
+        self._mode = "a"  # opened anew for every record, so that each is on disk before the next is asked for

@@ -60,6 +60,7 @@ class LocalModel:
     forced_prefix: bool = True
 
     def answer(self, prompt: Prompt, max_tokens: int) -> str:
+        # here, so that a server can be asked where neither torch nor a model is loaded
         import torch
 
         from outrange.attention.glasses.margins import encode_prompt
@@ -74,6 +75,7 @@ class LocalModel:
                 f"lengths: a prompt of {len(token_ids):,} tokens and an answer of {max_tokens} do not fit into the "
                 f"model's context of {limit:,}; take fewer than {prompt.n}"
             )
+        # generate warns without a padding token, though one sequence needs no padding
         inputs = torch.tensor([token_ids], device=self.model.device)
         pad_id = self.tokenizer.pad_token_id
         with torch.inference_mode():
@@ -84,6 +86,7 @@ class LocalModel:
                 do_sample=False,
                 pad_token_id=self.tokenizer.eos_token_id if pad_id is None else pad_id,
             )
+        # the forced beginning is part of the answer: ``score`` looks for it
         completion = self.tokenizer.decode(output[0, len(token_ids) :], skip_special_tokens=True)
         return asked.answer_prefix + completion
 
@@ -109,10 +112,12 @@ class Server(ChatClient):
         return content
 
     def log_odds(self, prompt: Prompt) -> float:
-        """Read where the answer's last 0 or 1 stands. A digit that is not among the twenty likeliest tokens there
-        counts as the
-        last of them: a bound."""
+        """Read where the answer's last 0 or 1 stands.
+
+        A digit that is not among the twenty likeliest tokens there counts as the last of them: a bound.
+        """
         choice = self.complete(prompt.text, _MARGIN_TOKENS, logprobs=True, top_logprobs=_TOP_LOGPROBS)
+        # what a server sends may lack anything, or be of another kind
         try:
             digit_places = [
                 place for place in choice["logprobs"]["content"] if str(place["token"]).strip() in ("0", "1")

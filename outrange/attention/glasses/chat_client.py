@@ -94,7 +94,7 @@ class ChatClient:
         } | options
         reason = ""
         for attempt in range(self.tries):
-            if attempt:
+            if attempt:  # pauses of 1, 2, 4 … times the first
                 time.sleep(self.pause * 2 ** (attempt - 1))
             try:
                 return self._parse_choice(self._send(request))
@@ -117,7 +117,8 @@ class ChatClient:
         key = self._bearer_key()
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         address = f"{self.url.rstrip('/')}/chat/completions"
-        http_request = urllib.request.Request(address, json.dumps(request).encode(), headers)  # noqa: S310 - http(s) only, checked
+        body = json.dumps(request).encode()
+        http_request = urllib.request.Request(address, body, headers)  # noqa: S310 - http(s) only, checked
         outcome: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
 
         def exchange() -> None:
@@ -126,13 +127,13 @@ class ChatClient:
                     with urllib.request.build_opener(_NoRedirect).open(http_request, timeout=self.timeout) as response:
                         outcome.put(_without_key(response.read(MAX_ANSWER_BYTES), key))
                 except urllib.error.HTTPError as error:
-                    body = _without_key(error.read(MAX_ERROR_BYTES), key)
-                    outcome.put(RefusedStatus(error.code, _refusal_reason(body)))
+                    refusal = _without_key(error.read(MAX_ERROR_BYTES), key)
+                    outcome.put(RefusedStatus(error.code, _refusal_reason(refusal)))
             except Exception as error:  # whatever it is, it is raised in the caller's thread
                 outcome.put(error)
 
-        # A socket's timeout begins anew with every byte: a server that drips would never meet it. So the exchange runs in a
-        # thread of its own, and one that is left behind ends with its connection.
+        # A socket's timeout begins anew with every byte: a server that drips would never meet it. So the exchange runs
+        # in a thread of its own, and one that is left behind ends with its connection.
         threading.Thread(target=exchange, daemon=True).start()
         try:
             result = outcome.get(timeout=self.timeout)
@@ -158,7 +159,7 @@ def _check_url(url: str) -> None:
     if not url.startswith(("http://", "https://")):
         raise refused
     user_name = None
-    try:
+    try:  # the parts of a URL are parsed when they are asked for, and raise then
         parts = urllib.parse.urlsplit(url)
         user_name = parts.username
         is_valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -184,7 +185,7 @@ def _refusal_reason(body: bytes) -> str:
     reason: Any = body.decode("utf-8", "replace").strip()
     try:
         reason = json.loads(body)
-        while isinstance(reason, dict):
+        while isinstance(reason, dict):  # servers nest it: {"error": {"message": …}}, {"detail": …}
             reason = next(reason[name] for name in ("error", "message", "detail") if name in reason)
     except (ValueError, RecursionError, StopIteration):
         pass  # not JSON, or a message nowhere: what was read so far says it

@@ -49,6 +49,7 @@ def remaining_share(scheme: str, seed: int, lengths: tuple[int, int] = (512, 819
 
 
 def _check_last_weight(seed: int) -> Check:
+    # one power of ten after another, so that a change that tends to 0 has fallen far below its bound
     weights = [last_weight(n, seed) for n in (10, 100, 1000, 10_000)]
     lower_count = sum(after < before for before, after in weights)
     change = weights[-1][0] - weights[-1][1]
@@ -67,6 +68,7 @@ def _check_last_weight(seed: int) -> Check:
 
 def _check_total_variation(seed: int) -> Check:
     distances = [softmax_distance(n, seed) for n in (200, 1000, 4000, 16_000, 64_000)]
+    # in the control all logits differ, however long the softmax is
     control = [softmax_distance(n, seed, head=n) for n in (200, 64_000)]
     return Check(
         name="total variation",
@@ -96,6 +98,7 @@ def _check_alternating(seed: int) -> Check:
 
 
 def _check_collapse(seed: int) -> Check:
+    # the control ends in another token than the one before, so the residual stream does not cancel
     model = ToyDecoder(seed=seed)
     distances = [toy_distance(model, n, seed) for n in (8, 64, 512, 4096)]
     control = toy_distance(model, 4096, seed, repeat=False)
@@ -115,6 +118,7 @@ def _check_collapse(seed: int) -> Check:
 def _check_over_squashing(seed: int) -> Check:
     n, num_layers, width = 7, 3, 4
     rng = np.random.default_rng(seed)
+    # random causal attention: lower triangles whose rows sum to 1
     attention = np.tril(rng.random((num_layers, n, n)))
     attention /= attention.sum(-1, keepdims=True)
     # orthogonal maps have Lipschitz constant 1
@@ -126,6 +130,7 @@ def _check_over_squashing(seed: int) -> Check:
             v = v + v @ torch.from_numpy(mlp)
         return v[-1]
 
+    # the operator norm of each token's block of the Jacobian, beside the bound
     inputs = torch.from_numpy(rng.normal(size=(n, width)))
     jacobian = cast(Tensor, torch.autograd.functional.jacobian(last_representation, inputs))
     norms = np.array([float(torch.linalg.matrix_norm(jacobian[:, i], 2)) for i in range(n)])
@@ -149,6 +154,7 @@ def _check_row_stochastic(seed: int) -> Check:
     maps = [np.tril(rng.random((6, 6)) + 0.1) for _ in range(2)]
     first, second = (attention / attention.sum(1, keepdims=True) for attention in maps)
     eigenvalues, control = eigenvalue_magnitudes(first), eigenvalue_magnitudes(np.eye(6))
+    # products of such maps are what the bound of over-squashing is made of
     product = first @ second
     largest_is_simple = abs(eigenvalues[0] - 1) < 1e-9 and eigenvalues[1] < 1 - 1e-6
     product_is_alike = np.allclose(product.sum(1), 1) and np.allclose(product, np.tril(product))
@@ -173,8 +179,8 @@ def _check_depth(seed: int) -> Check:
         name="depth",
         place="Proposition 5.2 (B.8)",
         statement="the bound's last row tends to the first token alone",
-        hypotheses="beta_1 = beta_2 = 1, beta_3^(1/L) = 4, sigma = 1, one uniform causal attention in all layers, n = 16; "
-        "control: the second sees itself",
+        hypotheses="beta_1 = beta_2 = 1, beta_3^(1/L) = 4, sigma = 1, one uniform causal attention in all layers, "
+        "n = 16; control: the second sees itself",
         bound="over 0.99 after 64 layers; the control stays below",
         measured=f"{', '.join(f'{share:.2f}' for share in first_shares)} after 1, 4, 16, 64; control {control:.2f}",
         holds=first_shares[-1] > 0.99 and control < 0.9,
@@ -183,6 +189,7 @@ def _check_depth(seed: int) -> Check:
 
 
 def _check_ratios(seed: int) -> Check:
+    # both strings hold zeros and ones in the ratio 1 : 1, and end alike
     unmasked = ratio_distance("10", "1100", causal=False, seed=seed)
     masked = ratio_distance("10", "1100", causal=True, seed=seed)
     return Check(
@@ -193,12 +200,13 @@ def _check_ratios(seed: int) -> Check:
         bound="under 1e-9; over 1e-3 with the mask",
         measured=f"{unmasked:.1e}; with the mask {masked:.2g}",
         holds=unmasked < 1e-9 and masked > 1e-3,
-        fine_print="Easily read as if causal attention were meant: there the first zero is seen by fewer tokens than the "
-        "last, and the two differ.",
+        fine_print="Easily read as if causal attention were meant: there the first zero is seen by fewer tokens than "
+        "the last, and the two differ.",
     )
 
 
 def _check_counting(seed: int) -> Check:
+    # float64 resolves so finely that no length of the search merges
     lengths = {name: merging_length(getattr(torch, name), seed=seed) for name in ("bfloat16", "float16")}
     control = merging_length(torch.float64, longest=1 << 12, seed=seed)
     return Check(
@@ -214,6 +222,7 @@ def _check_counting(seed: int) -> Check:
 
 def _check_encodings(seed: int) -> Check:
     shares = {scheme: remaining_share(scheme, seed) for scheme in SCHEMES}
+    # APE is shown beside: its slow fall is neither part of the claim nor a control
     collapses = max(shares[scheme] for scheme in ("NoPE", "RoPE", "p-RoPE")) < 0.5
     return Check(
         name="encodings",
@@ -223,9 +232,9 @@ def _check_encodings(seed: int) -> Check:
         bound="to under half; the control keeps over 70 %",
         measured=", ".join(f"{scheme} {share:.1%}" for scheme, share in shares.items()),
         holds=collapses and shares["ALiBi"] > 0.7,
-        fine_print="The paper reports all four to collapse at similar lengths. Ours do not: NoPE falls fastest, APE slowly; "
-        "with a slope the last tokens keep a constant share, and beyond some hundreds nothing falls. Its slope and "
-        "normalisation are not known here.",
+        fine_print="The paper reports all four to collapse at similar lengths. Ours do not: NoPE falls fastest, APE "
+        "slowly; with a slope the last tokens keep a constant share, and beyond some hundreds nothing falls. Its slope "
+        "and normalisation are not known here.",
     )
 
 

@@ -1,18 +1,17 @@
 """Representational collapse (arXiv 2406.04267, Theorem 4.2 and figure 5): how far apart a model holds two inputs that
 differ by one repetition. The pairs of inputs stand in ``families``.
 
-    distance  between the last tokens' representations y_a and y_b, after every layer      distances
-    noise     |y_a in a type - y_a in the reference|: what rounding alone does to one input             Curve.noise
-    blur      |(y_a - y_b) in a type - (y_a - y_b) in the reference|: what it does to their difference  Curve.blur
-    signal    |y_a - y_b| in the reference; signal / noise and signal / blur               Curve.signal_over_noise, _blur
+    distance  between the last tokens' representations y_a and y_b, after every layer
+    noise     |y_a in a type - y_a in the reference|: what rounding alone does to one input
+    blur      |(y_a - y_b) in a type - (y_a - y_b) in the reference|: what rounding does to their difference
+    signal    |y_a - y_b| in the reference; signal / noise and signal / blur
     same      y_a and y_b, as computed in a type, are one vector: then every later computation gives one answer to both
 
 A type's resolution alone decides nothing: inference in bfloat16 does not come to distance 0 but to a floor of rounding
 noise, larger than what float32 still tells apart. Rounding moves the two inputs of a pair much alike, so their
-difference may outlive
-a noise that is larger than it: what decides is signal over blur, and next-token probabilities have the final word. The
-reference is float32, or float64 where that is among the types (as far as the model computes in it: transformers' norms
-and rotary angles stay in float32).
+difference may outlive a noise that is larger than it: what decides is signal over blur, and next-token probabilities
+have the final word. The reference is float32, or float64 where that is among the types (as far as the model computes in
+it: transformers' norms and rotary angles stay in float32).
 
 Our readings where the paper is silent: relative distances are of the largest entry of y_a; a "head" of the last vector
 is a slice of hidden / heads channels; int8 is simulated, each row of every linear map rounded to 255 levels.
@@ -234,8 +233,9 @@ def cast_model(model: nn.Module, dtype: Dtype) -> Iterator[nn.Module]:
     if dtype == "float32":
         yield model
         return
-    cast = copy.deepcopy(model)
+    cast = copy.deepcopy(model)  # the model itself stays as it is
     if dtype == "int8":
+        # weights are rounded and stay float32, so activations are exact: rounding of weights alone is measured
         for module in cast.modules():
             if isinstance(module, nn.Linear):
                 with torch.no_grad():
@@ -295,6 +295,7 @@ def curve_of_pairs(
         states: the same as ``dtype`` computes them.
         num_heads: slices of the last vector for ``head_distances``.
     """
+    # each length's numbers are means over its neighbours'
     rows = []
     for length_pairs in pairs:
         numbers = []
@@ -324,10 +325,12 @@ def _pair_numbers(
     a: LastToken, b: LastToken, reference_a: LastToken, reference_b: LastToken, num_heads: int
 ) -> dict[str, Any]:
     """The numbers of one pair: a and b in a type, and the same two in the reference."""
+    # all of it at the last layer is relative to the largest entry of y_a, in the type or in the reference
     l1, l2, linf = distances(a.layers, b.layers)
     y_a, y_b = a.layers[-1], b.layers[-1]
     exact_a, exact_b = reference_a.layers[-1], reference_b.layers[-1]
     size, exact_size = np.abs(y_a).max(), np.abs(exact_a).max()
+    # array_split, because hidden need not be a multiple of heads
     head_maxima = [head.max() for head in np.array_split(np.abs(y_a - y_b) / size, num_heads)]
     noises = [np.abs(y - exact).max() for y, exact in ((y_a, exact_a), (y_b, exact_b))]
     return {
@@ -338,6 +341,7 @@ def _pair_numbers(
         "head_distances": [min(head_maxima), np.mean(head_maxima), max(head_maxima)],
         "signal": np.abs(exact_a - exact_b).max() / exact_size,
         "noise": np.mean(noises) / exact_size,
+        # what moves both alike drops out of the difference
         "blur": np.abs((y_a - y_b) - (exact_a - exact_b)).max() / exact_size,
         "same_vector": np.array_equal(y_a, y_b),
         "total_variation": 0.5 * np.abs(np.exp(a.log_probabilities) - np.exp(b.log_probabilities)).sum(),

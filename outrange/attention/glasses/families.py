@@ -41,6 +41,7 @@ def repetition_family(name: str, description: str, prompt: str = "", step: int =
 
     def build_pair(symbols: Symbols, n: int, seed: int) -> TokenPair:
         prompt_ids, one = symbols.prompt_ids(prompt), symbols.digit_ids[1]
+        # grouped from the left, so that the longer sequence begins as the shorter one does
         shorter = prompt_ids + with_commas(symbols, [one] * n, group)
         longer = prompt_ids + with_commas(symbols, [one] * (n + step), group)
         return shorter, longer
@@ -54,13 +55,14 @@ def with_commas(symbols: Symbols, token_ids: list[int], group: int) -> list[int]
         return list(token_ids)
     grouped: list[int] = []
     for index, token_id in enumerate(token_ids):
-        if index and index % group == 0:
+        if index and index % group == 0:  # a full group stands before, and more follows
             grouped.append(symbols.comma_id)
         grouped.append(token_id)
     return grouped
 
 
 def _random_digits(symbols: Symbols, n: int, seed: int) -> TokenPair:
+    # every n draws its own digits: curves are means over neighbouring n, and so over draws
     digits = np.random.default_rng([seed, n]).integers(0, 10, n - 1)
     one = symbols.digit_ids[1]
     # both end in a one, so that only the repetition of the last token differs from the other families

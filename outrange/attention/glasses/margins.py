@@ -2,7 +2,8 @@
 
     copying               log-odds of the right digit against the other one as the next token behind the answer's forced
                           beginning, less those of all ones
-    counting and summing  log-odds of answering k against k + 1, k the right answer, less those behind a sequence with one more
+    counting and summing  log-odds of answering k against k + 1, k the right answer, less those behind a sequence with
+                          one more
 
 Small models answer 1 whatever is asked, so accuracy is 0 everywhere; the margin shows what a single zero, or one more,
 still does to the answer. Where a tokenizer merges digits a margin's sequence is made of single digits' tokens
@@ -69,6 +70,7 @@ def measure_margins(
         if task not in TASKS:
             raise unknown("tasks", task, TASKS, "a task")
     symbols = Symbols.from_tokenizer(tokenizer)
+    # every prompt in every order, and its counterpart
     total, done = len(tasks) * len(orders) * len(lengths) * 2, 0
     margins = []
     for task in tasks:
@@ -77,6 +79,7 @@ def measure_margins(
         for order_index, order in enumerate(orders):
             for length_index, n in enumerate(lengths):
                 prompt = build_prompt(task, n, order=order)
+                # both prompts are asked for the same two answers: right for the first, wrong for its counterpart
                 answers = [symbols.number_ids(answer) for answer in answer_options(prompt)]
                 for side, asked in enumerate((prompt, counterpart(prompt))):
                     token_ids, note = encode_prompt(symbols, asked)
@@ -84,6 +87,7 @@ def measure_margins(
                     notes |= {note} - {""}
                     done += 1
                     report_progress(done, total)
+        # positive where the sequence moves the answer the right way
         shift = log_odds[..., 0] - log_odds[..., 1]
         margins.append(
             Margins(

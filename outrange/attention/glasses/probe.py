@@ -126,6 +126,7 @@ class Probe:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data that JSON can hold; numbers that are not finite are None."""
         result = plain_data(asdict(self))
+        # a reader of the JSON has no table of families and types at hand
         for curve in result["curves"]:
             curve["description"] = FAMILIES[curve["family"]].description if curve["family"] in FAMILIES else ""
             curve["resolution"] = RESOLUTION.get(curve["dtype"])
@@ -165,6 +166,7 @@ def probe_model(
         raise BadInput(
             f"model: its context of {limit:,} tokens is shorter than the shortest of this budget; take another model"
         )
+    # a mean over three neighbouring n holds every place within a group of three digits once
     curves = collapse_curves(
         opened.model,
         opened.tokenizer,
@@ -177,6 +179,7 @@ def probe_model(
     )
 
     report_status("margins")
+    # a prompt that is too long is left out rather than refused: the other parts can still be measured
     margin_lengths = [n for n in budget.margin_lengths if _longest_prompt(symbols, n) <= limit]
     margins = (
         measure_margins(opened.model, opened.tokenizer, margin_lengths, MARGIN_TASKS, ORDERS, report_progress)
@@ -185,10 +188,12 @@ def probe_model(
     )
 
     report_status("sensitivity")
+    # a text of words: sequences of one token would show nothing of what content does
     text = text or TEXT.read_text(encoding="utf-8")
     token_ids = encode_text(opened.tokenizer, text, min(budget.tokens, limit))
     text_sensitivity = _text_sensitivity(opened, token_ids, budget.directions, seed, report_progress)
 
+    # every task's margins bring the same note: it is kept once
     notes = [symbols.note] if symbols.note else []
     if len(lengths) < len(budget.lengths):
         notes.append(f"lengths end at {lengths[-1]}: the model's context holds {limit:,} tokens")
@@ -210,6 +215,7 @@ def _longest_prompt(symbols: Symbols, n: int) -> int:
     token_counts = []
     for task in MARGIN_TASKS:
         for order in ORDERS:
+            # the counterpart is at least as long: of counting it holds one more
             token_ids, _ = encode_prompt(symbols, counterpart(build_prompt(task, n, order=order)))
             token_counts.append(len(token_ids) + len(str(n)))
     return max(token_counts)
@@ -224,6 +230,7 @@ def _text_sensitivity(
 ) -> TextSensitivity:
     """Sensitivities, the bound and path counts of a text."""
     model = opened.model
+    # exact norms cost one backward pass for each channel, an estimate one for each direction
     if directions:
         sensitivity = estimate_sensitivity(
             model, token_ids, directions=directions, seed=seed, report_progress=report_progress
@@ -248,6 +255,7 @@ def plain_data(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: plain_data(item) for name, item in value.items()}
+    # a string is a sequence too, and stays whole
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain_data(item) for item in value]
     return value

@@ -1,16 +1,15 @@
 """Over-squashing (arXiv 2406.04267, Theorem 5.1): which tokens can still reach the last one's representation.
 
     |d y_n / d v_i|  <=  C [prod_l (Lambda^(l) / beta_1 + I)]_{n,i}      attention_bound, from the model's own attention
-                         C(n - i + L - 1, L - 1) paths if all weights were 1                  path_shares
-    exact_sensitivity    the Frobenius norm of d y_n / d v_i by vector-Jacobian products, one for each channel of y_n
-    estimate_sensitivity the same from random signs u: E |u^T J|^2 = |J|_F^2, with a standard error
+    C(n - i + L - 1, L - 1) paths, if all weights were 1                 path_shares
+    the Frobenius norm of d y_n / d v_i                                  exact_sensitivity: one product a channel of y_n
+    the same from random signs u: E |u^T J|^2 = |J|_F^2                  estimate_sensitivity, with a standard error
 
 y_n is the last token's representation behind the final norm, which the output head reads; v_i is token i's entry in the
 residual stream where layer ``layer`` begins, for 0 its embedding as the first layer reads it. The text is repeated
 along the batch, so that one backward pass carries many cotangents; the forward pass is made once, and weights get no
-gradients. An exact
-norm costs as many token passes backward as y_n has channels: at 512 tokens of a model of 135 million parameters with
-576 channels some 63 TFLOP.
+gradients. An exact norm costs as many token passes backward as y_n has channels: at 512 tokens of a model of 135
+million parameters with 576 channels some 63 TFLOP.
 
 Our readings: Lambda is the mean of the heads' attention; the constants are 1, so that a bound's shape speaks and its
 size does not.
@@ -71,6 +70,7 @@ class Sensitivity:
 
         Over the last tenth's where no token of the middle reaches the end.
         """
+        # a tenth of a short text is still one token
         size = max(1, len(self.norms) // 10)
         start = (len(self.norms) - size) // 2
         tenths = {
@@ -125,6 +125,7 @@ def estimate_sensitivity(
     """
     if directions < 2:
         raise BadInput(f"directions: {directions} is not allowed; it must be at least 2, for an error to be known")
+    # signs rather than Gaussians: of all directions with unit variance they have the smallest error
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(directions, _hidden_size(model)))
     cotangents = torch.from_numpy(signs).float()
     squares = np.concatenate(list(_squared_products(model, token_ids, layer, cotangents, report_progress)))
@@ -147,6 +148,7 @@ def attention_bound(model: nn.Module, token_ids: Sequence[int]) -> np.ndarray:
     """
     _check(model, token_ids, layer=0)
     device = _device(model)
+    # float64, because the product grows by two a layer while its small entries are what is read
     product = torch.eye(len(token_ids), dtype=torch.float64, device=device)
 
     def multiply(inputs: AttentionInputs) -> None:
@@ -199,6 +201,7 @@ def _squared_products(
         leaves.append(leaf)
         return ((leaf, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": leaf})
 
+    # one forward pass; its graph is kept for every batch of cotangents
     with _frozen(model), torch.enable_grad():
         hook = blocks[layer].register_forward_pre_hook(cut_graph, with_kwargs=True)
         try:
@@ -208,7 +211,7 @@ def _squared_products(
             hook.remove()
         for begin in range(0, len(cotangents), batch_size):
             batch = cotangents[begin : begin + batch_size].to(device, dtype)
-            # the last batch may not fill the copies: zeros do
+            # every copy of the text needs a cotangent: zeros fill the last batch up
             padded = torch.cat([batch, batch.new_zeros(batch_size - len(batch), batch.shape[1])])
             (gradient,) = torch.autograd.grad(y_n, leaves[0], padded, retain_graph=True)
             if report_progress:
@@ -233,7 +236,8 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 def _check(model: nn.Module, token_ids: Sequence[int], layer: int) -> None:
     """Refuses a text, a layer or a type that cannot be differentiated."""
-    config: Any = getattr(model, "config").get_text_config(decoder=True)  # noqa: B009 - a module's attributes are typed as tensors
+    # getattr, because a module's attributes are typed as tensors or modules
+    config: Any = getattr(model, "config").get_text_config(decoder=True)  # noqa: B009
     limit = context_length(model)
     if not 2 <= len(token_ids) <= limit:
         raise BadInput(

@@ -23,6 +23,7 @@ def probe_story(probe: Probe, command: str = "") -> ProbeStory:
             for finding in probe.verdict
         ),
         curves=tuple(
+            # the page draws distances in the largest entry alone; L1 and L2 stay in the probe
             CollapseCurve(
                 family=curve.family,
                 dtype=curve.dtype,
@@ -49,6 +50,7 @@ def probe_story(probe: Probe, command: str = "") -> ProbeStory:
         least_shift=LEAST_SHIFT,
         sensitivity=_sensitivity_curve(probe.text),
         remedies=tuple(
+            # numbers become words here, so that page and command line round them alike
             RemedyRow(
                 remedy=remedy.name,
                 measure=remedy.measure,
@@ -63,6 +65,7 @@ def probe_story(probe: Probe, command: str = "") -> ProbeStory:
 
 def _sensitivity_curve(text: TextSensitivity) -> SensitivityCurve:
     """Norms over the first token's, the bound over its own first value: their shapes are compared, not their sizes."""
+    # the estimate's error is relative to the same norm
     sensitivity = text.sensitivity
     error = sensitivity.standard_error
     return SensitivityCurve(

@@ -54,6 +54,7 @@ class Symbols:
         """
         if text:
             return encode_text(self.tokenizer, text)
+        # some families have no beginning-of-sequence token (gpt_neox): their sequences begin with the first digit
         bos_id = self.tokenizer.bos_token_id
         return [] if bos_id is None else [bos_id]
 
@@ -83,6 +84,7 @@ def _single_token(tokenizer: Any, symbol: str) -> int:
         ids = _encode(tokenizer, text)[skipped:]
         if len(ids) == 1 and tokenizer.decode(ids).strip() == symbol:
             return int(ids[0])
+    # a tokenizer that always writes more than one token, such as a space and the digit
     candidates = [token_id for token_id in _encode(tokenizer, symbol) if tokenizer.decode([token_id]).strip() == symbol]
     if not candidates:
         raise BadInput(

@@ -1,7 +1,7 @@
 """Copying, counting and summing (arXiv 2406.04267, section 4 and figures 2 to 4): prompts, and how an answer is read.
 
-    build_prompt   task, n -> a prompt with its right answer; the quoted question forms are the paper's, hints and worked
-                   examples are ours
+    build_prompt   task, n -> a prompt with its right answer; the quoted question forms are the paper's, hints and
+                   worked examples are ours
     build_prompts  every task in every style at every length
     counterpart    the same prompt with another right answer: what a margin is measured against (``margins``)
     score          what a model wrote -> the number it gave, right or not, how far off
@@ -121,7 +121,7 @@ def _ones(n: int, rng: np.random.Generator) -> tuple[str, int]:
 
 
 def _ones_among_zeros(n: int, rng: np.random.Generator) -> tuple[str, int]:
-    ones = rng.random(n) < 0.7
+    ones = rng.random(n) < 0.7  # the paper draws ones with probability 0.7
     return "".join("01"[int(is_one)] for is_one in ones), int(ones.sum())
 
 
@@ -130,12 +130,14 @@ def _sum_of_ones(n: int, rng: np.random.Generator) -> tuple[str, int]:
 
 
 def _words(n: int, rng: np.random.Generator) -> tuple[str, int]:
+    # as many fillers as words that count, shuffled
     words = [COUNTED_WORD] * n + [str(rng.choice(_FILLER_WORDS)) for _ in range(n)]
     return " ".join(str(word) for word in rng.permutation(words)), n
 
 
 _LAST, _FIRST = "What is the last digit in this sequence?", "What is the first digit in this sequence?"
 _COUNT = "Please count the number of ones in the following sequence."
+# first the paper's, each followed by its remedies; then counting and summing
 _ALL = (
     Task(name="first digit", question=_FIRST, build_sequence=_zero_first, kind="copy"),
     Task(name="last digit", question=_LAST, build_sequence=_zero_last, kind="copy"),
@@ -192,6 +194,7 @@ def build_prompt(task: str, n: int, *, style: Style = "none", order: int = 1, se
 
     # the paper's three orders of question, answer form and sequence
     question, form = definition.question + definition.hint, _ANSWER_FORMS[definition.kind]
+    # the request to think stands before the form, which then asks for a final line
     if style == "zero-shot":
         form = f"Let's think step by step. {form}"
     parts = {
@@ -201,6 +204,7 @@ def build_prompt(task: str, n: int, *, style: Style = "none", order: int = 1, se
     }
     text = " ".join(parts[order])
     if style == "few-shot":
+        # twelve and six ones: neither a length that is usually asked for
         text = "\n\n".join([*(_worked_example(definition, length) for length in (12, 6)), text])
     return Prompt(
         task=task,
@@ -247,6 +251,7 @@ def _worked_example(task: Task, n: int) -> str:
     question = f"{task.question} Here is the sequence: {sequence}\n"
     if task.kind == "copy":
         return f"{question}{COPY_PREFIX}{answer}"
+    # a count of 12 is shown as 5 + 5 + 2
     groups = [5] * (answer // 5) + ([answer % 5] if answer % 5 else [])
     sums = " + ".join(map(str, groups)) or "0"
     return f"{question}In groups of at most five I find {sums} = {answer}.\n{MATHS_PREFIX}{answer}"
@@ -256,7 +261,7 @@ def counterpart(prompt: Prompt) -> Prompt:
     """The prompt with another right answer: of copying with a 1 for the digit that is asked for, of counting and
     summing with one more."""
     task, sequence = TASKS[prompt.task], prompt.sequence
-    if task.kind == "copy":
+    if task.kind == "copy":  # the zero that is asked for becomes a one
         changed = "1" + sequence[1:] if prompt.task.startswith("first") else sequence[:-1] + "1"
         answer = 1
     else:
@@ -270,11 +275,13 @@ def score(prompt: Prompt, completion: str) -> Score:
     """Reads an answer: the number behind the last asked-for phrase, else the last number anywhere. Total on any
     string.
     """
+    # a chain of thought holds numbers of its own, so the phrase that was asked for goes first
     phrase = prompt.answer_prefix.strip()
     if phrase in completion:
         numbers = re.findall(r"-?\d[\d,]*", completion.rsplit(phrase, 1)[1])[:1]
     else:
         numbers = re.findall(r"-?\d[\d,]*", completion)[-1:]
+    # thousands may be set off by commas; a sign may stand before
     digits = re.sub(r"[^\d-]", "", numbers[0])[:_MAX_DIGITS] if numbers else ""
     value = int(digits) if digits.strip("-") else None
     # a copied digit is right or wrong; only a count or a sum can be nearly right

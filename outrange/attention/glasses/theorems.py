@@ -1,18 +1,14 @@
 """The statements of "Transformers need glasses!" (arXiv 2406.04267) as numbers that a machine can compute.
 
-    softmax_distance, last_weight  Lemmas B.1, B.2 (4.1), figure 9  softmax of longer and longer bounded logits: one entry's
-                                                                    weight, and what a differing head still does
-    alternating_distance           Proposition B.4                  where the assumption fails, the distance tends to
-                                                                    2 (e - 1) / (e + 1)
-    attention_distance             figure 8                         what one attention alone gives the last of n and of n + 1
-    toy_distance                   Theorem B.3 (4.2), figure 10     last tokens of [v, a] and [v, a, a] come together
-    jacobian_bound, path_counts    Theorem B.5 (5.1)                over-squashing: the matrix product, and the count of paths
-    eigenvalue_magnitudes          Lemmas B.6, B.7                  of a row-stochastic triangular matrix the largest
-                                                                    eigenvalue is 1 and simple
-    deep_bound                     Proposition B.8 (5.2)            the bound in depth: only the first token is left
-    ratio_distance                 Proposition B.9 (6.1)            without positions and without a causal mask only ratios
-                                                                    of tokens are seen
-    merging_length                 Corollary B.10 (6.2)             a length at which two counts are one vector in a type
+    Lemmas B.1, B.2 (4.1), figure 9  last_weight, softmax_distance: softmax of longer and longer bounded logits
+    Proposition B.4                  alternating_distance: without the assumption it tends to 2 (e - 1) / (e + 1)
+    figure 8                         attention_distance: what one attention gives the last of n and of n + 1 tokens
+    Theorem B.3 (4.2), figure 10     toy_distance: last tokens of [v, a] and [v, a, a] come together
+    Theorem B.5 (5.1)                jacobian_bound, path_counts: over-squashing
+    Lemmas B.6, B.7                  eigenvalue_magnitudes: of a row-stochastic triangular matrix the largest is 1
+    Proposition B.8 (5.2)            deep_bound: in depth only the first token is left of the bound
+    Proposition B.9 (6.1)            ratio_distance: without positions and causal mask only ratios of tokens matter
+    Corollary B.10 (6.2)             merging_length: a length at which two counts are one vector in a type
 
 A distance called total variation is the L1 distance without the factor 1/2, as the paper has it. The toy model is ours:
 one head, Gaussian maps of variance 1/d, an RMS norm before attention, before the MLP and at the end, residuals; the
@@ -40,6 +36,7 @@ ALIBI_SLOPE, ROPE_THETA, P_ROPE_SHARE, TOY_WIDTH = 1 / 16, 1e4, 0.75, 64
 def softmax_distance(length: int, seed: int = 0, head: int = 200, noise: float = 0.1) -> float:
     """Figure 9: L1 distance of the softmax of uniform [0, 1] logits to that of the same with uniform [0, noise] added
     to the first ``head`` of them."""
+    # every length draws its own logits, as the figure's curves do
     rng = np.random.default_rng([seed, length])
     logits = rng.random(length)
     changed = logits.copy()
@@ -72,7 +69,7 @@ def alternating_distance(length: int, head: int | None = None) -> float:
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits - logits.max())
+    weights = np.exp(logits - logits.max())  # the maximum drops out, and nothing overflows
     return weights / weights.sum()
 
 
@@ -119,6 +116,7 @@ class ToyDecoder:
             w_q, w_k, w_v, w_up, w_down = (
                 torch.randn(d, d, generator=generator, dtype=torch.float64) / math.sqrt(d) for _ in range(5)
             )
+            # the last layer's output is read at the last token only, so only its row is computed
             rows = slice(n - 1, n) if layer == self.layers - 1 else slice(None)
 
             # queries and keys with their positions, as the scheme has it
@@ -134,6 +132,7 @@ class ToyDecoder:
             if self.causal:
                 logits = logits.masked_fill(positions[None, :] > positions[rows, None], -torch.inf)
 
+            # both sublayers add to the stream that their norms read
             stream = stream[rows] + torch.softmax(logits, -1) @ (normed @ w_v)
             stream = stream + torch.tanh(rms_norm(stream) @ w_up) @ w_down
         return rms_norm(stream)[0]
@@ -153,6 +152,7 @@ def sinusoids(count: int, width: int) -> Tensor:
 
 def rotate(x: Tensor, positions: Tensor, turning_share: float) -> Tensor:
     """Rows (n, d) rotated by their positions (n,); only the fastest ``turning_share`` of the frequencies turn."""
+    # channels (m, m + d / 2) are one plane; frequencies fall with m, so those that do not turn stand at the end
     half = x.shape[1] // 2
     frequencies = ROPE_THETA ** (-torch.arange(half, dtype=torch.float64) / half)
     frequencies[math.ceil(turning_share * half) :] = 0
@@ -187,6 +187,7 @@ def attention_distance(length: int, seed: int = 0) -> float:
     body_keys, body_values = torch.randn(2, length - 1, d, generator=generator, dtype=torch.float64) / math.sqrt(d)
     outputs = []
     for repeats in (1, 2):
+        # n and n + 1 tokens: the same body, its last token once or twice; the query stands at the last position
         positions = sinusoids(length - 1 + repeats, d)
         keys = torch.cat([body_keys, last_key.expand(repeats, -1)])
         values = torch.cat([body_values, last_value.expand(repeats, -1)])
@@ -245,6 +246,7 @@ def _over_draws(
         raise BadInput(
             f"lengths, seeds: {list(lengths)} and {seeds} are not allowed; lengths must be at least 2, seeds at least 1"
         )
+    # seeds of a figure take disjoint draws, so that their spread is one of independent means
     draws = range(seed * seeds, (seed + 1) * seeds)
     values = {
         name: np.array([[measure(n, draw) for draw in draws] for n in lengths]) for name, measure in measures.items()
@@ -330,7 +332,7 @@ def merging_length(dtype: torch.dtype, longest: int = 1 << 14, seed: int = 0, sc
     width = 16
     zero, one = torch.randn(2, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     model = ToyDecoder(width=width, scheme=scheme, seed=seed)
-    n = 2
+    n = 2  # doubled, because the passes of every n up to the first would take the square of it
     while n <= longest:
         y_n, y_next = (model(torch.cat([zero[None], one.expand(count, -1)])) for count in (n, n + 1))
         if torch.equal(y_n.to(dtype), y_next.to(dtype)):

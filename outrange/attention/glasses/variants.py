@@ -1,13 +1,15 @@
-"""Remedies that must be trained for: models side by side that differ in one thing, and how far apart each holds n and n
-+ 1 repetitions (arXiv 2406.04267, section 6).
+"""Remedies that must be trained for: models side by side that differ in one thing, and how far apart each holds n and
+n + 1 repetitions (arXiv 2406.04267, section 6).
 
-    VARIANTS        rotary schemes and sliding windows of one small shape; train_variants trains them alike, seed by seed
-    compare_models  a row for each model: relative distances along n, the share of the first one that is left at the last, and
-                    signal over blur in bfloat16; means over three neighbouring n
-    window_reach    with a window of w tokens in every one of L layers the last position reads the last L (w - 1) + 1 tokens
-                    and no more: two runs of one token that are both longer than that are the same input to it, whatever
-                        the
-                    rotary scheme, since rotations know differences of positions only
+    VARIANTS        rotary schemes and sliding windows of one small shape
+    train_variants  trains them alike, seed by seed
+    compare_models  a row for each model: relative distances along n, the share of the first one that is left at the
+                    last, and signal over blur in bfloat16; means over three neighbouring n
+    window_reach    how many tokens the last position reads through sliding windows
+
+With a window of w tokens in every one of L layers the last position reads the last L (w - 1) + 1 tokens and no more.
+Two runs of one token that are both longer than that are the same input to it, whatever the rotary scheme, since
+rotations know differences of positions only.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -94,6 +96,7 @@ def compare_models(
     for model in models:
         if isinstance(model, str):
             open_config(model, report_status)  # the cheapest way to find out that there is none
+    # a model that was opened here is let go before the next is opened
     rows = []
     for model in models:
         opened = open_model(model, "float32", report_status) if isinstance(model, str) else model
@@ -114,6 +117,7 @@ def model_collapse(model: str, exact: Curve, rounded: Curve) -> ModelCollapse:
     """The row of a model from its curves in float32 and in bfloat16. A distance that is float32's own rounding counts
     as 0.
     """
+    # behind a window two runs are one input, and what is left is rounding of angles at other positions
     distance = exact.relative_distance
     return ModelCollapse(
         model=model,
@@ -154,11 +158,13 @@ def train_variants(
     for name in names:
         if name not in VARIANTS:
             raise unknown("variants", name, VARIANTS, "a variant")
+    # one text for all, tokenized once
     corpus = prepare(config)
     runs = {}
     for name in names or VARIANTS:
         run_path = out / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
         variant = replace(config, seed=seed, model=replace(config.model, **VARIANTS[name]))
+        # a run that is complete is not trained again; one that was stopped ends the list
         if train(variant, run_path, report_metrics, corpus=corpus)["stopped"]:
             break
         runs[name] = run_path

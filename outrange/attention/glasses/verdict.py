@@ -73,6 +73,7 @@ def draw_verdict(curves: Sequence[Curve], margins: Sequence[Margins], sensitivit
     by_name = {(curve.family, curve.dtype): curve for curve in curves}
     rounded_dtypes = _rounded_dtypes(curves)
     findings = []
+    # the two families of figure 5: counting and copying
     for family in ("count ones", "copy ones"):
         rounded = [by_name[family, dtype] for dtype in rounded_dtypes]
         findings += _collapse_findings(family, by_name[family, "float32"], rounded)
@@ -110,6 +111,7 @@ def judge_remedies(curves: Sequence[Curve], margins: Sequence[Margins]) -> list[
     for task, task_margins in by_task.items():
         base = by_task.get(task.split(",")[0])
         if base is not None and base is not task_margins:
+            # a shift that grows from nothing to next to nothing is no help: hence the least shift
             measure = "log-odds moved by the zero, mean of three prompts"
             rows.append(_remedy(task, measure, base.shift, task_margins.shift, task_margins.lengths, LEAST_SHIFT))
     return rows
@@ -124,6 +126,7 @@ def comma_gain(curves: CurvesByName, without: str, with_commas: str) -> float:
 def _collapse_findings(family: str, exact: Curve, rounded: Sequence[Curve]) -> list[Finding]:
     """What becomes of one more repetition in every type: under the type's resolution, under what rounding does, gone,
     and without effect on the answer."""
+    # float32 has no resolution or blur of its own here, but may give one vector or one answer like any other type
     all_curves = (exact, *rounded)
     blurs = "; ".join(
         _at_ends(curve, f"{curve.dtype}: signal over blur", curve.signal_over_blur)
@@ -134,7 +137,7 @@ def _collapse_findings(family: str, exact: Curve, rounded: Sequence[Curve]) -> l
         _at_ends(curve, f"{curve.dtype}: total variation of the next token", curve.total_variation)
         for curve in all_curves
     )
-    # key, question, where it holds in which type, and how that is known
+    # each: key, question, where it holds in which type, and how that is known
     questions = (
         (
             "below_resolution",
@@ -169,6 +172,7 @@ def _collapse_findings(family: str, exact: Curve, rounded: Sequence[Curve]) -> l
     for key, question, holds_by_dtype, detail in questions:
         if not holds_by_dtype:
             continue
+        # "from which n on": a question is answered by the first length after which it never fails again
         onsets = {dtype: onset_length(exact.lengths, holds) for dtype, holds in holds_by_dtype.items()}
         answers = {dtype: _from_onset(onset, exact.lengths) for dtype, onset in onsets.items()}
         findings.append(
@@ -188,7 +192,7 @@ def _digits_finding(digits: Curve) -> Finding:
     return Finding(
         key="digits/collapse",
         question="do random digits, the control, come together as well?",
-        answer="yes" if last < first / 4 else "no",
+        answer="yes" if last < first / 4 else "no",  # ones fall further than that
         detail=_at_ends(digits, "relative distance", digits.relative_distance),
         values={"first": float(first), "last": float(last)},
     )
@@ -196,10 +200,11 @@ def _digits_finding(digits: Curve) -> Finding:
 
 def _margin_finding(margins: Margins) -> Finding:
     """From which length on what decides an answer no longer moves it."""
+    # a shift the wrong way counts by its size: the answer is still moved
     no_effect = np.abs(margins.shift) < LEAST_SHIFT
     cause = "the zero" if TASKS[margins.task].kind == "copy" else "one more"
-    onset = onset_length(margins.lengths, no_effect)
-    if no_effect.all():
+    onset = onset_length(margins.lengths, no_effect)  # None where the longest sequence still moves the answer
+    if no_effect.all():  # a model that never had the ability has not lost it at the first length
         answer = f"it never does, n = {margins.lengths[0]} to {margins.lengths[-1]}"
     else:
         answer = _from_onset(onset, margins.lengths)
@@ -231,8 +236,9 @@ def _sensitivity_finding(sensitivity: Sensitivity) -> Finding:
 
 def _commas_finding(curves: CurvesByName) -> Finding:
     """Commas part n and n + 1 by the place in a group; only if the control moves as well do they mark the count."""
+    # n and n + 1 end at different places of a group of three; n and n + 3 at the same
     place_gain, count_gain = (comma_gain(curves, *pair) for pair in COMMA_PAIRS)
-    if count_gain >= LEAST_GAIN:
+    if count_gain >= LEAST_GAIN:  # whatever the place in a group does
         answer = "counts, too"
     elif place_gain >= LEAST_GAIN:
         answer = "the place in a group only"
@@ -242,8 +248,8 @@ def _commas_finding(curves: CurvesByName) -> Finding:
         key="commas/gain",
         question="do commas at every third digit help?",
         answer=answer,
-        detail=f"median over lengths: commas part n and n + 1 {place_gain:.2g} times as far, n and n + 3 (the same place "
-        f"of a group) {count_gain:.2g} times",
+        detail=f"median over lengths: commas part n and n + 1 {place_gain:.2g} times as far, n and n + 3 (the same "
+        f"place of a group) {count_gain:.2g} times",
         values={"place": place_gain, "count": count_gain},
     )
 
@@ -257,6 +263,7 @@ def _remedy(
     least: float = 0.0,
 ) -> Remedy:
     """A remedy helps if its median is ``LEAST_GAIN`` times as large, above 0 and no less than ``least``."""
+    # a negative median without the remedy would make any positive one infinitely better: it counts as 0
     before, after = float(np.median(without)), float(np.median(with_remedy))
     helps = after > 0 and after >= LEAST_GAIN * max(before, 0.0) and after >= least
     return Remedy(

@@ -50,6 +50,7 @@ def probe(
     opened = open_model(model, "float32", report_status)
     with app.progress("probing", "steps") as update:
         result = glasses.probe_model(opened, budget, content, seed, report_progress=update)
+    # the page is written before anything is printed, so that a reader who pipes the output has it
     story = glasses.probe_story(result, command=app.command_line())
     with writable("out", out):
         write_text(out, page(story))
@@ -84,7 +85,7 @@ def compare(
 
     whole("seed", seed, 0, LAST_SEED)
     rows = glasses.compare_models(models, lengths, family, seed, report_status)
-    base = rows[0]
+    base = rows[0]  # the others are compared with the first
     if json:
         app.print_json(
             [
@@ -101,6 +102,7 @@ def compare(
         )
         return 0
 
+    # as wide as the longest name; a column for each length
     width = max(map(len, (*models, "model")))
     length_headings = "".join(f"{f'n = {n}':>11}" for n in base.lengths)
     print(f"{family}: {glasses.FAMILIES[family].description}\n")
@@ -175,6 +177,7 @@ def ask(
             _print_answers(result, tasks, styles, lengths)
         what = "margins" if margins else "answers"
         print(f"\n{len(records)} {what}: {out.resolve()}" if records else f"\nno {what}")
+    # what was answered before a failure is printed and kept; the exit code says that there was one
     if result.failure:
         print(f"error: {result.failure}", file=sys.stderr)
     return int(bool(result.failure))
@@ -182,7 +185,7 @@ def ask(
 
 def _print_probe(result: "Probe") -> None:
     print(f"\n{result.model}")
-    for finding in result.verdict:
+    for finding in result.verdict:  # the question on a line of its own: answers may be long
         print(f"  {finding.question}\n      {finding.answer} · {finding.detail}")
     print("\nremedies")
     for remedy in result.remedies:
@@ -205,7 +208,7 @@ def _print_answers(
             cells = []
             for n in lengths:
                 accuracy = result.accuracy(task, style, n)
-                if accuracy is None:
+                if accuracy is None:  # the backend failed before
                     cells.append("–")
                 elif accuracy.mean_error is None:
                     cells.append(f"{accuracy.correct_share:.0%}")
@@ -218,6 +221,7 @@ def _print_shifts(result: "Shifts", tasks: Sequence[str], lengths: Sequence[int]
     print("log-odds that the zero adds to the answer 0, which is right")
     print(f"{'task':<26}" + "".join(f"{f'n = {n}':>10}" for n in lengths))
     for task in tasks:
+        # a dash where the backend failed before
         shifts = [result.shift(task, n) for n in lengths]
         cells = ["–" if shift is None else f"{shift:.2f}" for shift in shifts]
         print(f"{task:<26}" + "".join(f"{cell:>10}" for cell in cells))

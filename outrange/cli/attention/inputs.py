@@ -31,6 +31,7 @@ def read_text(path: Path) -> str:
     """
     try:
         with open(path, "rb") as file:
+            # one byte more than is allowed tells a file that is too large from one that just fits
             raw = file.read(MAX_TEXT_BYTES + 1)
         if len(raw) > MAX_TEXT_BYTES:
             raise BadInput(f"text: {str(path)!r} is larger than {MAX_TEXT_BYTES:,} bytes; give a part of it")

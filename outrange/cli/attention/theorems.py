@@ -29,8 +29,8 @@ def theorems(
 
         if dtypes:
             raise BadInput(
-                f"dtypes: {' '.join(dtypes)} is not allowed with --paper glasses, whose statements are tried in float64; "
-                "leave it out"
+                f"dtypes: {' '.join(dtypes)} is not allowed with --paper glasses, whose statements are tried in "
+                "float64; leave it out"
             )
         results = glasses_checks(seed)
     else:

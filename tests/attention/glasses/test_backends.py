@@ -45,7 +45,7 @@ def server(*answers):
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def log_message(self, *given):
+        def log_message(self, *arguments):
             pass
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -65,11 +65,11 @@ def at(url, **more):
 
 def test_a_prompt_is_sent_as_a_chat_and_its_answer_is_scored():
     with server(completion(f"{COPY_PREFIX}0")) as (url, seen):
-        found = ask(at(url, key="secret"), build_prompts(["last digit"], [3, 5]))
-    assert [(one.n, one.value, one.correct) for one in found.answers] == [
+        result = ask(at(url, key="secret"), build_prompts(["last digit"], [3, 5]))
+    assert [(answer.n, answer.value, answer.correct) for answer in result.answers] == [
         (3, 0, True),
         (5, 0, True),
-    ] and not found.failure
+    ] and not result.failure
     path, headers, body = seen[0]
     assert (
         path == "/v1/chat/completions"
@@ -84,14 +84,14 @@ def test_a_prompt_is_sent_as_a_chat_and_its_answer_is_scored():
 def test_styles_items_and_lengths_are_all_asked_and_told_as_they_come():
     reported = []
     with server(completion("The final answer to your maths question is: 4")) as (url, seen):
-        found = ask(
+        result = ask(
             at(url),
             build_prompts(["count ones", "sum ones"], [4, 6], styles=("none", "few-shot"), items=2),
             report_answer=reported.append,
         )
-    assert tuple(reported) == found.answers and len(found.answers) == 16 and len(seen) == 16
-    assert {one.error for one in found.answers if one.n == 6} == {2.0} and all(
-        one.correct for one in found.answers if one.n == 4
+    assert tuple(reported) == result.answers and len(result.answers) == 16 and len(seen) == 16
+    assert {answer.error for answer in result.answers if answer.n == 6} == {2.0} and all(
+        answer.correct for answer in result.answers if answer.n == 4
     )
     assert {body["max_tokens"] for _, _, body in seen} == {16, 512}
 
@@ -102,7 +102,7 @@ def test_a_busy_server_is_asked_again():
 
 
 @pytest.mark.parametrize(
-    ("answer", "said", "sent"),
+    ("answer", "reason", "request_count"),
     [
         ((500, "x"), "status 500", 2), ((404, '{"error": {"message": "no model of that name", "code": 5}}'), "status 404, 'no model of that name'", 1),
         ((401, '{"detail": "who are you"}'), "status 401, 'who are you'", 1), ((400, "<p>"), "status 400, '<p>'", 1), ((403, ""), "status 403", 1),
@@ -111,10 +111,15 @@ def test_a_busy_server_is_asked_again():
         ((0, ""), "did not answer", 2),
     ],
 )  # fmt: skip
-def test_a_server_that_fails_is_named_and_what_came_before_is_kept(answer, said, sent):
+def test_a_server_that_fails_is_named_and_what_came_before_is_kept(answer, reason, request_count):
     with server(completion("0"), answer) as (url, seen):
-        found = ask(at(url, tries=2), build_prompts(["last digit"], [3, 4, 5]))
-    assert len(found.answers) == 1 and said in found.failure and url in found.failure and len(seen) == 1 + sent
+        result = ask(at(url, tries=2), build_prompts(["last digit"], [3, 4, 5]))
+    assert (
+        len(result.answers) == 1
+        and reason in result.failure
+        and url in result.failure
+        and len(seen) == 1 + request_count
+    )
 
 
 def test_a_server_that_drips_does_not_outlive_the_timeout():
@@ -129,25 +134,25 @@ def test_a_server_that_drips_does_not_outlive_the_timeout():
     stop = threading.Event()
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        began = time.monotonic()
-        found = ask(
+        start = time.monotonic()
+        result = ask(
             at(f"http://127.0.0.1:{running.server_address[1]}/v1", timeout=0.5, tries=2),
             build_prompts(["last digit"], [3]),
         )
-        took = time.monotonic() - began
+        seconds = time.monotonic() - start
         stop.set()
         running.shutdown()
-    assert "no whole answer within 0.5 s" in found.failure and 1 <= took < 10
+    assert "no whole answer within 0.5 s" in result.failure and 1 <= seconds < 10
 
 
 @pytest.mark.parametrize("answer", [(401, '{"error": "no such key: topsecret"}'), (200, '{"key": "topsecret"}')])
 def test_a_key_that_a_server_repeats_is_not_shown(answer):
     with server(answer) as (url, _):
-        found = ask_margins(at(url, key="topsecret"), build_prompts(["last digit"], [3]))
-    assert not found.shifts and "…" in found.failure and "topsecret" not in found.failure
+        result = ask_margins(at(url, key="topsecret"), build_prompts(["last digit"], [3]))
+    assert not result.shifts and "…" in result.failure and "topsecret" not in result.failure
     with server(weighed(("Bearer topsecret", {"x": -1.0}))) as (url, _):
-        found = ask_margins(at(url, key="topsecret"), build_prompts(["last digit"], [3]))
-    assert not found.shifts and "answered 'Bearer …'" in found.failure
+        result = ask_margins(at(url, key="topsecret"), build_prompts(["last digit"], [3]))
+    assert not result.shifts and "answered 'Bearer …'" in result.failure
 
 
 def test_a_redirection_is_not_followed_and_the_key_goes_to_nobody_else():
@@ -159,23 +164,23 @@ def test_a_redirection_is_not_followed_and_the_key_goes_to_nobody_else():
                 self.send_header("Location", elsewhere)
                 self.end_headers()
 
-            def log_message(self, *given):
+            def log_message(self, *arguments):
                 pass
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Sending) as running:
             threading.Thread(target=running.serve_forever, daemon=True).start()
-            found = ask(
+            result = ask(
                 at(f"http://127.0.0.1:{running.server_port}/v1", key="topsecret"), build_prompts(["last digit"], [3])
             )
             running.shutdown()
-    assert not found.answers and "status 302" in found.failure and not seen
+    assert not result.answers and "status 302" in result.failure and not seen
 
 
 def test_nobody_there_is_said():
     with server(completion("0")) as (url, _):
         pass
-    found = ask(at(url, tries=2), build_prompts(["last digit"], [3]))
-    assert not found.answers and "did not answer" in found.failure
+    result = ask(at(url, tries=2), build_prompts(["last digit"], [3]))
+    assert not result.answers and "did not answer" in result.failure
 
 
 def test_what_answers_without_http_is_said():
@@ -186,9 +191,9 @@ def test_what_answers_without_http_is_said():
 
     with socketserver.TCPServer(("127.0.0.1", 0), Garbage) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        found = ask(at(f"http://127.0.0.1:{running.server_address[1]}/v1"), build_prompts(["last digit"], [3]))
+        result = ask(at(f"http://127.0.0.1:{running.server_address[1]}/v1"), build_prompts(["last digit"], [3]))
         running.shutdown()
-    assert not found.answers and "its answer is no HTTP" in found.failure
+    assert not result.answers and "its answer is no HTTP" in result.failure
 
 
 @pytest.mark.parametrize(
@@ -234,9 +239,9 @@ def test_a_chain_of_thought_is_not_cut_short_by_a_forced_answer_and_what_does_no
         .answer(build_prompt("last digit", 4, style="zero-shot"), 5)
         .startswith(COPY_PREFIX)
     )
-    found = ask(LocalModel(watched, tokenizer), build_prompts(["last digit"], [3, 600]))
+    result = ask(LocalModel(watched, tokenizer), build_prompts(["last digit"], [3, 600]))
     assert (
-        len(found.answers) == 1 and "do not fit into the model's context of 512; take fewer than 600" in found.failure
+        len(result.answers) == 1 and "do not fit into the model's context of 512; take fewer than 600" in result.failure
     )
 
 
@@ -244,8 +249,8 @@ def test_a_model_here_goes_on_from_the_forced_beginning_greedily():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
     tokenizer.add_special_tokens({"eos_token": "<unk>"})
     prompt = build_prompt("last digit", 4)
-    found = LocalModel(watched, tokenizer).answer(prompt, 5)
-    assert found.startswith(COPY_PREFIX) and found == LocalModel(watched, tokenizer).answer(prompt, 5)
+    completion = LocalModel(watched, tokenizer).answer(prompt, 5)
+    assert completion.startswith(COPY_PREFIX) and completion == LocalModel(watched, tokenizer).answer(prompt, 5)
     assert not LocalModel(watched, tokenizer, forced_prefix=False).answer(prompt, 5).startswith(COPY_PREFIX)
     assert len(ask(LocalModel(watched, tokenizer), build_prompts(["last digit"], [3, 4])).answers) == 2
 
@@ -257,8 +262,8 @@ def test_a_backend_of_ones_own_needs_one_method():
                 raise NoAnswer("enough")
             return str(prompt.answer)
 
-    found = ask(Mine(), build_prompts(["count ones"], [1, 2, 3, 4]))
-    assert [one.correct for one in found.answers] == [True, True] and found.failure == "enough"
+    result = ask(Mine(), build_prompts(["count ones"], [1, 2, 3, 4]))
+    assert [answer.correct for answer in result.answers] == [True, True] and result.failure == "enough"
     with pytest.raises(BadInput, match="items"):
         ask(Mine(), build_prompts(["count ones"], [1], items=0))
 
@@ -270,13 +275,13 @@ def weighed(*places):
     """A completion whose tokens come with the likeliest ones in their place."""
     content = [
         {
-            "token": said,
+            "token": token,
             "logprob": -0.1,
-            "top_logprobs": [{"token": token, "logprob": value} for token, value in top.items()],
+            "top_logprobs": [{"token": candidate, "logprob": value} for candidate, value in top.items()],
         }
-        for said, top in places
+        for token, top in places
     ]
-    text = "".join(said for said, _ in places)
+    text = "".join(token for token, _ in places)
     return 200, json.dumps({"choices": [{"message": {"content": text}, "logprobs": {"content": content}}]})
 
 
@@ -289,12 +294,12 @@ def test_a_server_s_margin_is_read_where_its_answer_s_last_digit_stands():
     )
     ones = weighed(("1", {"1": -0.2, "0": -2.2}))
     with server(asked, ones) as (url, seen):
-        found = ask_margins(at(url), build_prompts(["last digit"], [4]))
+        result = ask_margins(at(url), build_prompts(["last digit"], [4]))
     assert (
-        not found.failure
-        and found.shifts[0].log_odds == pytest.approx(1.0)
-        and found.shifts[0].shift == pytest.approx(1.0 - -2.0)
-        and found.shifts[0].n == 4
+        not result.failure
+        and result.shifts[0].log_odds == pytest.approx(1.0)
+        and result.shifts[0].shift == pytest.approx(1.0 - -2.0)
+        and result.shifts[0].n == 4
     )
     sent = [body for _, _, body in seen]
     assert all(body["logprobs"] is True and body["top_logprobs"] == 20 for body in sent)
@@ -307,7 +312,7 @@ def test_a_digit_that_is_not_listed_counts_as_the_last_that_is():
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "reason"),
     [
         (completion("0"), "no log-probabilities"), (weighed(("none", {"none": -0.1})), "no token is a 0 or a 1"), ((500, "x"), "status 500"),
         ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0"}]}}]}'), "no log-probabilities"),
@@ -316,19 +321,57 @@ def test_a_digit_that_is_not_listed_counts_as_the_last_that_is():
         (weighed(("0", {"0": -0.1})), "no log-probabilities"), (weighed(("0", {"0": -(10**400), "1": -1})), "no log-probabilities"),
     ],
 )  # fmt: skip
-def test_margins_that_cannot_be_had_are_said_and_what_came_before_is_kept(answer, said):
+def test_margins_that_cannot_be_had_are_said_and_what_came_before_is_kept(answer, reason):
     good = weighed(("0", {"0": -0.1, "1": -1.1}))
     with server(good, good, answer) as (url, _):
-        found = ask_margins(at(url, tries=1), build_prompts(["last digit"], [3, 4]))
-    assert [shift.n for shift in found.shifts] == [3] and said in found.failure and url in found.failure
+        result = ask_margins(at(url, tries=1), build_prompts(["last digit"], [3, 4]))
+    assert [shift.n for shift in result.shifts] == [3] and reason in result.failure and url in result.failure
 
 
 def test_a_model_here_has_the_margins_of_the_tasks():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
-    found = ask_margins(LocalModel(watched, tokenizer), build_prompts(["first digit", "last digit"], [3, 6]))
-    known = measure_margins(watched, tokenizer, [3, 6], ["first digit", "last digit"])
-    assert not found.failure and [shift.shift for shift in found.shifts] == pytest.approx(
-        [shift for one in known for shift in one.shift], abs=1e-6
+    result = ask_margins(LocalModel(watched, tokenizer), build_prompts(["first digit", "last digit"], [3, 6]))
+    expected = measure_margins(watched, tokenizer, [3, 6], ["first digit", "last digit"])
+    assert not result.failure and [shift.shift for shift in result.shifts] == pytest.approx(
+        [shift for margins in expected for shift in margins.shift], abs=1e-6
     )
     with pytest.raises(BadInput, match="tasks: 'count ones'"):
         ask_margins(LocalModel(watched, tokenizer), build_prompts(["count ones"], [3]))
+
+
+# what is kept, and what it adds up to
+
+
+def test_every_answer_is_in_the_file_as_it_comes_and_a_file_without_answers_is_left_alone(tmp_path):
+    class Failing:
+        def answer(self, prompt, max_tokens):
+            raise NoAnswer("never")
+
+    path = tmp_path / "folder" / "answers.jsonl"
+    lines = []
+    with server(completion("0")) as (url, _):
+        result = ask(
+            at(url),
+            build_prompts(["last digit"], [3, 5]),
+            out=path,
+            report_answer=lambda answer: lines.append(len(path.read_text().splitlines())),
+        )
+    assert lines == [1, 2] and [json.loads(line)["n"] for line in path.read_text().splitlines()] == [3, 5]
+    before = path.read_text()
+    assert (
+        ask(Failing(), build_prompts(["last digit"], [3]), out=path).failure == "never" and path.read_text() == before
+    )
+    assert len(result.answers) == 2
+
+
+def test_accuracy_is_the_share_that_is_right_and_the_mean_distance_of_numbers():
+    class Counting:
+        def answer(self, prompt, max_tokens):
+            return ("4", "6", "nothing")[prompt.item]
+
+    result = ask(Counting(), build_prompts(["count ones", "last digit"], [4], items=3))
+    accuracy = result.accuracy("count ones", "none", 4)
+    assert (accuracy.count, accuracy.correct_share, accuracy.mean_error) == (3, pytest.approx(1 / 3), 1.0)
+    assert (
+        result.accuracy("last digit", "none", 4).mean_error is None and result.accuracy("sum ones", "none", 4) is None
+    )

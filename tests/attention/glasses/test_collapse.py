@@ -48,11 +48,11 @@ def test_a_sequence_read_on_the_way_through_a_longer_one_has_the_state_of_a_pass
     watched, passes = model(name), []
     sequences = [(1, 5, 5), (1, 5, 5, 5, 5), (1, 7), (1, 5), (1, 5, 5, 5, 5)]
     watched.register_forward_pre_hook(lambda module, args: passes.append(args[0].tolist()))
-    found = read_last_tokens(watched, sequences)
-    assert sorted(passes) == [[[1, 5, 5, 5, 5]], [[1, 7]]] and set(found) == set(sequences)
-    for one, state in found.items():
+    states = read_last_tokens(watched, sequences)
+    assert sorted(passes) == [[[1, 5, 5, 5, 5]], [[1, 7]]] and set(states) == set(sequences)
+    for sequence, state in states.items():
         with torch.no_grad():
-            out = watched(torch.tensor([one]), output_hidden_states=True)
+            out = watched(torch.tensor([sequence]), output_hidden_states=True)
         torch.testing.assert_close(
             torch.from_numpy(state.layers).float(),
             torch.stack([h[0, -1] for h in out.hidden_states[1:]]),
@@ -65,11 +65,11 @@ def test_a_sequence_read_on_the_way_through_a_longer_one_has_the_state_of_a_pass
 
 
 def test_how_much_was_read_is_told():
-    told = []
+    counts = []
     read_last_tokens(
-        model("llama"), [(1, 5), (1, 5, 5), (1, 6)], report_progress=lambda done, total: told.append((done, total))
+        model("llama"), [(1, 5), (1, 5, 5), (1, 6)], report_progress=lambda done, total: counts.append((done, total))
     )
-    assert told == [(3, 5), (5, 5)]
+    assert counts == [(3, 5), (5, 5)]
 
 
 def test_a_sequence_beyond_the_context_is_refused():
@@ -102,20 +102,20 @@ def test_the_first_length_is_that_from_which_on_it_always_holds(holds, first):
 def test_eight_bits_are_255_levels_a_row_that_keep_its_largest_entry():
     weight = torch.randn(5, 400, generator=torch.Generator().manual_seed(0))
     weight[3] = 0
-    found = round_to_int8(weight)
+    rounded = round_to_int8(weight)
     scale = weight.abs().amax(1, keepdim=True) / 127
-    assert ((found - weight).abs() <= scale / 2 + 1e-6).all() and torch.allclose(
-        found.abs().amax(1), weight.abs().amax(1)
+    assert ((rounded - weight).abs() <= scale / 2 + 1e-6).all() and torch.allclose(
+        rounded.abs().amax(1), weight.abs().amax(1)
     )
-    assert all(len(row.unique()) <= 255 for row in found) and (found[3] == 0).all()
+    assert all(len(row.unique()) <= 255 for row in rounded) and (rounded[3] == 0).all()
 
 
 def test_curves_hold_what_two_passes_give():
     watched, tokenizer = model("llama"), letters()
     (curve,) = collapse_curves(watched, tokenizer, [family()], lengths=(3, 6), dtypes=("float32",))
-    one = tokenizer.convert_tokens_to_ids("1")
+    one_id = tokenizer.convert_tokens_to_ids("1")
     with torch.no_grad():
-        outs = [watched(torch.tensor([[0] + [one] * n]), output_hidden_states=True) for n in (6, 7)]
+        outs = [watched(torch.tensor([[0] + [one_id] * n]), output_hidden_states=True) for n in (6, 7)]
     ends = [torch.stack([h[0, -1] for h in out.hidden_states[1:]]) for out in outs]
     gap = (ends[0] - ends[1]).abs()
     np.testing.assert_allclose(curve.linf[1], gap.amax(1), atol=1e-5)
@@ -144,14 +144,14 @@ def test_noise_is_how_far_a_type_moves_one_input_and_signal_over_noise_is_its_sh
     assert (rounded.blur <= 2 * rounded.noise * (1 + 1e-9)).all()  # a difference cannot move further than both its ends
     np.testing.assert_allclose(rounded.signal_over_noise * rounded.noise, exact.relative_distance, rtol=1e-6)
     np.testing.assert_allclose(rounded.signal_over_blur * rounded.blur, exact.relative_distance, rtol=1e-6)
-    one = tokenizer.convert_tokens_to_ids("1")
-    with torch.no_grad(), cast_model(watched, dtype) as other:
+    one_id = tokenizer.convert_tokens_to_ids("1")
+    with torch.no_grad(), cast_model(watched, dtype) as cast:
         ends = [
             [
-                m(torch.tensor([[0] + [one] * n]), output_hidden_states=True).hidden_states[-1][0, -1].float()
+                m(torch.tensor([[0] + [one_id] * n]), output_hidden_states=True).hidden_states[-1][0, -1].float()
                 for n in (9, 10)
             ]
-            for m in (watched, other)
+            for m in (watched, cast)
         ]
     moved = np.mean([float((a - b).abs().max()) for a, b in zip(*ends, strict=True)]) / float(ends[0][0].abs().max())
     assert rounded.noise[1] == pytest.approx(moved, rel=0.3)  # a pass of another length rounds otherwise
@@ -192,18 +192,22 @@ def test_against_float64_float32_has_a_noise_of_its_own_far_below_that_of_coarse
 
 def test_around_takes_the_mean_over_neighbouring_lengths_of_sizes_and_asks_all_of_them_for_what_is_the_same():
     watched, tokenizer = model("llama"), letters()
-    each = collapse_curves(watched, tokenizer, [family()], lengths=(4, 5, 6), dtypes=("float32", "bfloat16"))
-    whole = collapse_curves(watched, tokenizer, [family()], lengths=(4,), dtypes=("float32", "bfloat16"), neighbours=3)
-    for one, three in zip(whole, each, strict=True):
+    single = collapse_curves(watched, tokenizer, [family()], lengths=(4, 5, 6), dtypes=("float32", "bfloat16"))
+    averaged = collapse_curves(
+        watched, tokenizer, [family()], lengths=(4,), dtypes=("float32", "bfloat16"), neighbours=3
+    )
+    for mean, neighbours in zip(averaged, single, strict=True):
         for name in ("relative_distance", "linf", "head_distances", "total_variation", "noise", "blur"):
             np.testing.assert_allclose(
-                getattr(one, name)[0], getattr(three, name).mean(0), rtol=1e-3, atol=1e-6, err_msg=name
+                getattr(mean, name)[0], getattr(neighbours, name).mean(0), rtol=1e-3, atol=1e-6, err_msg=name
             )
         assert (
-            one.lengths == (4,) and one.token_counts == (5,) and one.same_next_token[0] == three.same_next_token.all()
+            mean.lengths == (4,)
+            and mean.token_counts == (5,)
+            and mean.same_next_token[0] == neighbours.same_next_token.all()
         )
     np.testing.assert_allclose(
-        whole[1].signal_over_blur, each[0].relative_distance.mean() / each[1].blur.mean(), rtol=1e-3
+        averaged[1].signal_over_blur, single[0].relative_distance.mean() / single[1].blur.mean(), rtol=1e-3
     )
 
 
@@ -227,7 +231,7 @@ def test_two_vectors_are_the_same_where_the_type_itself_computes_one_and_all_of_
 
     exact, merged = states([1.5, 2.0]), states([1.0, 2.0])
     own, rounded = (
-        curve_of_pairs(family(), "bfloat16", (1,), [[([1], [2])]], exact, one, 1) for one in (exact, merged)
+        curve_of_pairs(family(), "bfloat16", (1,), [[([1], [2])]], exact, computed, 1) for computed in (exact, merged)
     )
     assert (
         not own.same_vector[0]
@@ -257,8 +261,8 @@ def plain(tokenizer, ids):
 )
 def test_families_are_what_they_say(name, n, first, second):
     tokenizer = letters()
-    found = FAMILIES[name].build_pair(Symbols.from_tokenizer(tokenizer), n, 0)
-    assert tuple(plain(tokenizer, ids) for ids in found) == (first, second)
+    pair = FAMILIES[name].build_pair(Symbols.from_tokenizer(tokenizer), n, 0)
+    assert tuple(plain(tokenizer, ids) for ids in pair) == (first, second)
 
 
 def test_the_digits_of_the_control_are_random_end_in_one_and_two_ones_and_depend_on_seed_and_length_alone():
@@ -275,10 +279,10 @@ def test_the_digits_of_the_control_are_random_end_in_one_and_two_ones_and_depend
 
 def test_commas_stand_between_groups_and_none_at_the_end():
     symbols = Symbols.from_tokenizer(letters())
-    one, comma = symbols.digit_ids[1], symbols.comma_id
+    one_id, comma_id = symbols.digit_ids[1], symbols.comma_id
     assert (
-        with_commas(symbols, [one] * 6, 3) == [one, one, one, comma, one, one, one]
-        and with_commas(symbols, [one] * 2, 0) == [one] * 2
+        with_commas(symbols, [one_id] * 6, 3) == [one_id, one_id, one_id, comma_id, one_id, one_id, one_id]
+        and with_commas(symbols, [one_id] * 2, 0) == [one_id] * 2
     )
 
 
@@ -312,15 +316,15 @@ def test_a_model_without_a_first_token_begins_with_the_sequence():
 
 def test_what_cannot_be_measured_is_refused_in_a_sentence():
     watched, tokenizer = model("llama"), letters()
-    for given, said in (
+    for arguments, message in (
         ({"dtypes": ("float8",)}, "dtypes: 'float8'"),
         ({"lengths": ()}, "lengths:"),
         ({"lengths": (0, 4)}, "lengths:"),
         ({"lengths": (8, 4)}, "ascending"),
         ({"neighbours": 0}, "neighbours: 0"),
     ):
-        with pytest.raises(BadInput, match=said):
-            collapse_curves(watched, tokenizer, SHORT, **given)
+        with pytest.raises(BadInput, match=message):
+            collapse_curves(watched, tokenizer, SHORT, **arguments)
     with pytest.raises(BadInput, match="model: bfloat16 is not allowed"):
         collapse_curves(copy.deepcopy(watched).bfloat16(), tokenizer, SHORT)
     with pytest.raises(BadInput, match=r"tokenizer\.json"):
@@ -335,17 +339,17 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence():
 
 
 def test_a_pretrained_model_s_distances_are_those_measured_before(smollm2):
-    wanted = {
+    expected = {
         "ones": (1.6e-2, 1.2e-2),
         "count ones": (5.9e-2, 2.9e-2),
         "copy ones": (5.2e-2, 1.9e-2),
         "copy with commas": (2.2e-1, 1.9e-1),
     }
     curves = collapse_curves(
-        smollm2.model, smollm2.tokenizer, [FAMILIES[name] for name in wanted], lengths=(8, 32), dtypes=("float32",)
+        smollm2.model, smollm2.tokenizer, [FAMILIES[name] for name in expected], lengths=(8, 32), dtypes=("float32",)
     )
     for curve in curves:
-        np.testing.assert_allclose(curve.relative_distance, wanted[curve.family], rtol=0.05, err_msg=curve.family)
+        np.testing.assert_allclose(curve.relative_distance, expected[curve.family], rtol=0.05, err_msg=curve.family)
     phase = collapse_curves(
         smollm2.model,
         smollm2.tokenizer,

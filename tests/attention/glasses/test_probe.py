@@ -88,7 +88,9 @@ SENSITIVITY = Sensitivity(
 def finding(start, end, curves, margins=None):
     """The one question that begins and ends so."""
     findings = draw_verdict(curves, margins or shifts(), SENSITIVITY)
-    (match,) = [one for one in findings if one.question.startswith(start) and end in one.question]
+    (match,) = [
+        candidate for candidate in findings if candidate.question.startswith(start) and end in candidate.question
+    ]
     return match
 
 
@@ -98,23 +100,23 @@ def answer(start, end, curves, margins=None):
 
 def test_a_probe_of_a_small_model_fills_its_page():
     statuses = []
-    found = probe_model(opened(), TINY, "some words that are read here", report_status=statuses.append)
+    result = probe_model(opened(), TINY, "some words that are read here", report_status=statuses.append)
     assert statuses == ["float32", "bfloat16", "margins", "sensitivity"]
-    assert {(curve.family, curve.dtype) for curve in found.curves} == {
+    assert {(curve.family, curve.dtype) for curve in result.curves} == {
         (name, dtype) for name in FAMILIES for dtype in TINY.dtypes
     }
-    assert len(found.text.sensitivity.norms) == len(found.text.tokens) == 12
-    assert [margins.task for margins in found.margins] == list(MARGIN_TASKS)
-    assert any("chat template" in note for note in found.notes)
-    json.dumps(found.to_dict(), allow_nan=False)
-    assert all(margins.lowest_shift[0] < margins.highest_shift[0] for margins in found.margins)  # over three orders
+    assert len(result.text.sensitivity.norms) == len(result.text.tokens) == 12
+    assert [margins.task for margins in result.margins] == list(MARGIN_TASKS)
+    assert any("chat template" in note for note in result.notes)
+    json.dumps(result.to_dict(), allow_nan=False)
+    assert all(margins.lowest_shift[0] < margins.highest_shift[0] for margins in result.margins)  # over three orders
     (exact,) = collapse_curves(
         opened().model, letters(), [FAMILIES["copy ones"]], TINY.lengths, ("float32",), neighbours=3
     )
-    copying = next(curve for curve in found.curves if (curve.family, curve.dtype) == ("copy ones", "float32"))
+    copying = next(curve for curve in result.curves if (curve.family, curve.dtype) == ("copy ones", "float32"))
     np.testing.assert_allclose(copying.relative_distance, exact.relative_distance, rtol=1e-3)
-    story = probe_story(found, "outrange attention probe tiny")
-    assert story.title == "tiny" and story.notes == found.notes and story.sensitivity.norms[0] == 1
+    story = probe_story(result, "outrange attention probe tiny")
+    assert story.title == "tiny" and story.notes == result.notes and story.sensitivity.norms[0] == 1
     text = page(story)
     assert text.startswith("<!DOCTYPE html>") and "outrange attention probe tiny" in text
 
@@ -145,12 +147,12 @@ def test_the_same_seed_gives_the_same_probe_and_no_directions_the_exact_sensitiv
 
 
 def test_a_short_context_cuts_the_lengths_and_says_so():
-    found = probe_model(
+    result = probe_model(
         OpenedModel("tiny", model("llama", max_position_embeddings=300), letters()),
         Budget(lengths=(8, 64, 512), dtypes=("float32",), margin_lengths=(), tokens=8, directions=2),
         "words",
     )
-    assert found.curves[0].lengths == (8, 64) and any("lengths end at 64" in note for note in found.notes)
+    assert result.curves[0].lengths == (8, 64) and any("lengths end at 64" in note for note in result.notes)
     with pytest.raises(BadInput, match="context of 60 tokens"):
         probe_model(OpenedModel("tiny", model("llama", max_position_embeddings=60), letters()), TINY)
 
@@ -207,7 +209,7 @@ def test_a_margin_is_gone_once_the_zero_moves_the_odds_by_little():
 
 def test_a_verdict_s_numbers_stand_beside_its_sentences_under_keys():
     findings = draw_verdict(curves(copy_ones=(0.1, 0.02, 0.005)), shifts(), SENSITIVITY)
-    values = {one.key: one.values for one in findings}
+    values = {row.key: row.values for row in findings}
     assert len(values) == len(findings)
     assert values["copy ones/blurred"] == {"bfloat16": 129} and values["count ones/blurred"] == {"bfloat16": None}
     assert values["sensitivity/below_1_percent"] == {"share": 0.25, "first_tenth": 2.0, "last_tenth": 5.0}
@@ -215,15 +217,15 @@ def test_a_verdict_s_numbers_stand_beside_its_sentences_under_keys():
 
 
 @pytest.mark.parametrize(
-    ("one", "three", "said"),
+    ("with_commas", "control", "expected"),
     [
         ((0.3, 0.3, 0.3), (0.05, 0.3, 0.05), "the place in a group only"),
         ((0.3, 0.3, 0.3), (0.2, 0.2, 0.05), "counts, too"),
         ((0.1, 0.1, 0.3), (0.1, 0.1, 0.1), "no"),
     ],
 )
-def test_commas_help_with_counts_only_if_the_control_says_so(one, three, said):
-    assert answer("do commas", "", curves(copy_with_commas=one, same_phase_with_commas=three)) == said
+def test_commas_help_with_counts_only_if_the_control_says_so(with_commas, control, expected):
+    assert answer("do commas", "", curves(copy_with_commas=with_commas, same_phase_with_commas=control)) == expected
 
 
 def test_remedies_are_judged_by_medians_of_ratios():

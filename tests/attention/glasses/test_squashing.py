@@ -67,22 +67,22 @@ def stream(watched, tokens, layer=0):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_exact_norms_are_those_of_the_whole_jacobian(name, layer):
     watched, tokens = model(name).double(), text()
-    whole = torch.autograd.functional.jacobian(
+    jacobian = torch.autograd.functional.jacobian(
         lambda v: last_of(watched, v, layer), stream(watched, tokens, layer)
     )  # (width, 1, n, width)
-    found = exact_sensitivity(watched, tokens, layer)
-    np.testing.assert_allclose(found.norms, whole.square().sum((0, 1, 3)).sqrt(), rtol=1e-9)
+    sensitivity = exact_sensitivity(watched, tokens, layer)
+    np.testing.assert_allclose(sensitivity.norms, jacobian.square().sum((0, 1, 3)).sqrt(), rtol=1e-9)
     assert (
-        found.method == "exact"
-        and found.standard_error is None
-        and found.layer == layer
-        and found.token_ids == tuple(tokens)
+        sensitivity.method == "exact"
+        and sensitivity.standard_error is None
+        and sensitivity.layer == layer
+        and sensitivity.token_ids == tuple(tokens)
     )
 
 
 def test_exact_norms_are_finite_differences_within_a_thousandth():
     watched, tokens, step = model("llama").double(), text(5), 1e-5
-    start, found = stream(watched, tokens), exact_sensitivity(watched, tokens).norms
+    start, norms = stream(watched, tokens), exact_sensitivity(watched, tokens).norms
     for i in range(5):
         squares = 0.0
         for channel in range(start.shape[2]):
@@ -92,91 +92,94 @@ def test_exact_norms_are_finite_differences_within_a_thousandth():
                 squares += float(
                     ((last_of(watched, start + nudge) - last_of(watched, start - nudge)) / (2 * step)).square().sum()
                 )
-        assert found[i] == pytest.approx(math.sqrt(squares), rel=1e-3)
+        assert norms[i] == pytest.approx(math.sqrt(squares), rel=1e-3)
 
 
 def test_an_estimate_is_unbiased_and_its_error_is_the_spread_of_estimates():
     watched, tokens = model("llama"), text(9)
-    true = exact_sensitivity(watched, tokens).norms
-    several = [estimate_sensitivity(watched, tokens, directions=8, seed=seed) for seed in range(40)]
-    squares = np.array([one.norms**2 for one in several])
-    assert (np.abs(squares.mean(0) - true**2) < 4 * squares.std(0, ddof=1) / math.sqrt(40)).all()
-    spread, said = (
-        np.std([one.norms for one in several], axis=0),
-        np.mean([one.standard_error for one in several], axis=0),
+    exact_norms = exact_sensitivity(watched, tokens).norms
+    estimates = [estimate_sensitivity(watched, tokens, directions=8, seed=seed) for seed in range(40)]
+    squares = np.array([estimate.norms**2 for estimate in estimates])
+    assert (np.abs(squares.mean(0) - exact_norms**2) < 4 * squares.std(0, ddof=1) / math.sqrt(40)).all()
+    spread, standard_error = (
+        np.std([estimate.norms for estimate in estimates], axis=0),
+        np.mean([estimate.standard_error for estimate in estimates], axis=0),
     )
-    assert ((said > 0.6 * spread) & (said < 1.6 * spread)).all()
+    assert ((standard_error > 0.6 * spread) & (standard_error < 1.6 * spread)).all()
     again = estimate_sensitivity(watched, tokens, directions=8, seed=3)
-    assert (again.norms == several[3].norms).all() and (again.norms != several[4].norms).any()
+    assert (again.norms == estimates[3].norms).all() and (again.norms != estimates[4].norms).any()
 
 
 def test_more_directions_than_fit_into_one_pass_give_the_same_as_one_by_one(monkeypatch):
     from outrange.attention.glasses import squashing
 
-    watched, tokens, told = model("llama"), text(), []
-    wanted = exact_sensitivity(watched, tokens).norms
+    watched, tokens, counts = model("llama"), text(), []
+    expected = exact_sensitivity(watched, tokens).norms
     monkeypatch.setattr(squashing, "ACTIVATION_BYTES", 1)
-    found = exact_sensitivity(watched, tokens, report_progress=lambda done, of: told.append((done, of)))
-    np.testing.assert_allclose(found.norms, wanted, rtol=1e-4)
-    assert told[-1] == (64, 64) and len(told) == 64
+    sensitivity = exact_sensitivity(watched, tokens, report_progress=lambda done, total: counts.append((done, total)))
+    np.testing.assert_allclose(sensitivity.norms, expected, rtol=1e-4)
+    assert counts[-1] == (64, 64) and len(counts) == 64
     monkeypatch.setattr(
         squashing, "ACTIVATION_BYTES", 64 * 7 * 4 * 40 * 4 * 5
     )  # five at a time: the last pass is not full
-    np.testing.assert_allclose(exact_sensitivity(watched, tokens).norms, wanted, rtol=1e-4)
+    np.testing.assert_allclose(exact_sensitivity(watched, tokens).norms, expected, rtol=1e-4)
 
 
 def test_where_nothing_passes_between_positions_only_the_last_token_reaches_the_end():
     watched = model("llama")
     with tapped(watched, blind=True):
-        found = exact_sensitivity(watched, text())
-    assert (found.norms[:-1] == 0).all() and found.norms[-1] > 0
+        sensitivity = exact_sensitivity(watched, text())
+    assert (sensitivity.norms[:-1] == 0).all() and sensitivity.norms[-1] > 0
 
 
 def test_beyond_a_window_a_token_reaches_the_end_through_several_layers_only():
     watched = model("mistral", sliding_window=3, num_hidden_layers=2)
-    found = exact_sensitivity(watched, text(9)).norms
-    assert (found[:4] == 0).all() and (found[4:] > 0).all()  # two layers of a window of three reach back four tokens
+    norms = exact_sensitivity(watched, text(9)).norms
+    assert (norms[:4] == 0).all() and (norms[4:] > 0).all()  # two layers of a window of three reach back four tokens
 
 
 # the bound
 
 
 def test_where_the_first_token_does_not_reach_the_end_others_are_told_relative_to_the_largest():
-    found = Sensitivity(
+    sensitivity = Sensitivity(
         token_ids=tuple(range(20)),
         norms=np.array([0.0] * 16 + [0.001, 1.0, 2.0, 4.0]),
         standard_error=None,
         layer=0,
         method="exact",
     )
-    assert found.reference_norm == 4.0 and found.share_below(0.01) == 17 / 20
-    assert found.u_shape() == {"first": 0.0, "middle": 0.0, "last": 1.0}
+    assert sensitivity.reference_norm == 4.0 and sensitivity.share_below(0.01) == 17 / 20
+    assert sensitivity.u_shape() == {"first": 0.0, "middle": 0.0, "last": 1.0}
 
 
 def test_the_bound_is_the_last_row_of_the_product_of_attention_and_identity():
     watched, tokens, maps = model("llama"), text(), []
-    with torch.no_grad(), tapped(watched, lambda one: maps.append(one.weights(slice(None))[0].mean(0).double())):
+    with (
+        torch.no_grad(),
+        tapped(watched, lambda attention: maps.append(attention.weights(slice(None))[0].mean(0).double())),
+    ):
         watched(torch.tensor([tokens]))
     row = torch.eye(7, dtype=torch.float64)[-1]
-    for one in reversed(maps):
-        row = row @ (one + torch.eye(7))
+    for attention in reversed(maps):
+        row = row @ (attention + torch.eye(7))
     np.testing.assert_allclose(attention_bound(watched, tokens), row, rtol=1e-6)
     assert attention_bound(watched, tokens).sum() == pytest.approx(2 ** len(maps))  # rows of attention sum to 1
 
 
 @pytest.mark.parametrize(("count", "layers"), [(1, 1), (4, 1), (5, 3), (6, 4)])
 def test_paths_are_counted(count, layers):
-    found = [
+    counts = [
         sum(1 for inner in itertools.combinations_with_replacement(range(i, count), layers - 1)) for i in range(count)
     ]
-    np.testing.assert_allclose(path_shares(count, layers), np.array(found) / found[0], rtol=1e-12)
+    np.testing.assert_allclose(path_shares(count, layers), np.array(counts) / counts[0], rtol=1e-12)
     powers = np.linalg.matrix_power(np.tril(np.ones((count, count))), layers)[-1]
     np.testing.assert_allclose(path_shares(count, layers), powers / powers[0], rtol=1e-12)
 
 
 def test_paths_of_long_texts_and_deep_models_stay_finite():
-    found = path_shares(5000, 80)
-    assert found[0] == 1 and (np.diff(found) < 0).all() and 0 < found[-1] < 1e-100
+    shares = path_shares(5000, 80)
+    assert shares[0] == 1 and (np.diff(shares) < 0).all() and 0 < shares[-1] < 1e-100
 
 
 # what is told, what is left alone, what is refused
@@ -184,16 +187,16 @@ def test_paths_of_long_texts_and_deep_models_stay_finite():
 
 def test_shares_and_shapes_are_of_the_first_token_and_the_middle():
     norms = np.array([8.0, 8, 4, 1, 1, 2, 2, 1, 1, 1, 0.05, 0.05, 1, 2, 2, 1, 1, 1, 5, 7])
-    found = Sensitivity(token_ids=tuple(range(20)), norms=norms, standard_error=None, layer=0, method="exact")
-    assert found.share_below(0.01) == pytest.approx(0.1) and found.share_below(0.2) == pytest.approx(0.55)
-    assert found.u_shape() == pytest.approx({"first": 8 / 0.525, "middle": 1, "last": 6 / 0.525})
+    sensitivity = Sensitivity(token_ids=tuple(range(20)), norms=norms, standard_error=None, layer=0, method="exact")
+    assert sensitivity.share_below(0.01) == pytest.approx(0.1) and sensitivity.share_below(0.2) == pytest.approx(0.55)
+    assert sensitivity.u_shape() == pytest.approx({"first": 8 / 0.525, "middle": 1, "last": 6 / 0.525})
 
 
 def test_modes_and_gradients_are_as_they_were_also_after_an_error():
     watched = model("llama").train()
     frozen = next(iter(watched.parameters())).requires_grad_(False)
 
-    def fail(done, of):
+    def fail(done, total):
         raise ZeroDivisionError
 
     exact_sensitivity(watched, text())
@@ -207,7 +210,7 @@ def test_modes_and_gradients_are_as_they_were_also_after_an_error():
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda m: exact_sensitivity(m, [5]), "ids: 1 tokens"),
         (lambda m: exact_sensitivity(m, [5] * 300), "2 … 256"),
@@ -219,6 +222,6 @@ def test_modes_and_gradients_are_as_they_were_also_after_an_error():
         (lambda m: path_shares(0, 1), "paths: 0 tokens"),
     ],
 )
-def test_what_cannot_be_measured_is_said(call, said):
-    with pytest.raises(BadInput, match=said):
+def test_what_cannot_be_measured_is_said(call, message):
+    with pytest.raises(BadInput, match=message):
         call(model("llama"))

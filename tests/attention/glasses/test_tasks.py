@@ -34,9 +34,9 @@ from tests.attention.letters import letters
     ],
 )  # fmt: skip
 def test_sequences_and_answers(task, sequence, answer):
-    found = build_prompt(task, 4)
-    assert (found.sequence, found.answer) == (sequence, answer) and found.text.count(found.sequence) == 1
-    assert found.answer_prefix == (COPY_PREFIX if TASKS[task].kind == "copy" else MATHS_PREFIX)
+    prompt = build_prompt(task, 4)
+    assert (prompt.sequence, prompt.answer) == (sequence, answer) and prompt.text.count(prompt.sequence) == 1
+    assert prompt.answer_prefix == (COPY_PREFIX if TASKS[task].kind == "copy" else MATHS_PREFIX)
 
 
 def test_drawn_sequences_hold_what_they_say_and_depend_on_seed_length_and_item_alone():
@@ -57,20 +57,23 @@ def test_orders_put_question_form_and_sequence_where_the_paper_has_them():
                 for name, part in {"q": "What is the last", "f": "Please answer", "s": "1110"}.items()
             )
         )
-    assert ["".join(name for _, name in one) for one in places] == ["qfs", "fqs", "sqf"]
+    assert ["".join(name for _, name in parts) for parts in places] == ["qfs", "fqs", "sqf"]
 
 
 def test_styles_add_a_thought_or_two_worked_examples_that_are_right():
-    plain, thought, shown = (build_prompt("count ones", 7, style=style).text for style in STYLES)
-    assert "step by step" in thought and "step by step" not in plain
+    plain, zero_shot, few_shot = (build_prompt("count ones", 7, style=style).text for style in STYLES)
+    assert "step by step" in zero_shot and "step by step" not in plain
     assert (
-        "5 + 5 + 2 = 12" in shown and "5 + 1 = 6" in shown and shown.endswith(plain) and shown.count(MATHS_PREFIX) == 3
+        "5 + 5 + 2 = 12" in few_shot
+        and "5 + 1 = 6" in few_shot
+        and few_shot.endswith(plain)
+        and few_shot.count(MATHS_PREFIX) == 3
     )  # its form names it once
     assert build_prompt("last digit", 7, style="few-shot").text.count(f"{COPY_PREFIX}0") == 2
 
 
 @pytest.mark.parametrize(
-    ("said", "value", "error"),
+    ("completion", "value", "error"),
     [
         ("The final answer to your maths question is: 12", 12, 0), ("I think 3.\nThe final answer to your maths question is: 1,012.", 1012, 1000),
         ("12", 12, 0), ("first 7, then 12", 12, 0), ("none", None, None), ("", None, None),
@@ -78,27 +81,27 @@ def test_styles_add_a_thought_or_two_worked_examples_that_are_right():
         ("The final answer to your maths question is: unknown, 12 perhaps", 12, 0), ("-3", -3, 15), ("9" * 400, None, None),
     ],
 )  # fmt: skip
-def test_answers_are_read_behind_the_phrase_or_at_the_end(said, value, error):
-    found = score(build_prompt("count ones", 12), said)
-    if said == "9" * 400:
-        assert found.value is not None and not found.correct
+def test_answers_are_read_behind_the_phrase_or_at_the_end(completion, value, error):
+    result = score(build_prompt("count ones", 12), completion)
+    if completion == "9" * 400:
+        assert result.value is not None and not result.correct
         return
-    assert found.value == value and found.error == error and found.correct == (value == 12)
+    assert result.value == value and result.error == error and result.correct == (value == 12)
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_scored(said):
+def test_any_text_is_scored(completion):
     for task in ("count ones", "first digit"):
-        found = score(build_prompt(task, 3), said)
-        assert found.correct == (found.value == build_prompt(task, 3).answer) and (
-            found.error is None or found.error == abs(found.value - 3)
+        result = score(build_prompt(task, 3), completion)
+        assert result.correct == (result.value == build_prompt(task, 3).answer) and (
+            result.error is None or result.error == abs(result.value - 3)
         )
-        assert found.value is not None or not any(c in "0123456789" for c in said)
+        assert result.value is not None or not any(c in "0123456789" for c in completion)
 
 
 def test_a_copy_is_right_or_wrong_and_not_far_off():
-    found = score(build_prompt("last digit", 3), f"{COPY_PREFIX}1")
-    assert (found.value, found.correct, found.error) == (1, False, None) and score(
+    result = score(build_prompt("last digit", 3), f"{COPY_PREFIX}1")
+    assert (result.value, result.correct, result.error) == (1, False, None) and score(
         build_prompt("last digit", 3), "0"
     ).correct
 
@@ -110,14 +113,14 @@ def by_hand(watched, tokenizer, text):
     ids = [0] + tokenizer(text, add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         logits = watched(torch.tensor([ids])).logits[0, -1]
-    zero, one = tokenizer.convert_tokens_to_ids(["0", "1"])
-    return float(logits[zero] - logits[one])
+    zero, token_id = tokenizer.convert_tokens_to_ids(["0", "1"])
+    return float(logits[zero] - logits[token_id])
 
 
 def test_margins_are_log_odds_less_those_of_all_ones():
-    watched, tokenizer, told = model("llama", max_position_embeddings=512), letters(), []
-    (found,) = measure_margins(
-        watched, tokenizer, (2, 5), ("last digit",), report_progress=lambda done, of: told.append((done, of))
+    watched, tokenizer, counts = model("llama", max_position_embeddings=512), letters(), []
+    (margins,) = measure_margins(
+        watched, tokenizer, (2, 5), ("last digit",), report_progress=lambda done, total: counts.append((done, total))
     )
     for k, n in enumerate((2, 5)):
         asked = build_prompt("last digit", n)
@@ -125,30 +128,30 @@ def test_margins_are_log_odds_less_those_of_all_ones():
             by_hand(watched, tokenizer, f"{text}\n{COPY_PREFIX}")
             for text in (asked.text, asked.text.replace("1" * n + "0", "1" * (n + 1)))
         )
-        assert found.log_odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(
+        assert margins.log_odds[k] == pytest.approx(odds, abs=1e-4) and margins.shift[k] == pytest.approx(
             odds - ones, abs=1e-4
         )
-    assert told[-1] == (4, 4) and "no chat template" in found.notes[0] and found.lengths == (2, 5)
+    assert counts[-1] == (4, 4) and "no chat template" in margins.notes[0] and margins.lengths == (2, 5)
 
 
 def test_margins_over_orders_are_means_with_their_range():
     watched, tokenizer = model("llama", max_position_embeddings=512), letters()
-    each = [measure_margins(watched, tokenizer, (2, 5), ("last digit",), orders=(order,))[0] for order in ORDERS]
-    (found,) = measure_margins(watched, tokenizer, (2, 5), ("last digit",), orders=ORDERS)
-    shifts = np.array([one.shift for one in each])
+    by_order = [measure_margins(watched, tokenizer, (2, 5), ("last digit",), orders=(order,))[0] for order in ORDERS]
+    (averaged,) = measure_margins(watched, tokenizer, (2, 5), ("last digit",), orders=ORDERS)
+    shifts = np.array([margins.shift for margins in by_order])
     assert len({*shifts[:, 0]}) == 3
-    for part, wanted in (
-        (found.shift, shifts.mean(0)),
-        (found.lowest_shift, shifts.min(0)),
-        (found.highest_shift, shifts.max(0)),
+    for part, expected in (
+        (averaged.shift, shifts.mean(0)),
+        (averaged.lowest_shift, shifts.min(0)),
+        (averaged.highest_shift, shifts.max(0)),
     ):
-        np.testing.assert_allclose(part, wanted, atol=1e-6)
+        np.testing.assert_allclose(part, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("task", ["count ones", "sum ones", "count words", "count ones among zeros"])
 def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_behind_one_more(task):
     watched, tokenizer = model("llama", max_position_embeddings=1024), letters()
-    (found,) = measure_margins(watched, tokenizer, (4, 9), (task,))
+    (margins,) = measure_margins(watched, tokenizer, (4, 9), (task,))
     more = {"sum ones": "+1", "count words": " car"}.get(task, "1")
 
     def chance(text, answer):  # of an answer of some digits, digit by digit
@@ -173,7 +176,7 @@ def test_a_margin_of_counting_is_the_log_odds_of_k_against_k_and_one_less_those_
         odds, then = (
             chance(text, str(asked.answer)) - chance(text, str(asked.answer + 1)) for text in (asked.text, longer)
         )
-        assert found.log_odds[k] == pytest.approx(odds, abs=1e-4) and found.shift[k] == pytest.approx(
+        assert margins.log_odds[k] == pytest.approx(odds, abs=1e-4) and margins.shift[k] == pytest.approx(
             odds - then, abs=1e-4
         ), n
 
@@ -229,14 +232,14 @@ def test_a_pretrained_model_s_answer_is_moved_by_the_first_digit_more_than_by_th
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda m: build_prompt("last digits", 3), "did you mean 'last digit'"), (lambda m: build_prompt("last digit", 0), "n: 0"), (lambda m: build_prompt("last digit", 3, order=4), "order: 4"),
         (lambda m: build_prompt("last digit", 3, style="some"), "style: 'some'"), (lambda m: measure_margins(m, letters(), (3,), ("sum one",)), "did you mean 'sum ones'"),
         (lambda m: measure_margins(m, letters(), (900,), ("last digit",)), "lengths: a prompt of .* fewer ones than 900"),
     ],
 )  # fmt: skip
-def test_what_is_not_allowed_is_said(call, said):
-    with pytest.raises(BadInput, match=said):
+def test_what_is_not_allowed_is_said(call, message):
+    with pytest.raises(BadInput, match=message):
         call(model("llama"))
     assert COPY_TASKS == tuple(name for name in TASKS if name.split(",")[0] in ("first digit", "last digit"))

@@ -34,15 +34,17 @@ from outrange.core.errors import BadInput
 
 def test_every_statement_holds_whatever_is_drawn():
     for seed in range(3):
-        assert [one.name for one in checks(seed) if not one.holds] == []
+        assert [check.name for check in checks(seed) if not check.holds] == []
 
 
 def test_what_is_measured_and_restricted_is_said():
-    found = checks()
-    assert len({one.name for one in found}) == len(found) == 10
-    assert all(one.place and one.statement and one.hypotheses and one.bound and one.measured for one in found)
-    said = {one.name: one.fine_print for one in found}
-    assert "causal" in said["ratios"] and "slope" in said["encodings"]
+    results = checks()
+    assert len({check.name for check in results}) == len(results) == 10
+    assert all(
+        check.place and check.statement and check.hypotheses and check.bound and check.measured for check in results
+    )
+    fine_print = {check.name: check.fine_print for check in results}
+    assert "causal" in fine_print["ratios"] and "slope" in fine_print["encodings"]
 
 
 BREAKS = {  # a check, what it reads, and numbers under which its statement, or its control, is false
@@ -83,15 +85,15 @@ def test_a_check_fails_where_its_numbers_or_its_control_do(check, name, broken, 
 
 
 def test_every_check_is_broken_above():
-    assert list(BREAKS) == list(checks_module.CHECKS) == [one.name for one in checks()]
+    assert list(BREAKS) == list(checks_module.CHECKS) == [check.name for check in checks()]
 
 
 def test_figure_9_has_the_values_that_were_measured_before_and_its_spread():
-    found = figure9()
-    np.testing.assert_allclose(found.mean["softmax"], [0.025, 0.027, 0.016, 0.0050, 0.0012, 0.00032], rtol=0.12)
+    curves = figure9()
+    np.testing.assert_allclose(curves.mean["softmax"], [0.025, 0.027, 0.016, 0.0050, 0.0012, 0.00032], rtol=0.12)
     assert all(
         low <= mean <= high
-        for low, mean, high in zip(found.low["softmax"], found.mean["softmax"], found.high["softmax"], strict=True)
+        for low, mean, high in zip(curves.low["softmax"], curves.mean["softmax"], curves.high["softmax"], strict=True)
     )
 
 
@@ -118,11 +120,11 @@ def test_one_more_logit_takes_weight_from_the_one_before():
 
 @pytest.mark.parametrize(("count", "layers"), [(1, 1), (4, 1), (5, 3), (3, 4)])
 def test_paths_are_counted_one_by_one(count, layers):
-    found = [
+    counts = [
         sum(1 for inner in itertools.combinations_with_replacement(range(i, count), layers - 1)) for i in range(count)
     ]
-    assert path_counts(count, layers) == found
-    assert found == np.linalg.matrix_power(np.tril(np.ones((count, count), int)), layers)[-1].tolist()
+    assert path_counts(count, layers) == counts
+    assert counts == np.linalg.matrix_power(np.tril(np.ones((count, count), int)), layers)[-1].tolist()
 
 
 def test_the_bound_is_the_sum_over_paths_of_products_of_weights():
@@ -154,15 +156,15 @@ def test_in_depth_the_first_token_is_left_as_measured_before():
 
 def test_a_repeat_is_needed_and_a_slope_keeps_lengths_apart():
     assert toy_distance(ToyDecoder(), 1024) < 0.1 < 10 < toy_distance(ToyDecoder(), 1024, repeat=False)
-    found = figure10((32, 512), seeds=3)
-    assert set(found.mean) == set(SCHEMES) and found.mean["NoPE"][1] < 0.4 < 2 < found.mean["ALiBi"][1]
+    curves = figure10((32, 512), seeds=3)
+    assert set(curves.mean) == set(SCHEMES) and curves.mean["NoPE"][1] < 0.4 < 2 < curves.mean["ALiBi"][1]
 
 
 def test_figure_8_is_one_attention_alone_and_falls():
     assert attention_distance(1) < 1e-14  # two tokens that are the same carry one value
-    found = figure8((8, 512), seeds=3).mean["APE"]
-    assert 0 < found[1] < found[0] / 3
-    assert found[0] == pytest.approx(np.mean([attention_distance(8, seed) for seed in range(3)]))
+    distances = figure8((8, 512), seeds=3).mean["APE"]
+    assert 0 < distances[1] < distances[0] / 3
+    assert distances[0] == pytest.approx(np.mean([attention_distance(8, seed) for seed in range(3)]))
 
 
 def test_one_attention_is_a_softmax_over_places_and_contents():
@@ -175,7 +177,7 @@ def test_one_attention_is_a_softmax_over_places_and_contents():
         for k in range(n - 1 + count):
             place, last = (
                 np.stack([np.sin(p), np.cos(p)], -1).ravel()
-                for p in (at * 1e4 ** (-np.arange(0, d, 2) / d) for at in (k, n - 2 + count))
+                for p in (angles * 1e4 ** (-np.arange(0, d, 2) / d) for angles in (k, n - 2 + count))
             )
             key, value = (body[0, k], body[1, k]) if k < n - 1 else (ends[1], ends[2])
             weight = math.exp((key + place) @ (ends[0] + last) / 8)
@@ -203,12 +205,12 @@ def test_the_toy_works_out_its_last_layer_for_the_last_token_alone_and_sees_orde
     tokens = torch.randn(6, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     shuffled = tokens[[2, 0, 1, 4, 3, 5]]
     for layers in (1, 2):
-        found, other = (ToyDecoder(scheme=scheme, layers=layers)(one) for one in (tokens, shuffled))
-        assert found.shape == (64,) and float(found.square().mean()) == pytest.approx(1, abs=1e-6)
+        in_order, out_of_order = (ToyDecoder(scheme=scheme, layers=layers)(inputs) for inputs in (tokens, shuffled))
+        assert in_order.shape == (64,) and float(in_order.square().mean()) == pytest.approx(1, abs=1e-6)
         if scheme == "NoPE" and layers == 1:
-            torch.testing.assert_close(found, other)
+            torch.testing.assert_close(in_order, out_of_order)
         else:
-            assert float((found - other).abs().max()) > 1e-6
+            assert float((in_order - out_of_order).abs().max()) > 1e-6
 
 
 def test_only_ratios_are_seen_without_a_mask_and_order_with_it():
@@ -224,13 +226,13 @@ def test_a_coarser_type_merges_counts_sooner():
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: toy_distance(ToyDecoder(scheme="Nope"), 4), "scheme: 'Nope' is not a scheme"),
         (lambda: figure10((1,)), "lengths, seeds"),
         (lambda: figure8((8,), seeds=0), "seeds"),
     ],
 )
-def test_what_is_not_allowed_is_said(call, said):
-    with pytest.raises(BadInput, match=said):
+def test_what_is_not_allowed_is_said(call, message):
+    with pytest.raises(BadInput, match=message):
         call()

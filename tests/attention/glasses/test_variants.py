@@ -19,10 +19,10 @@ def row(relative, name="one"):
 
 
 def test_what_is_kept_is_the_last_distance_over_the_first_and_louder_is_a_median_of_ratios():
-    base, other = row([0.4, 0.2, 0.1]), row([0.4, 0.6, 0.2])
+    base, second = row([0.4, 0.2, 0.1]), row([0.4, 0.6, 0.2])
     assert (
         base.remaining_share == pytest.approx(0.25)
-        and other.times_as_far(base) == pytest.approx(2)
+        and second.times_as_far(base) == pytest.approx(2)
         and base.times_as_far(base) == 1
     )
     assert row([0.0, 0.0, 0.0]).remaining_share == 0 and row([0.0, 0.0, 0.0]).times_as_far(base) == 0
@@ -37,15 +37,15 @@ def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_blur_in_bf
 
     opened = [OpenedModel(name, model(name, max_position_embeddings=128), letters()) for name in ("llama", "mistral")]
     rows = compare_models(opened, lengths=(4, 9))
-    assert [found.model for found in rows] == ["llama", "mistral"] and all(found.lengths == (4, 9) for found in rows)
-    for found, one in zip(rows, opened, strict=True):
+    assert [row.model for row in rows] == ["llama", "mistral"] and all(row.lengths == (4, 9) for row in rows)
+    for row, model_opened in zip(rows, opened, strict=True):
         exact, rounded = collapse_curves(
-            one.model, one.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), neighbours=3
+            model_opened.model, model_opened.tokenizer, [FAMILIES["copy ones"]], lengths=(4, 9), neighbours=3
         )
         assert (
-            np.array_equal(found.relative_distance, exact.relative_distance)
+            np.array_equal(row.relative_distance, exact.relative_distance)
             and (exact.relative_distance > 1e-4).all()
-            and np.array_equal(found.signal_over_blur, rounded.signal_over_blur)
+            and np.array_equal(row.signal_over_blur, rounded.signal_over_blur)
         )
     with pytest.raises(BadInput, match=r"family: 'copy' is not a family of pairs"):
         compare_models(opened, family="copy")
@@ -53,27 +53,27 @@ def test_rows_are_the_curves_of_each_model_in_float32_and_signal_over_blur_in_bf
 
 def test_through_windows_the_last_position_reads_so_many_tokens_and_no_more():
     watched = model("mistral", sliding_window=3, num_hidden_layers=4, max_position_embeddings=128).double()
-    far = window_reach(4, 3)
-    assert far == 9
+    reach = window_reach(4, 3)
+    assert reach == 9
     ids = torch.randint(3, 40, (1, 30), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = watched.model(ids).last_hidden_state[0, -1]
-        for changed, same in ((30 - far - 1, True), (30 - far, False)):
-            other = ids.clone()
-            other[0, changed] = 50
-            assert torch.equal(watched.model(other).last_hidden_state[0, -1], before) == same
+        for changed, same in ((30 - reach - 1, True), (30 - reach, False)):
+            changed_ids = ids.clone()
+            changed_ids[0, changed] = 50
+            assert torch.equal(watched.model(changed_ids).last_hidden_state[0, -1], before) == same
 
 
 def test_behind_a_window_two_long_runs_of_one_token_are_one_input():
     watched = model("mistral", sliding_window=3, num_hidden_layers=2, max_position_embeddings=128)
-    (found,) = compare_models([OpenedModel("m", watched, letters())], lengths=(2, window_reach(2, 3), 40))
+    (windowed,) = compare_models([OpenedModel("m", watched, letters())], lengths=(2, window_reach(2, 3), 40))
     assert (
-        found.relative_distance[0] > 1e-3 and (found.relative_distance[1:] == 0).all()
+        windowed.relative_distance[0] > 1e-3 and (windowed.relative_distance[1:] == 0).all()
     )  # but for rounding of angles at other positions
-    (whole,) = compare_models(
+    (full,) = compare_models(
         [OpenedModel("l", model("llama", max_position_embeddings=128), letters())], lengths=(2, window_reach(2, 3), 40)
     )
-    assert (whole.relative_distance > 1e-5).all()
+    assert (full.relative_distance > 1e-5).all()
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,8 @@ def test_variants_are_trained_alike_kept_and_opened_by_their_runs(stories, tmp_p
     )
     rows = compare_models(list(opened.values()), lengths=(4, 24))
     assert (
-        all((found.relative_distance >= 0).all() for found in rows)
-        and len({float(found.relative_distance[0]) for found in rows}) > 1
+        all((row.relative_distance >= 0).all() for row in rows)
+        and len({float(row.relative_distance[0]) for row in rows}) > 1
     )
     assert (
         open_config(str(runs["RoPE, window 16"])).model_type == "mistral"
