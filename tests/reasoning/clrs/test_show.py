@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -84,12 +85,24 @@ def test_sixteen_nodes_still_fit_a_hundred_columns(name):
 @pytest.mark.parametrize("name", clrs.ALGORITHMS)
 def test_every_algorithm_has_a_page_without_external_references_whose_data_round_trip(name):
     trace = clrs.sample(name, length=5, seed=1)[0]
-    page, told = picture.page(trace), picture.story(trace)
+    page, story = picture.page(trace), picture.story(trace)
     assert not re.search(r"https?:|//|\b(?:src|href)\s*=|url\(|@import", page)
     data = embedded(page)
-    assert stepper.unpack(data["variables"], data["steps"]) == told["steps"]
-    assert {k: v for k, v in data.items() if k != "steps"} == {k: v for k, v in told.items() if k != "steps"}
+    assert stepper.unpack(story.variables, data["steps"]) == story.steps
     assert len(data["steps"]) == trace.length and [v["name"] for v in data["variables"]] == list(trace.spec.hints)
+    for part, quantities in (("variables", story.variables), ("given", story.inputs), ("returned", story.outputs)):
+        for packed, quantity in zip(data[part], quantities, strict=True):
+            assert packed == {name: value for name, value in asdict(quantity).items() if value not in ("", [])}
+    for packed, drawn in zip(data["pictures"], story.pictures, strict=True):
+        shown = {name: value for name, value in asdict(drawn).items() if value not in (None, [])}
+        assert packed == shown | {"type": drawn.type}
+    if story.edges is None:
+        assert data["edges"] is None
+    else:
+        assert data["edges"]["list"] == [list(triple) for triple in story.edges.triples]
+        assert (data["edges"]["directed"], data["edges"]["weighted"]) == (story.edges.directed, story.edges.weighted)
+    for part in ("title", "subtitle", "notes", "nodes"):
+        assert data[part] == getattr(story, part)
 
 
 @pytest.mark.parametrize("name", ["floyd_warshall", "optimal_bst", "jarvis_march", "strongly_connected_components"])
@@ -99,10 +112,10 @@ def test_a_page_of_sixteen_nodes_is_small(name):
 
 def test_the_story_holds_the_trace_as_recorded():
     trace = clrs.sample("bfs", length=6, seed=3)[0]
-    told = picture.story(trace)
-    assert [step["pi_h"] for step in told["steps"]] == trace.recorded("pi_h").tolist()
-    assert told["returned"][0]["value"] == trace.recorded("pi").tolist()
-    assert {v["name"]: v["value"] for v in told["given"]}["A"] == trace.recorded("A").tolist()
+    story = picture.story(trace)
+    assert [step["pi_h"] for step in story.steps] == trace.recorded("pi_h").tolist()
+    assert story.outputs[0].value == trace.recorded("pi").tolist()
+    assert {quantity.name: quantity.value for quantity in story.inputs}["A"] == trace.recorded("A").tolist()
 
 
 def test_changed_hints_are_marked_without_colour_and_with_it():
@@ -161,37 +174,36 @@ def test_hostile_names_are_escaped(hostile):
 
 
 def test_hostile_variables_nodes_and_words_are_escaped_and_come_back():
-    variables = [{"name": name, "shape": "row", "kind": "class", "words": HOSTILE} for name in HOSTILE]
+    variables = [stepper.Variable(name=name, shape="row", kind="class", words=HOSTILE) for name in HOSTILE]
     steps = [{name: [0, 1] for name in HOSTILE}, {name: [0, 2] for name in HOSTILE}]
     page = stepper.page(
-        {
-            "title": HOSTILE[0],
-            "subtitle": HOSTILE[1],
-            "notes": HOSTILE,
-            "nodes": HOSTILE[:2],
-            "variables": variables,
-            "steps": steps,
-        }
+        stepper.Story(
+            title=HOSTILE[0],
+            subtitle=HOSTILE[1],
+            notes=HOSTILE,
+            nodes=HOSTILE[:2],
+            variables=variables,
+            steps=steps,
+        )
     )
     data = embedded(page)
     assert page.count("<script") == 2 and page.count("</script") == 2 and "<img" not in page
-    assert data["variables"] == variables and stepper.unpack(variables, data["steps"]) == steps
+    assert [(v["name"], v["words"]) for v in data["variables"]] == [(name, HOSTILE) for name in HOSTILE]
+    assert stepper.unpack(variables, data["steps"]) == steps
 
 
 def pictures(trace: Trace) -> list[str]:
     assert picture.page(trace)
-    return [picture["type"] for picture in picture.story(trace)["pictures"]]
+    return [drawn.type for drawn in picture.story(trace).pictures]
 
 
 def test_an_algorithm_of_ones_own_gets_the_picture_that_its_probes_ask_for():
     matrix, still = np.array([[0, 2], [1, 0]]), [[0, 0], [0, 0]]
     graph = clrs.Spec("own", inputs="M edge scalar", outputs="out node pointer", hints="out_h node pointer")
     assert pictures(made(graph, [matrix], [[0, 0]], [still])) == ["graph"]
-    assert picture.story(made(graph, [matrix], [[0, 0]], [still]))["edges"] == {
-        "directed": True,
-        "weighted": True,
-        "list": [[0, 1, 2], [1, 0, 1]],
-    }
+    assert picture.story(made(graph, [matrix], [[0, 0]], [still])).edges == stepper.Edges(
+        directed=True, weighted=True, triples=[(0, 1, 2), (1, 0, 1)]
+    )
     plane = clrs.Spec("own", inputs="x node scalar, y node scalar", outputs="far node mask", hints="far_h node mask")
     assert pictures(made(plane, [[0.0, 1.0], [1.0, 0.0]], [[0, 1]], [still])) == ["plane"]
     intervals = clrs.Spec(
@@ -206,29 +218,35 @@ def test_a_sort_is_drawn_in_its_present_order():
     sort = clrs.Spec(
         "own", inputs="key node scalar", outputs="pred node should_be_permutation", hints="pred_h node pointer"
     )
-    row = picture.story(made(sort, [[3.0, 1.0, 2.0]], [[2, 1, 1]], [[[0, 0, 1], [2, 1, 1]]]))["pictures"][0]
-    assert row["order"] == "pred_h" and row["arrows"] == [] and row["lanes"] == ["key"]
+    row = picture.story(made(sort, [[3.0, 1.0, 2.0]], [[2, 1, 1]], [[[0, 0, 1], [2, 1, 1]]])).pictures[0]
+    assert isinstance(row, stepper.RowPicture)
+    assert row.order == "pred_h" and row.arrows == [] and row.lanes == ["key"]
 
 
 def test_a_story_that_is_wrong_is_refused_in_one_sentence():
     good = {
         "title": "t",
         "nodes": ["0"],
-        "variables": [{"name": "v", "shape": "one", "kind": "number"}],
+        "variables": [stepper.Variable(name="v", shape="one", kind="number")],
         "steps": [{"v": 1}],
     }
-    assert stepper.page(good)
+    assert stepper.page(stepper.Story(**good))
     for wrong, says in (
-        ({"title": None, "extra": 1}, "extra"),
         ({"steps": [{}]}, "step 0 has no value for 'v'"),
-        ({"variables": [{"name": "v", "shape": "cube", "kind": "number"}]}, "cube"),
-        ({"pictures": [{"type": "pie"}]}, "pie"),
-        ({"pictures": [{"type": "graph", "badges": ["w"]}]}, "'w'"),
+        ({"pictures": [stepper.GraphPicture(badges=["w"])]}, "'w'"),
+        ({"pictures": [stepper.RowPicture(spans=[["v", "w"]])]}, "'w'"),
+        ({"pictures": [stepper.GridPicture(name="w", rows=[0], columns=[0])]}, "'w'"),
     ):
         with pytest.raises(BadInput, match=says):
-            stepper.page({**good, **wrong})
-    with pytest.raises(BadInput, match="steps: missing"):
-        stepper.page({"title": "t", "nodes": [], "variables": []})
+            stepper.Story(**good | wrong)
+    with pytest.raises(BadInput, match="cube"):
+        stepper.Variable(name="v", shape="cube", kind="number")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="colour"):
+        stepper.Variable(name="v", shape="one", kind="colour")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="extra"):
+        stepper.Story(**good, extra=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="steps"):
+        stepper.Story(title="t", nodes=[], variables=[])  # type: ignore[call-arg]
 
 
 def test_the_stepper_loads_neither_torch_nor_numba():
