@@ -1,7 +1,7 @@
 """Round and Round We Go! What makes Rotary Positional Encodings useful? (arXiv 2410.06205): its claims, run.
 
 Rotary encodings (RoPE) turn pairs of channels of queries and keys by an angle that grows with the position; each
-pair has its own frequency. The paper's theorems run as they are stated (attention/rope/theorems.py). What it observed
+pair has its own frequency. The paper's theorems run as they are stated (attention/rope/theorems). What it observed
 in Gemma 7B runs here on a small model: a different picture there is a fact about small models and contradicts
 nothing. At scale gpu the same functions take Gemma 7B itself. The paper's numbers were read in summaries of it.
 

@@ -25,8 +25,10 @@ def test_links_lead_to_files_that_exist(page):
 def test_the_how_to_prints_the_worked_example_whole():
     page = (ROOT / "docs/howto/own_algorithm.md").read_text(encoding="utf-8")
     example = (ROOT / "examples/connected_components.py").read_text(encoding="utf-8")
-    for block in re.findall(r"```python\n(.*?)```", page, flags=re.S):
-        assert block.strip() in example
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    assert all(block.strip() in example for block in blocks)
+    docstring, code = example[3:].split('"""', 1)  # the page itself is what the example's docstring points to
+    assert docstring and [line for line in code.splitlines() if line not in "\n".join(blocks).splitlines()] == []
 
 
 def test_code_in_the_readme_runs():
