@@ -73,10 +73,22 @@ def test_a_claim_that_takes_a_seed_reads_it_and_one_that_cannot_run_says_what_it
 
 def test_a_claim_that_draws_runs_with_every_seed_and_one_that_does_not_once():
     ours = made(claim(), claim("second", drawing_nothing))
-    first, second = (reproduce(ours, each, "laptop", 3) for each in ours.claims)
+    progress = []
+    first, second = (
+        reproduce(ours, each, "laptop", 3, lambda done, total: progress.append((done, total))) for each in ours.claims
+    )
+    assert progress == [(1, 3), (2, 3), (3, 3), (1, 1)]
     assert first.values == {"value": [0.0, 2.0, 4.0], ("score", "bfs"): [2.0, 2.0, 2.0]} and first.seeds == 3
     assert second.values == {"value": [2.0]} and second.seeds == 1 and second.command.endswith("--seeds 1")
     assert first.summary() == "value 2.000 ± 2.000 · score, bfs 2.000 ± 0.000" and second.summary() == "value 2.000"
+
+
+def test_a_summary_has_three_decimals_or_three_digits_where_numbers_are_small_or_large():
+    numbers = {"none": 0.0, "small": 0.00123456, "usual": 12.34567, "large": 524_477.0, "negative": -0.5}
+    ours = made(claim(run=lambda: numbers, scales={"laptop": {}}))
+    assert reproduce(ours, ours.claims[0], "laptop", 1).summary() == (
+        "none 0.000 · small 0.00123 · usual 12.346 · large 5.24e+05 · negative -0.500"
+    )
 
 
 def test_a_scale_that_is_not_there_is_not_run_and_says_which_are():
@@ -156,6 +168,7 @@ def test_only_the_same_claim_settings_seeds_scale_and_version_are_found(tmp_path
     assert results.find(path, ours, ours.claims[0], "laptop", 2) is None
     for each in ours.claims:
         results.append(path, reproduce(ours, each, "laptop", 2))
+    assert len(path.read_bytes().split(b"\n")) == 3  # two lines, and nothing between them
     assert results.find(path, ours, ours.claims[0], "laptop", 2)
     assert results.find(path, ours, ours.claims[0], "laptop", 3) is None
     assert results.find(path, ours, ours.claims[1], "laptop", 3)  # draws nothing
