@@ -23,10 +23,10 @@ def tokenizer(folder, bos=True):
     from transformers import PreTrainedTokenizerFast
 
     words = ["<pad>", "<s>", "</s>", "<unk>", *sorted(set(TEXT.split()))]
-    made = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    word_tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="<unk>"))
+    word_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = dict(pad_token="<pad>", unk_token="<unk>", eos_token="</s>") | ({"bos_token": "<s>"} if bos else {})
-    PreTrainedTokenizerFast(tokenizer_object=made, **special).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=word_tokenizer, **special).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def text(tmp_path):
     return path
 
 
-def said(capsys, *arguments):
+def run(capsys, *arguments):
     code = main(["attention", *map(str, arguments)])
     out, err = capsys.readouterr()
     return code, out, err
@@ -59,17 +59,17 @@ def test_help_loads_no_torch():
 
 def test_a_layout_needs_a_configuration_alone(tmp_path, capsys):
     families.config("smollm3").save_pretrained(tmp_path)
-    code, out, _ = said(capsys, "layout", tmp_path, "--json")
+    code, out, _ = run(capsys, "layout", tmp_path, "--json")
     groups = json.loads(out)["layouts"]
     assert code == 0
     assert [(group["layers"], group["scheme"]) for group in groups] == [([0, 1, 2], "RoPE"), ([3], "NoPE")]
-    code, out, _ = said(capsys, "layout", tmp_path)
+    code, out, _ = run(capsys, "layout", tmp_path)
     assert "layers 0-2: RoPE" in out
     assert "layers 3: NoPE" in out
 
 
 def test_a_scan_writes_a_page_that_holds_what_it_prints(folder, text, tmp_path, capsys):
-    code, out, _ = said(
+    code, out, _ = run(
         capsys, "scan", folder, "--text", text, "--window", "32", "--out", tmp_path / "page.html", "--json"
     )
     assert code == 0
@@ -89,13 +89,13 @@ def test_a_scan_writes_a_page_that_holds_what_it_prints(folder, text, tmp_path, 
 
 def test_two_models_and_two_texts_stand_side_by_side(folder, text, tmp_path, capsys):
     common = ["--window", "32", "--no-experiments", "--out", tmp_path / "page.html"]
-    code, out, _ = said(capsys, "scan", folder, "--text", text, "--against-text", text, *common)
+    code, out, _ = run(capsys, "scan", folder, "--text", text, "--against-text", text, *common)
     assert code == 0
     assert out.count("layers 0-3: RoPE") == 2
-    other = tmp_path / "other"
-    families.model("gpt_neox").save_pretrained(other)
-    tokenizer(other)
-    code, out, _ = said(capsys, "scan", folder, "--text", text, "--against-model", other, *common)
+    second_model = tmp_path / "other"
+    families.model("gpt_neox").save_pretrained(second_model)
+    tokenizer(second_model)
+    code, out, _ = run(capsys, "scan", folder, "--text", text, "--against-model", second_model, *common)
     assert code == 0
     assert "partial rotary, 0.25 of the head" in out
 
@@ -107,13 +107,13 @@ def test_a_model_without_rotation_still_shows_its_heads(text, tmp_path, capsys):
         GPT2Config(vocab_size=96, n_positions=256, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)
     ).save_pretrained(tmp_path / "gpt2")
     tokenizer(tmp_path / "gpt2")
-    code, out, _ = said(
+    code, out, _ = run(
         capsys, "scan", tmp_path / "gpt2", "--text", text, "--window", "32", "--out", tmp_path / "page.html"
     )
     assert code == 0
     assert "positions are added, not rotated" in out
     assert "previous  L" in out
-    code, _, err = said(capsys, "ablate", tmp_path / "gpt2", "--text", text, "--tokens", "32")
+    code, _, err = run(capsys, "ablate", tmp_path / "gpt2", "--text", text, "--tokens", "32")
     assert code == 2
     assert "turns nothing by position" in err
 
@@ -121,7 +121,7 @@ def test_a_model_without_rotation_still_shows_its_heads(text, tmp_path, capsys):
 def test_a_tokenizer_without_a_first_token_is_read_as_it_is(text, tmp_path, capsys):
     families.model("gpt_neox").save_pretrained(tmp_path / "neox")
     tokenizer(tmp_path / "neox", bos=False)
-    code, out, _ = said(
+    code, out, _ = run(
         capsys,
         "scan",
         tmp_path / "neox",
@@ -139,7 +139,7 @@ def test_a_tokenizer_without_a_first_token_is_read_as_it_is(text, tmp_path, caps
 
 
 def test_ablations_print_perplexity_and_the_scores_of_heads(folder, text, capsys):
-    code, out, _ = said(
+    code, out, _ = run(
         capsys,
         "ablate",
         folder,
@@ -158,26 +158,26 @@ def test_ablations_print_perplexity_and_the_scores_of_heads(folder, text, capsys
     assert code == 0
     assert [row["pairs"] for row in rows] == ["", "lowest:2", "all"]
     assert rows[0]["L0H1"] != rows[2]["L0H1"]
-    code, out, _ = said(capsys, "ablate", folder, "--text", text)
+    code, out, _ = run(capsys, "ablate", folder, "--text", text)
     assert "perplexity" in out
 
 
 def test_a_converted_model_is_a_folder_that_shows_its_new_layout(folder, tmp_path, capsys):
     out = tmp_path / "converted"
-    assert said(capsys, "convert", folder, out, "--p", "0.5")[0] == 0
-    code, printed, _ = said(capsys, "layout", out)
+    assert run(capsys, "convert", folder, out, "--p", "0.5")[0] == 0
+    code, printed, _ = run(capsys, "layout", out)
     assert code == 0
     assert "0.5-p-RoPE" in printed
-    code, _, err = said(capsys, "convert", folder, out)
+    code, _, err = run(capsys, "convert", folder, out)
     assert code == 2
     assert "is there already" in err
 
 
 def test_theorems_of_the_other_paper_are_printed_on_request(capsys):
-    code, out, _ = said(capsys, "theorems", "--paper", "glasses", "--json")
-    found = json.loads(out)
-    assert code == 0 and len(found) == 10 and all(one["holds"] for one in found)
-    code, out, _ = said(capsys, "theorems", "--paper", "glasses")
+    code, out, _ = run(capsys, "theorems", "--paper", "glasses", "--json")
+    checks = json.loads(out)
+    assert code == 0 and len(checks) == 10 and all(check["holds"] for check in checks)
+    code, out, _ = run(capsys, "theorems", "--paper", "glasses")
     assert code == 0 and out.count("holds") == 10 and "Proposition 6.1" in out
 
 
@@ -193,27 +193,29 @@ def spelling(tmp_path_factory):
 
 
 def test_a_probe_prints_a_verdict_and_writes_a_page(spelling, tmp_path, capsys, monkeypatch):
-    from outrange.attention.glasses import probe as module
+    from outrange.attention.glasses import probe as probe_module
 
-    tiny = module.Budget(lengths=(3, 9), dtypes=("float32", "bfloat16"), margin_lengths=(2,), tokens=10, directions=2)
-    monkeypatch.setitem(module.BUDGETS, "quick", tiny)
-    code, out, _ = said(capsys, "probe", spelling, "--out", tmp_path / "probe.html")
+    tiny = probe_module.Budget(
+        lengths=(3, 9), dtypes=("float32", "bfloat16"), margin_lengths=(2,), tokens=10, directions=2
+    )
+    monkeypatch.setitem(probe_module.BUDGETS, "quick", tiny)
+    code, out, _ = run(capsys, "probe", spelling, "--out", tmp_path / "probe.html")
     assert (
         code == 0 and "do commas at every third digit help?" in out and "remedies" in out and "no chat template" in out
     )
     assert "<!DOCTYPE html>" in (tmp_path / "probe.html").read_text()
-    code, out, _ = said(capsys, "probe", spelling, "--out", tmp_path / "probe.html", "--json")
-    found = json.loads(out)
-    assert code == 0 and found["budget"] == "quick" and len(found["verdict"]) >= 8 and "note" not in found
+    code, out, _ = run(capsys, "probe", spelling, "--out", tmp_path / "probe.html", "--json")
+    result = json.loads(out)
+    assert code == 0 and result["budget"] == "quick" and len(result["verdict"]) >= 8 and "note" not in result
 
 
 def test_a_probe_of_a_tokenizer_without_digits_is_refused(folder, tmp_path, capsys):
-    code, out, err = said(capsys, "probe", folder, "--out", tmp_path / "probe.html")
+    code, out, err = run(capsys, "probe", folder, "--out", tmp_path / "probe.html")
     assert (code, out) == (2, "") and "no single token for '0'" in err and not (tmp_path / "probe.html").exists()
 
 
 def test_answers_are_asked_for_and_kept_line_by_line(spelling, tmp_path, capsys):
-    given = [
+    arguments = [
         "ask",
         spelling,
         "--tasks",
@@ -225,16 +227,16 @@ def test_answers_are_asked_for_and_kept_line_by_line(spelling, tmp_path, capsys)
         "--out",
         tmp_path / "answers.jsonl",
     ]
-    code, out, _ = said(capsys, *given)
+    code, out, _ = run(capsys, *arguments)
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
-    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [
+    assert code == 0 and [(answer["task"], answer["n"]) for answer in lines] == [
         ("last digit", 2),
         ("last digit", 4),
         ("count ones", 2),
         ("count ones", 4),
     ]
     assert "n = 4" in out and "4 answers" in out
-    code, out, _ = said(capsys, *given, "--json")
+    code, out, _ = run(capsys, *arguments, "--json")
     assert code == 0 and json.loads(out)["results"] == lines
 
 
@@ -242,12 +244,12 @@ def test_a_server_that_does_not_answer_ends_with_exit_code_1_and_its_name(tmp_pa
     from outrange.attention.glasses.backends import Server
 
     monkeypatch.setattr(Server, "__init__", functools.partialmethod(Server.__init__, tries=1))
-    code, out, err = said(
+    code, out, err = run(
         capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl"
     )
     assert code == 1 and "http://127.0.0.1:9/v1 did not answer" in err and "no answers" in out
     (tmp_path / "a.jsonl").write_text("answers of before")
-    said(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")
+    run(capsys, "ask", "some-model", "--server", "http://127.0.0.1:9/v1", "--out", tmp_path / "a.jsonl")
     assert (tmp_path / "a.jsonl").read_text() == "answers of before"
 
 
@@ -261,20 +263,20 @@ def test_a_server_that_does_not_answer_ends_with_exit_code_1_and_its_name(tmp_pa
     ],
 )
 def test_questions_that_make_no_sense_are_refused_before_a_model_is_opened(arguments, words, tmp_path, capsys):
-    code, _, err = said(capsys, "ask", "nowhere", "--out", tmp_path / "a.jsonl", *arguments)
+    code, _, err = run(capsys, "ask", "nowhere", "--out", tmp_path / "a.jsonl", *arguments)
     assert code == 2 and words in err and not (tmp_path / "a.jsonl").exists()
 
 
 def test_theorems_print_claim_bound_and_measurement(capsys):
-    code, out, _ = said(capsys, "theorems", "--dtypes", "float64", "--json")
-    found = json.loads(out)
+    code, out, _ = run(capsys, "theorems", "--dtypes", "float64", "--json")
+    checks = json.loads(out)
     assert code == 0
-    assert all(one["holds"] and one["bound"] and one["measured"] for one in found)
+    assert all(check["holds"] and check["bound"] and check["measured"] for check in checks)
 
 
 def with_code(folder):
-    held = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(held | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
     (folder / "evil.py").write_text("raise SystemExit('ran')")
 
 
@@ -298,7 +300,7 @@ def test_bad_models_are_refused_in_one_sentence(folder, text, tmp_path, capsys):
     }
     capsys.readouterr()
     for model, words in bad.items():
-        code, out, err = said(capsys, "scan", model, "--text", text, "--out", tmp_path / "p.html")
+        code, out, err = run(capsys, "scan", model, "--text", text, "--out", tmp_path / "p.html")
         assert (code, out) == (2, ""), model
         assert err.replace("loading\n", "").count("\n") == 1, err
         assert words in err
@@ -310,7 +312,7 @@ def test_weights_that_are_missing_are_not_made_up(folder, text, tmp_path, capsys
     tokenizer(tmp_path / "half")
     path = tmp_path / "half" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 5}))
-    code, _, err = said(capsys, "scan", tmp_path / "half", "--text", text, "--out", tmp_path / "p.html")
+    code, _, err = run(capsys, "scan", tmp_path / "half", "--text", text, "--out", tmp_path / "p.html")
     assert code == 2
     assert "lacks 9 of the weights" in err
 
@@ -322,7 +324,7 @@ def test_configurations_that_make_no_sense_are_refused(broken, text, tmp_path, c
     path = tmp_path / "m" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | broken))
     for command in ("layout", "scan"):
-        code, _, err = said(
+        code, _, err = run(
             capsys,
             command,
             tmp_path / "m",
@@ -334,7 +336,7 @@ def test_configurations_that_make_no_sense_are_refused(broken, text, tmp_path, c
 
 @pytest.mark.parametrize("kind", ["reversed", "partial"])
 def test_models_with_rope_types_of_our_own_open_in_a_fresh_process(kind, folder, tmp_path, capsys):
-    assert said(capsys, "convert", folder, tmp_path / "m", "--kind", kind, "--p", "0.5")[0] == 0
+    assert run(capsys, "convert", folder, tmp_path / "m", "--kind", kind, "--p", "0.5")[0] == 0
     done = subprocess.run(
         [sys.executable, "-m", "outrange", "attention", "layout", str(tmp_path / "m")],
         capture_output=True,
@@ -347,7 +349,7 @@ def test_models_with_rope_types_of_our_own_open_in_a_fresh_process(kind, folder,
 
 def test_a_model_larger_than_memory_is_refused_before_it_is_loaded(folder, text, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("outrange.core.memory.free", lambda: 100_000)
-    code, _, err = said(capsys, "scan", folder, "--text", text, "--out", tmp_path / "p.html")
+    code, _, err = run(capsys, "scan", folder, "--text", text, "--out", tmp_path / "p.html")
     assert code == 2
     assert "--dtype bfloat16 halves it" in err
 
@@ -368,24 +370,24 @@ def test_a_model_larger_than_memory_is_refused_before_it_is_loaded(folder, text,
 )
 def test_bad_settings_are_refused_in_one_sentence(arguments, words, folder, text, tmp_path, capsys):
     group, *rest = arguments
-    given = [] if group == "theorems" else [folder, "--text", text]
-    code, out, err = said(capsys, group, *given, *rest, *(["--out", tmp_path / "p.html"] if group == "scan" else []))
+    inputs = [] if group == "theorems" else [folder, "--text", text]
+    code, out, err = run(capsys, group, *inputs, *rest, *(["--out", tmp_path / "p.html"] if group == "scan" else []))
     assert (code, out) == (2, "")
     assert words in err
 
 
 def test_a_text_that_is_not_utf_8_or_not_there_is_named(folder, tmp_path, capsys):
     (tmp_path / "latin").write_bytes(b"caf\xe9 au lait")
-    assert "not UTF-8 at byte 3" in said(capsys, "scan", folder, "--text", tmp_path / "latin")[2]
-    assert "cannot be read" in said(capsys, "scan", folder, "--text", tmp_path / "absent")[2]
+    assert "not UTF-8 at byte 3" in run(capsys, "scan", folder, "--text", tmp_path / "latin")[2]
+    assert "cannot be read" in run(capsys, "scan", folder, "--text", tmp_path / "absent")[2]
     (tmp_path / "empty").write_text(" \n")
-    assert "holds no words" in said(capsys, "probe", folder, "--text", tmp_path / "empty")[2]
+    assert "holds no words" in run(capsys, "probe", folder, "--text", tmp_path / "empty")[2]
 
 
 def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spelling, capsys):
-    code, out, _ = said(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "30")
+    code, out, _ = run(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "30")
     assert code == 0 and "copy ones: a request to copy" in out and len(out.strip().splitlines()) == 5
-    code, out, _ = said(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "--family", "ones", "--json")
+    code, out, _ = run(capsys, "compare", spelling, spelling, "--lengths", "2", "6", "--family", "ones", "--json")
     rows = json.loads(out)
     assert (
         [row["times_as_far"] for row in rows] == [1.0, 1.0]
@@ -395,35 +397,35 @@ def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spel
     assert rows[0]["remaining_share"] == pytest.approx(
         rows[0]["relative_distance"][1] / rows[0]["relative_distance"][0]
     )
-    code, _, err = said(capsys, "compare", spelling, "--family", "one")
+    code, _, err = run(capsys, "compare", spelling, "--family", "one")
     assert code == 2 and "did you mean 'ones'" in err
-    code, out, err = said(capsys, "compare", spelling, "nosuch", "--lengths", "2")
+    code, out, err = run(capsys, "compare", spelling, "nosuch", "--lengths", "2")
     assert (code, out) == (2, "") and "'nosuch' is neither a file nor a folder" in err and "loading" not in err
-    code, _, err = said(capsys, "compare")
+    code, _, err = run(capsys, "compare")
     assert code == 2 and "models: none is given" in err
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("arguments", "words"),
     [(["--items", "0"], "items: 0"), (["--seed", "-1"], "seed: -1"), (["--margins", "--tasks", "count ones"], "is not a task of copying"), (["--margins", "--items", "2"], "margins: is not")],
 )  # fmt: skip
-def test_answers_of_before_are_kept_where_what_is_asked_is_not_allowed(given, words, folder, tmp_path, capsys):
+def test_answers_of_before_are_kept_where_what_is_asked_is_not_allowed(arguments, words, folder, tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text("kept")
-    code, _, err = said(capsys, "ask", folder, *given, "--out", tmp_path / "a.jsonl")
+    code, _, err = run(capsys, "ask", folder, *arguments, "--out", tmp_path / "a.jsonl")
     assert code == 2 and words in err and (tmp_path / "a.jsonl").read_text() == "kept"
 
 
 def test_margins_are_asked_for_in_place_of_answers(spelling, tmp_path, capsys):
-    code, out, _ = said(capsys, "ask", spelling, "--margins", "--lengths", "2", "4", "--out", tmp_path / "m.jsonl")
+    code, out, _ = run(capsys, "ask", spelling, "--margins", "--lengths", "2", "4", "--out", tmp_path / "m.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
-    assert code == 0 and [(one["task"], one["n"]) for one in lines] == [
+    assert code == 0 and [(margin["task"], margin["n"]) for margin in lines] == [
         ("first digit", 2),
         ("first digit", 4),
         ("last digit", 2),
         ("last digit", 4),
     ]
     assert f"{lines[0]['shift']:.2f}" in out and "4 margins" in out
-    code, out, err = said(
+    code, out, err = run(
         capsys,
         "ask",
         "some-model",
@@ -437,5 +439,5 @@ def test_margins_are_asked_for_in_place_of_answers(spelling, tmp_path, capsys):
         "--json",
     )
     assert code == 1 and json.loads(out)["results"] == [] and "did not answer" in err
-    code, _, err = said(capsys, "ask", spelling, "--margins", "--tasks", "count ones", "--out", tmp_path / "o.jsonl")
+    code, _, err = run(capsys, "ask", spelling, "--margins", "--tasks", "count ones", "--out", tmp_path / "o.jsonl")
     assert code == 2 and "tasks: 'count ones'" in err
