@@ -1,4 +1,7 @@
-"""An algorithm outside the thirty: connected components by spreading the lowest label. The how-to page docs/howto/own_algorithm.md explains each part."""
+"""An algorithm outside the thirty: connected components by spreading the lowest label.
+
+The how-to page docs/howto/own_algorithm.md explains each part.
+"""
 
 import numpy as np
 
@@ -14,28 +17,28 @@ Hints = clrs.hints(SPEC)
 
 
 def connected_components(A, label):
-    """Every node takes the lowest label among its neighbours' until none changes; one step a sweep, recorded before it."""
+    """Every node takes its neighbours' lowest label until none changes; one step a sweep, recorded before it."""
     n = A.shape[0]
     for i in range(n):
         label[i] = i
-    before, changed = label.copy(), np.ones(n, np.int8)
-    moving = True
-    while moving:
+    previous_label, changed = label.copy(), np.ones(n, np.int8)
+    any_changed = True
+    while any_changed:
         yield Hints(label_h=label, changed=changed)
-        moving = False
-        before[:] = label
+        any_changed = False
+        previous_label[:] = label  # so that a label spreads one edge a sweep, whatever the order of the nodes
         for i in range(n):
             changed[i] = 0
             for j in range(n):
-                if A[i, j] != 0 and before[j] < label[i]:
-                    label[i] = before[j]
+                if A[i, j] != 0 and previous_label[j] < label[i]:
+                    label[i] = previous_label[j]
                     changed[i] = 1
-                    moving = True
+                    any_changed = True
 
 
 def sampler(rng, length, p=0.2):
     """An undirected graph in which each pair is joined with probability p."""
-    upper = np.triu(rng.random((length, length)) < p, 1)
+    upper = np.triu(rng.random((length, length)) < p, 1)  # above the diagonal: every pair once, no self loops
     return {"A": (upper | upper.T).astype(int)}
 
 

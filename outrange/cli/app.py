@@ -120,9 +120,7 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, _, value = pair.partition("=")
         if name in ("length", "seed", "count", "truncate_decimals"):
-            raise BadInput(
-                f"option: {brief(pair)} is no option of a sampler; write --{name.replace('truncate_', '')} instead"
-            )
+            raise BadInput(f"option: {brief(pair)} is no option of a sampler; write --{name.replace('_', '-')} instead")
         try:
             result[name] = json.loads(value)
         except (ValueError, RecursionError):

@@ -14,7 +14,7 @@ def run_bench(
     if against and python is None:
         python = reference_environment(Path(".venv-reference"))
     with app.progress("measuring", "cells") as update:
-        rows = bench(names or clrs.ALGORITHMS, lengths, python, progress=update)
+        rows = bench(names or clrs.ALGORITHMS, lengths, python, report_progress=update)
     if as_json:
         app.print_json(as_dict(rows))
         return 0

@@ -41,7 +41,7 @@ def show(
     seed: int = 0,
     steps: int | None = None,
     html: Path | None = None,
-    decimals: int | None = 3,
+    truncate_decimals: int | None = 3,
     option: app.Options = (),
     json: app.Json = False,
     load: app.Load = (),
@@ -54,7 +54,7 @@ def show(
         seed: of the sample.
         steps: how many steps to print; by default as many as fit a screen or two.
         html: write a self-contained page to this file instead.
-        decimals: cut float inputs to this many decimals; None keeps them whole.
+        truncate_decimals: cut float inputs to this many decimals; None keeps them whole.
     """
     from outrange.reasoning import clrs
     from outrange.reasoning.clrs.load import load_modules
@@ -62,7 +62,7 @@ def show(
     load_modules(load)
     if json and html is not None:
         raise BadInput("json: cannot be combined with html; give one of them")
-    trace = clrs.sample(algorithm, length, 1, seed, truncate_decimals=decimals, **app.options(option))[0]
+    trace = clrs.sample(algorithm, length, 1, seed, truncate_decimals=truncate_decimals, **app.options(option))[0]
     if json:
         arrays = {
             stage: {k: v.tolist() for k, v in getattr(trace, stage).items()} for stage in ("inputs", "hints", "outputs")
@@ -122,7 +122,7 @@ def export(
     lengths: tuple[int, ...] = (),
     count: int | None = None,
     seed: int = 0,
-    decimals: int | None = None,
+    truncate_decimals: int | None = None,
     options: str = "{}",
     format: Literal["parquet", "jsonl"] = "parquet",
     shard_rows: int = 10_000,
@@ -139,7 +139,7 @@ def export(
         lengths: the sampler's lengths, the same for all algorithms.
         count: samples per algorithm and length; with a preset, instead of the published number.
         seed: sample k of an algorithm and length depends on it and k alone.
-        decimals: cut float inputs to this many decimals.
+        truncate_decimals: cut float inputs to this many decimals.
         options: sampler options as JSON by algorithm, e.g. '{"bfs": {"p": 0.3}}'.
         format: Parquet or JSON lines.
         shard_rows: rows of a file; a preset has one file per algorithm, length and seed.
@@ -148,7 +148,14 @@ def export(
     from outrange.reasoning.clrs.export import Selection, export_traces
 
     selection = Selection(
-        preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load)
+        preset=preset,
+        algorithms=algorithms,
+        lengths=lengths,
+        count=count,
+        seed=seed,
+        truncate_decimals=truncate_decimals,
+        options=app.json_object("options", options),
+        load=tuple(load),
     )
     return _exported(
         lambda **k: export_traces(target, selection, format=format, shard_rows=shard_rows, workers=workers, **k),
@@ -167,7 +174,7 @@ def _exported(write, target: Path, group: str, as_json: bool) -> int:
             seen.append(done)
             update(done, total)
 
-        manifest = write(command=app.command_line(), progress=report)
+        manifest = write(command=app.command_line(), report_progress=report)
     seconds, rows = time.perf_counter() - began, manifest["rows"] - seen[0]
     if as_json:
         app.print_json(

@@ -16,7 +16,7 @@ def show(
     seed: int = 0,
     count: int = 1,
     hints: app.Flag[bool] = False,
-    decimals: int | None = 3,
+    truncate_decimals: int | None = 3,
     option: app.Options = (),
     json: app.Json = False,
     load: app.Load = (),
@@ -29,7 +29,7 @@ def show(
         seed: of the sample.
         count: how many.
         hints: ask for the trace of the algorithm before its output.
-        decimals: cut float inputs to this many decimals; None keeps them whole.
+        truncate_decimals: cut float inputs to this many decimals; None keeps them whole.
     """
     from outrange.reasoning import clrs, text
     from outrange.reasoning.clrs.load import load_modules
@@ -37,7 +37,7 @@ def show(
     load_modules(load)
     items = [
         text.render(t, hints)
-        for t in clrs.sample(algorithm, length, count, seed, truncate_decimals=decimals, **app.options(option))
+        for t in clrs.sample(algorithm, length, count, seed, truncate_decimals=truncate_decimals, **app.options(option))
     ]
     if json:
         app.print_json([{"question": i.question, "answer": i.answer, **i.metadata} for i in items])
@@ -54,7 +54,7 @@ def export(
     count: int | None = None,
     seed: int = 0,
     hints: app.Flag[bool] = False,
-    decimals: int | None = None,
+    truncate_decimals: int | None = None,
     options: str = "{}",
     format: Literal["parquet", "jsonl"] = "parquet",
     shard_rows: int = 10_000,
@@ -72,7 +72,7 @@ def export(
         count: samples per algorithm and length; with a preset, instead of the published number.
         seed: sample k of an algorithm and length depends on it and k alone.
         hints: ask for the trace of the algorithm before its output.
-        decimals: cut float inputs to this many decimals, 3 unless told; a preset fixes it.
+        truncate_decimals: cut float inputs to this many decimals, 3 unless told; a preset fixes it.
         options: sampler options as JSON by algorithm, e.g. '{"bfs": {"p": 0.3}}'.
         format: Parquet or JSON lines.
         shard_rows: rows of a file; a preset has one file per algorithm, length and seed.
@@ -81,10 +81,17 @@ def export(
     from outrange.reasoning.clrs.export import Selection
     from outrange.reasoning.text.export import export_text
 
-    if decimals is None and preset is None:
-        decimals = 3
+    if truncate_decimals is None and preset is None:
+        truncate_decimals = 3
     selection = Selection(
-        preset, algorithms, lengths, count, seed, decimals, app.json_object("options", options), tuple(load)
+        preset=preset,
+        algorithms=algorithms,
+        lengths=lengths,
+        count=count,
+        seed=seed,
+        truncate_decimals=truncate_decimals,
+        options=app.json_object("options", options),
+        load=tuple(load),
     )
     write = partial(export_text, target, selection, hints=hints, format=format, shard_rows=shard_rows, workers=workers)
     return _exported(write, target, "text", json)

@@ -58,12 +58,12 @@ def test_load_dataset_opens_text_as_one_set_and_by_algorithm(tmp_path, format):
         hints=True,
         format=format,
     )
-    whole = load(tmp_path / "x")["train"]
-    assert len(whole) == 12
-    assert set(whole["algo_name"]) == {"bfs", "minimum"}
-    part = load(tmp_path / "x", "minimum")["train"]
+    all_rows = load(tmp_path / "x")["train"]
+    assert len(all_rows) == 12
+    assert set(all_rows["algo_name"]) == {"bfs", "minimum"}
+    rows = load(tmp_path / "x", "minimum")["train"]
     item = text.dataset("minimum", [4, 5], seed=2, hints=True)[2]
-    assert (part[1]["question"], part[1]["answer"], part[1]["use_hints"], part[1]["index"]) == (
+    assert (rows[1]["question"], rows[1]["answer"], rows[1]["use_hints"], rows[1]["index"]) == (
         item.question,
         item.answer,
         True,
@@ -105,7 +105,7 @@ def test_an_export_whose_algorithm_was_edited_is_not_resumed_into_two_versions(t
         .read_text()
         .replace('register("connected', 'register("edited')
     )
-    selection = Selection(algorithms=("edited_components",), lengths=(4,), count=2, modules=(str(file),))
+    selection = Selection(algorithms=("edited_components",), lengths=(4,), count=2, load=(str(file),))
     export_traces(tmp_path / "x", selection)
     file.write_text(file.read_text() + "# another version\n")
     with pytest.raises(BadInput, match="holds another export"):
@@ -123,7 +123,7 @@ def test_an_export_whose_algorithm_was_edited_is_not_resumed_into_two_versions(t
         (Selection(algorithms=("bfs",), lengths=(4,), count=1, seed=-1), "seed: -1"),
         (Selection(algorithms=("bfs",), lengths=(4,), count=1, options={"dfs": {}}), "options: 'dfs'"),
         (Selection(algorithms=("bfs",), lengths=(4,), count=1, options={"bfs": {"q": 1}}), "bfs option: 'q'"),
-        (Selection(algorithms=("bfs",), lengths=(4,), count=1, modules=("nowhere.py",)), "load: 'nowhere.py'"),
+        (Selection(algorithms=("bfs",), lengths=(4,), count=1, load=("nowhere.py",)), "load: 'nowhere.py'"),
         (Selection(preset="clrs-text"), "preset: 'clrs-text'"),
         (Selection(preset="clrs-text-eval", lengths=(4,)), "cannot be combined"),
     ],

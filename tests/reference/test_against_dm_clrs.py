@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from outrange.reasoning import clrs, text
-from outrange.reasoning.clrs.registry import algorithm
+from outrange.reasoning.clrs.registry import get_algorithm
 
 pytestmark = pytest.mark.reference
 PYTHON = os.environ.get("OUTRANGE_REFERENCE_PYTHON")
@@ -24,7 +24,7 @@ def grid(name):
     yield from ((4, 101, None, {}, 5), (7, 5, 3, {}, 5), (20, 11, 3, {}, 6), (33, 2, 3, {}, 3), (40, 9, None, {}, 2))
     if name != "matrix_chain_order":  # a second a trace
         yield 64, 4, 3, {}, 1
-    options = algorithm(name).sampler.options
+    options = get_algorithm(name).sampler.options
     if "p" in options:
         yield 12, 3, None, {"p": [0.1, 0.5, 0.9]}, 6
     if "low" in options:

@@ -1,7 +1,9 @@
-"""Sampling: ``trace`` runs an algorithm on given inputs, ``sample`` repeats the published package's draws, ``dataset`` is the modern contract.
+"""Sampling: ``trace`` runs an algorithm on given inputs, ``sample`` repeats the published package's draws, ``dataset``
+is the modern contract.
 
-``sample`` draws from one legacy generator, sample after sample, so the same seed, length and options give the inputs that the published package gives.
-``dataset`` gives every item a generator of its own: item i depends on (seed, i) and nothing else, so workers, shards and resumed runs agree.
+``sample`` draws from one legacy generator, sample after sample, so the same seed, length and options give the inputs
+that the published package gives. ``dataset`` gives every item a generator of its own: item i depends on (seed, i) and
+nothing else, so workers, shards and resumed runs agree.
 """
 
 import hashlib
@@ -13,18 +15,17 @@ from typing import Any, overload
 
 import numpy as np
 
+from outrange.core.checks import whole
 from outrange.core.errors import BadInput, brief, unknown
-from outrange.reasoning.clrs.memory import pool
-from outrange.reasoning.clrs.registry import Algorithm, algorithm
-from outrange.reasoning.clrs.samplers import PerItem, Sampler, Sequential, UserSampler, whole
+from outrange.reasoning.clrs.registry import Algorithm, get_algorithm
+from outrange.reasoning.clrs.samplers import PerItemSource, Sampler, SequentialSource, Source, UserSampler
 from outrange.reasoning.clrs.trace import Block, Trace
-from outrange.reasoning.clrs.validate import arguments
+from outrange.reasoning.clrs.validate import check_inputs
 
-BLOCK_BYTES = (
-    2 << 20
-)  # what a block may hold, about: large enough to make calls cheap, small enough for a processor's cache
-BLOCK_SAMPLES = 128
-MOST_BYTES = 4 << 30  # of one trace
+#: What a block may hold, about: large enough to make calls cheap, small enough for a processor's cache.
+BLOCK_BYTES = 2 << 20
+MAX_BLOCK_SAMPLES = 128
+MAX_TRACE_BYTES = 4 << 30
 
 
 def trace(name: str, inputs: Mapping[str, Any]) -> Trace:
@@ -32,15 +33,20 @@ def trace(name: str, inputs: Mapping[str, Any]) -> Trace:
 
     Args:
         name: one of ``clrs.names()``.
-        inputs: probe names to arrays, shaped as in ``clrs.spec(name)``; a mask_one may be given as an index, a categorical as class numbers. ``pos`` and
-            ``adj`` are derived when absent.
+        inputs: probe names to arrays, shaped as in ``clrs.spec(name)``; a mask_one may be given as an index, a
+            categorical as class numbers. ``pos`` and ``adj`` are derived when absent.
 
     Raises:
         BadInput: naming the input, what it holds and what the algorithm allows.
     """
-    known = algorithm(name)
-    values, size, positions = arguments(known.name, known.spec, inputs)
-    return Block(known.name, known.spec, size, values, *known.record(values, 1, size), positions=positions).traces()[0]
+    return _run_one(get_algorithm(name), inputs).traces()[0]
+
+
+def _run_one(algorithm: Algorithm, inputs: Mapping[str, Any]) -> Block:
+    """A block of one sample, run on inputs that are checked first."""
+    arrays, size, positions = check_inputs(algorithm.name, algorithm.spec, inputs)
+    recorded = algorithm.recorder.record(arrays, 1, size)
+    return Block(algorithm.name, algorithm.spec, size, arrays, *recorded, positions=positions)
 
 
 def sample(
@@ -53,77 +59,92 @@ def sample(
         length: the sampler's length: nodes, keys, or for the string tasks letters of both strings together.
         count: how many; sample k is the k-th draw of one generator.
         seed: 0 to 2**32 - 1.
-        truncate_decimals: cut float inputs toward zero to this many decimals before the algorithm runs, as CLRS-Text does (with 3).
+        truncate_decimals: cut float inputs toward zero to this many decimals before the algorithm runs, as CLRS-Text
+            does (with 3).
         options: the sampler's own, e.g. ``p``, ``low``, ``high``, ``length_needle``, ``max_deadline``, ``k``, ``eps``.
+
+    Raises:
+        BadInput: naming the argument or option, its value and what is allowed.
     """
-    return [
-        t
-        for block in sample_blocks(name, length, count, seed, truncate_decimals=truncate_decimals, **options)
-        for t in block.traces()
-    ]
+    blocks = sample_blocks(name, length, count, seed, truncate_decimals=truncate_decimals, **options)
+    return [trace for block in blocks for trace in block.traces()]
 
 
 def sample_blocks(
     name: str, length: int, count: int, seed: int = 0, *, truncate_decimals: int | None = None, **options: Any
 ) -> Iterator[Block]:
     """The same as ``sample``, a block at a time, in flat memory."""
-    known = algorithm(name)
-    n, values = known.sampler.check(name, length, options)
+    algorithm = get_algorithm(name)
+    checked_length, arguments = algorithm.sampler.check(name, length, options)
     count = whole("count", count, 0)
-    source = Sequential(whole("seed", seed, 0, 2**32 - 1))
-    return _blocks(known, source, 0, count, n, _scale(truncate_decimals), values)
+    source = SequentialSource(whole("seed", seed, 0, 2**32 - 1))
+    return _blocks(algorithm, source, 0, count, checked_length, _decimal_scale(truncate_decimals), arguments)
 
 
-def _scale(truncate_decimals: int | None) -> float:
+def _decimal_scale(truncate_decimals: int | None) -> float:
+    """10**decimals, by which draws multiply before they cut; 0 for not cutting."""
     return 0.0 if truncate_decimals is None else 10.0 ** whole("truncate_decimals", truncate_decimals, 0, 15)
 
 
 def _blocks(
-    known: Algorithm, source: Sequential | PerItem, first: int, count: int, length: int, scale: float, values: tuple
+    algorithm: Algorithm,
+    source: Source,
+    first: int,
+    count: int,
+    length: int,
+    decimal_scale: float,
+    arguments: tuple,
 ) -> Iterator[Block]:
-    if isinstance(known.sampler, UserSampler):
+    """Samples first … first + count - 1, drawn from ``source`` with the sampler's checked ``length``, ``arguments``."""
+    if isinstance(algorithm.sampler, UserSampler):  # Python, and of any size: one at a time
         for item in range(first, first + count):
-            drawn, size, positions = arguments(
-                known.name, known.spec, known.sampler.sample(source, item, length, scale, *values)
-            )
-            yield Block(known.name, known.spec, size, drawn, *known.record(drawn, 1, size), positions=positions)
+            yield _run_one(algorithm, algorithm.sampler.sample(source, item, length, decimal_scale, *arguments))
         return
-    stop, size = first + count, known.sampler.size(length)
-    if not _fits(known, length):
-        largest = bisect_left(range(1, length), True, key=lambda n: not _fits(known, n))
+    # Refused before memory is asked for, with the largest length that would do.
+    if not _fits(algorithm, length):
+        largest = bisect_left(range(1, length), True, key=lambda n: not _fits(algorithm, n))
         raise BadInput(
-            f"{known.name} length: {length} is too large, one trace would take more than {MOST_BYTES >> 30} GiB; at most {largest}"
+            f"{algorithm.name} length: {length} is too large, one trace would take more than "
+            f"{MAX_TRACE_BYTES >> 30} GiB; at most {largest}"
         )
+    stop, size = first + count, algorithm.sampler.size(length)
     while first < stop:
-        block_count = min(_block_samples(known, size), stop - first)
-        drawn = tuple(
-            pool.empty((block_count, *p.recorded_shape(size)), p.recorded_dtype) for p in known.spec.arguments.values()
+        block_count = min(_samples_per_block(algorithm, size), stop - first)
+        arrays = tuple(
+            np.empty((block_count, *probe.recorded_shape(size)), probe.recorded_dtype)
+            for probe in algorithm.spec.arguments.values()
         )
-        known.sampler.draw(source, first, drawn, scale, values)
-        yield Block(known.name, known.spec, size, drawn, *known.record(drawn, block_count, size))
+        algorithm.sampler.draw(source, first, arrays, decimal_scale, arguments)
+        recorded = algorithm.recorder.record(arrays, block_count, size)
+        yield Block(algorithm.name, algorithm.spec, size, arrays, *recorded)
         first += block_count
 
 
-def _bytes(known: Algorithm, size: int) -> tuple[int, int]:
+def _sample_bytes(algorithm: Algorithm, size: int) -> tuple[int, int]:
     """What a sample's inputs and one of its steps take, about."""
-    given = sum(prod(p.recorded_shape(size)) * 8 for p in known.spec.arguments.values())
-    return given, sum(prod(p.shape(size)) * p.dtype.itemsize for p in known.spec.hints.values())
+    inputs = sum(prod(probe.recorded_shape(size)) * 8 for probe in algorithm.spec.arguments.values())
+    step = sum(prod(probe.shape(size)) * probe.dtype.itemsize for probe in algorithm.spec.hints.values())
+    return inputs, step
 
 
-def _fits(known: Algorithm, length: int) -> bool:
-    """Whether a trace of a step a node, which is few, stays below ``MOST_BYTES``."""
-    size = known.sampler.size(length) if isinstance(known.sampler, Sampler) else length
-    given, step = _bytes(known, size)
-    return given + step * size <= MOST_BYTES
+def _fits(algorithm: Algorithm, length: int) -> bool:
+    """Whether a trace of a step a node, which is few, stays below ``MAX_TRACE_BYTES``."""
+    size = algorithm.sampler.size(length) if isinstance(algorithm.sampler, Sampler) else length
+    inputs, step = _sample_bytes(algorithm, size)
+    return inputs + step * size <= MAX_TRACE_BYTES
 
 
-def _block_samples(known: Algorithm, size: int) -> int:
-    given, step = _bytes(known, size)
-    return max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // (given + step * known.record.steps(size) + 1)))
+def _samples_per_block(algorithm: Algorithm, size: int) -> int:
+    inputs, step = _sample_bytes(algorithm, size)
+    sample_bytes = inputs + step * algorithm.recorder.expected_steps(size) + 1
+    return max(1, min(MAX_BLOCK_SAMPLES, BLOCK_BYTES // sample_bytes))
 
 
 class Dataset(Sequence[Trace]):
-    """Items cycle through the (algorithm, length) cells; item i is sample ``i // cells`` of cell ``i % cells``. See ``dataset``."""
+    """Items cycle through the (algorithm, length) cells; item i is sample ``i // cells`` of cell ``i % cells``.
+
+    See ``dataset``.
+    """
 
     def __init__(
         self,
@@ -133,29 +154,26 @@ class Dataset(Sequence[Trace]):
         truncate_decimals: int | None,
         options: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.cells, self.seed, self.bound = tuple(cells), seed, count
+        self.cells, self.seed, self.item_count = tuple(cells), seed, count
         self.truncate_decimals, self.options = truncate_decimals, options
-        self._scale = _scale(truncate_decimals)
-        self._known = [algorithm(name) for name, _ in cells]
-        self._values = [
-            known.sampler.check(name, n, options.get(name, {}))
-            for known, (name, n) in zip(self._known, cells, strict=True)
+        self._decimal_scale = _decimal_scale(truncate_decimals)
+        self._algorithms = [get_algorithm(name) for name, _ in cells]
+        self._checked = [  # (length, sampler arguments) of each cell
+            algorithm.sampler.check(name, length, options.get(name, {}))
+            for algorithm, (name, length) in zip(self._algorithms, cells, strict=True)
         ]
-        self._streams = [
-            int.from_bytes(hashlib.blake2b(f"{name}/{n}".encode(), digest_size=8).digest(), "big") for name, n in cells
-        ]
+        self._streams = [_stream(name, length) for name, length in cells]
 
     def __len__(self) -> int:
-        if self.bound is None:
+        if self.item_count is None:
             raise TypeError("dataset count: None, so it has no length; give dataset(..., count=N) to bound it")
-        return self.bound
+        return self.item_count
 
-    def cell(self, k: int, start: int, stop: int) -> Iterator[Block]:
-        """Samples start … stop-1 of cell k, a block at a time."""
-        length, values = self._values[k]
-        return _blocks(
-            self._known[k], PerItem(self.seed, self._streams[k]), start, stop - start, length, self._scale, values
-        )
+    def cell_blocks(self, cell: int, start: int, stop: int) -> Iterator[Block]:
+        """Samples start … stop-1 of a cell, by its number, a block at a time."""
+        length, arguments = self._checked[cell]
+        source = PerItemSource(self.seed, self._streams[cell])
+        return _blocks(self._algorithms[cell], source, start, stop - start, length, self._decimal_scale, arguments)
 
     @overload
     def __getitem__(self, item: int) -> Trace: ...
@@ -167,53 +185,74 @@ class Dataset(Sequence[Trace]):
         index = operator.index(item)
         if index >= 2**63:
             raise IndexError(f"dataset index: {brief(item)} is not below 2**63")
-        if index < 0 and self.bound is not None:
-            index += self.bound
-        if index < 0 or (self.bound is not None and index >= self.bound):
-            raise IndexError(
-                f"dataset index: {item} is not in " + (f"0..{self.bound - 1}" if self.bound is not None else "0 up")
-            )
+        # A bounded dataset counts from its end, too.
+        if index < 0 and self.item_count is not None:
+            index += self.item_count
+        if index < 0 or (self.item_count is not None and index >= self.item_count):
+            allowed = f"0..{self.item_count - 1}" if self.item_count is not None else "0 up"
+            raise IndexError(f"dataset index: {item} is not in {allowed}")
         return self.items([index])[0]
 
     def __reduce__(self):
-        return Dataset, (self.cells, self.seed, self.bound, self.truncate_decimals, self.options)
+        return Dataset, (self.cells, self.seed, self.item_count, self.truncate_decimals, self.options)
 
     def _range(self, item: slice) -> range:
-        if self.bound is not None:
-            return range(*item.indices(self.bound))
-        backwards = item.step is not None and operator.index(item.step) < 0
-        ends = [end for end in (item.start, item.stop) if end is not None]
-        if (item.start is None if backwards else item.stop is None) or any(operator.index(end) < 0 for end in ends):
+        """The indices of a slice; in an endless dataset both ends must be counted from 0."""
+        if self.item_count is not None:
+            return range(*item.indices(self.item_count))
+        is_backwards = item.step is not None and operator.index(item.step) < 0
+        is_open = item.start is None if is_backwards else item.stop is None
+        ends = [operator.index(end) for end in (item.start, item.stop) if end is not None]
+        if is_open or min(ends) < 0:
             raise BadInput(
-                f"dataset slice: {item} has no end in a dataset without a count; give both ends from 0 up, or dataset(..., count=N)"
+                f"dataset slice: {item} has no end in a dataset without a count; "
+                "give both ends from 0 up, or dataset(..., count=N)"
             )
-        return range(*item.indices(max(map(operator.index, ends)) + 1))
+        return range(*item.indices(max(ends) + 1))
 
     def items(self, indices: Sequence[int]) -> list[Trace]:
         """The items of these indices, in this order. Neighbours of one cell are drawn together."""
-        result: dict[int, Trace] = {}
-        by_cell: dict[int, list[int]] = {}
+        # Which samples of which cell: item i is sample i // cells of cell i % cells.
+        samples_by_cell: dict[int, list[int]] = {}
         for index in sorted(set(indices)):
-            by_cell.setdefault(index % len(self.cells), []).append(index // len(self.cells))
-        for k, within in by_cell.items():
-            start = 0
-            for end in range(1, len(within) + 1):
-                if end == len(within) or within[end] != within[end - 1] + 1:
-                    traces = (t for block in self.cell(k, within[start], within[end - 1] + 1) for t in block.traces())
-                    result.update((s * len(self.cells) + k, t) for s, t in zip(within[start:end], traces, strict=True))
-                    start = end
-        return [result[index] for index in indices]
+            samples_by_cell.setdefault(index % len(self.cells), []).append(index // len(self.cells))
+        # Consecutive samples of a cell are one draw, in blocks.
+        traces: dict[int, Trace] = {}
+        for cell, samples in samples_by_cell.items():
+            for start, stop in _runs(samples):
+                drawn = (trace for block in self.cell_blocks(cell, start, stop) for trace in block.traces())
+                for sample_index, trace in zip(range(start, stop), drawn, strict=True):
+                    traces[sample_index * len(self.cells) + cell] = trace
+        return [traces[index] for index in indices]
 
     def __iter__(self) -> Iterator[Trace]:
-        step, first = 64 * len(self.cells), 0
-        while self.bound is None or first < self.bound:
-            stop = first + step if self.bound is None else min(first + step, self.bound)
+        step, first = 64 * len(self.cells), 0  # 64 samples of each cell at a time
+        while self.item_count is None or first < self.item_count:
+            stop = first + step if self.item_count is None else min(first + step, self.item_count)
             yield from self.items(range(first, stop))
             first = stop
 
     def __repr__(self) -> str:
-        size = "endless" if self.bound is None else f"{self.bound} items"
-        return f"<Dataset of {len({n for n, _ in self.cells})} algorithms in {len(self.cells)} (algorithm, length) cells, seed {self.seed}, {size}>"
+        size = "endless" if self.item_count is None else f"{self.item_count} items"
+        algorithm_count = len({name for name, _ in self.cells})
+        return (
+            f"<Dataset of {algorithm_count} algorithms in {len(self.cells)} (algorithm, length) cells, "
+            f"seed {self.seed}, {size}>"
+        )
+
+
+def _stream(name: str, length: int) -> int:
+    """The number of a cell's random stream: of its name and length alone, so that other cells do not change it."""
+    return int.from_bytes(hashlib.blake2b(f"{name}/{length}".encode(), digest_size=8).digest(), "big")
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """The ranges (start, stop) of consecutive numbers in an ascending list."""
+    start = 0
+    for end in range(1, len(numbers) + 1):
+        if end == len(numbers) or numbers[end] != numbers[end - 1] + 1:
+            yield numbers[start], numbers[end - 1] + 1
+            start = end
 
 
 def dataset(
@@ -234,37 +273,52 @@ def dataset(
         count: the number of items; None means endless.
         truncate_decimals: as in ``sample``.
         options: sampler options by algorithm, e.g. ``{"bfs": {"p": 0.3}}``.
+
+    Raises:
+        BadInput: naming the argument, its value and what is allowed.
     """
     if not isinstance(algorithms, str | Sequence):
         raise BadInput(f"dataset algorithms: {brief(algorithms)} is not allowed; a name or a list of names")
-    if not isinstance(options or {}, Mapping) or not all(isinstance(own, Mapping) for own in (options or {}).values()):
+    names = [algorithms] if isinstance(algorithms, str) else list(algorithms)
+    if not names:
+        raise BadInput("dataset algorithms: an empty list; name at least one")
+
+    options = {} if options is None else options
+    if not isinstance(options, Mapping) or not all(isinstance(by_name, Mapping) for by_name in options.values()):
         raise BadInput(
             f"dataset options: {brief(options)} is not allowed; a mapping from algorithm to a mapping of its options"
         )
-    chosen = [algorithms] if isinstance(algorithms, str) else list(algorithms)
-    if not chosen:
-        raise BadInput("dataset algorithms: an empty list; name at least one")
+
+    # The cells, an (algorithm, length) each.
     cells = []
-    for name in chosen:
-        algorithm(name, "dataset algorithms")
-        own = lengths.get(name) if isinstance(lengths, Mapping) else lengths
-        own = [own] if isinstance(own, int | np.integer) else own
-        if not isinstance(own, Sequence | np.ndarray) or isinstance(own, str) or len(own) == 0:
-            raise BadInput(
-                f"dataset lengths: {brief(own)} for {name!r} is not allowed; give a length or a list of at least one"
-            )
-        cells += [(name, whole(f"{name} length", n, 1)) for n in own]
+    for name in names:
+        get_algorithm(name, "dataset algorithms")
+        cells += [(name, whole(f"{name} length", length, 1)) for length in _lengths_of(name, lengths)]
     if len(set(cells)) < len(cells):
-        twice = next(cell for cell in cells if cells.count(cell) > 1)
-        raise BadInput(f"dataset: {twice[0]} at length {twice[1]} is listed twice; list each algorithm and length once")
-    for name in options or {}:
-        if name not in chosen:
-            raise unknown("dataset options", name, chosen, "one of its algorithms")
-    count = None if count is None else whole("dataset count", count, 0)
+        name, length = next(cell for cell in cells if cells.count(cell) > 1)
+        raise BadInput(f"dataset: {name} at length {length} is listed twice; list each algorithm and length once")
+    # An option for an algorithm that is not there is most likely a misspelling.
+    for name in options:
+        if name not in names:
+            raise unknown("dataset options", name, names, "one of its algorithms")
+
     return Dataset(
         cells,
         whole("dataset seed", seed, 0, 2**64 - 1),
-        count,
+        None if count is None else whole("dataset count", count, 0),
         truncate_decimals,
-        {k: dict(v) for k, v in (options or {}).items()},
+        {name: dict(values) for name, values in options.items()},
     )
+
+
+def _lengths_of(name: str, lengths: int | Sequence[int] | Mapping[str, Sequence[int]]) -> Sequence[int] | np.ndarray:
+    """The lengths of one algorithm."""
+    own_lengths = lengths.get(name) if isinstance(lengths, Mapping) else lengths
+    if isinstance(own_lengths, int | np.integer):
+        own_lengths = [int(own_lengths)]
+    if not isinstance(own_lengths, Sequence | np.ndarray) or isinstance(own_lengths, str) or len(own_lengths) == 0:
+        raise BadInput(
+            f"dataset lengths: {brief(own_lengths)} for {name!r} is not allowed; "
+            "give a length or a list of at least one"
+        )
+    return own_lengths

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from outrange.reasoning.clrs.samplers import whole
+from outrange.core.checks import whole
 from outrange.reasoning.clrs.specs import Probe
 from outrange.reasoning.clrs.trace import Trace
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from outrange.core.errors import BadInput
 from outrange.reasoning.clrs import generalist
-from outrange.reasoning.clrs.registry import algorithm as known
+from outrange.reasoning.clrs.registry import get_algorithm as known
 from outrange.reasoning.nar.spec import CONSTANT_PRED
 
 ALGORITHMS = ("bfs", "insertion_sort", "dijkstra", "floyd_warshall")

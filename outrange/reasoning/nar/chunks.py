@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from outrange.core.checks import whole
 from outrange.core.errors import BadInput, brief
-from outrange.reasoning.clrs.samplers import whole
 from outrange.reasoning.nar.data import Arrays, Feed, Samples
 from outrange.reasoning.nar.spec import Probe
 

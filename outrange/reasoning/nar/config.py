@@ -9,7 +9,7 @@ from typing import Any, Literal
 from outrange.core.errors import BadInput, unknown
 from outrange.reasoning.clrs import ALGORITHMS, names
 from outrange.reasoning.clrs.load import load_modules
-from outrange.reasoning.clrs.registry import algorithm
+from outrange.reasoning.clrs.registry import get_algorithm
 
 HINTS = ("encoded_decoded", "decoded_only", "none")
 FEEDBACK = ("soft", "hard", "hard_on_eval")
@@ -87,7 +87,7 @@ class TrainConfig:
                 f"train.algorithms: none given; name one or more of {', '.join(ALGORITHMS[:3])}, …, or 'all'"
             )
         for name in self.algorithms:
-            algorithm(name, "train.algorithms")
+            get_algorithm(name, "train.algorithms")
         if len(set(self.algorithms)) < len(self.algorithms):
             raise BadInput("train.algorithms: one is listed twice; list each once")
         least = {
@@ -164,5 +164,5 @@ def preset(name: str, algorithms: tuple[str, ...], **changes: Any) -> TrainConfi
     chosen = ALGORITHMS if algorithms == ("all",) else algorithms
     for a in chosen:
         if a not in names():
-            algorithm(a, "algorithms")
+            get_algorithm(a, "algorithms")
     return replace(PRESETS[name](tuple(chosen)), **changes)

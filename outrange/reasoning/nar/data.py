@@ -19,10 +19,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from outrange.core.checks import whole
 from outrange.core.errors import BadInput, brief, unknown
 from outrange.reasoning import clrs
-from outrange.reasoning.clrs.registry import algorithm as known_algorithm
-from outrange.reasoning.clrs.samplers import whole
+from outrange.reasoning.clrs.registry import get_algorithm as known_algorithm
 from outrange.reasoning.clrs.splits import MULTIPLIERS
 from outrange.reasoning.clrs.trace import Block, Trace
 from outrange.reasoning.nar.spec import Probe, is_permutation, moves_pred, task_spec
@@ -162,7 +162,7 @@ def _collect(blocks: Sequence[Block]) -> clrs.Batch:
             raise BadInput(
                 f"{first.name} sampler: gave {first.size} and {block.size} nodes for one length; a batch needs one number of nodes"
             )
-    lengths = np.concatenate([np.diff(block.bounds) for block in blocks])
+    lengths = np.concatenate([np.diff(block.step_offsets) for block in blocks])
     lane = np.repeat(np.arange(len(lengths)), lengths)
     step = np.arange(len(lane)) - np.repeat(lengths.cumsum() - lengths, lengths)
     hints = {}
@@ -250,7 +250,7 @@ class Feed:
 
     def _samples(self, turn: int, round_: int, *key: Any) -> Samples:
         """Samples round_ * B … of the length whose turn it is."""
-        blocks = list(self.data.cell(turn, round_ * self.batch_size, (round_ + 1) * self.batch_size))
+        blocks = list(self.data.cell_blocks(turn, round_ * self.batch_size, (round_ + 1) * self.batch_size))
         rng = _generator(self.seed, f"{self.algorithm}/{key[0]}", *key[1:]) if self.random_pos else None
         return prepare(_collect(blocks), random_pos=rng, **self.changes)
 
@@ -346,7 +346,7 @@ class Evaluation(Sequence[Samples]):
             return [self[i] for i in range(*b.indices(len(self)))]
         b = range(len(self))[b]
         traces = [
-            trace.alone() for trace in self._traces[b * BATCH : (b + 1) * BATCH]
+            trace.copy() for trace in self._traces[b * BATCH : (b + 1) * BATCH]
         ]  # else their blocks would keep every one-hot ever asked for
         rng = None if self._random_pos is None else _generator(self._random_pos, f"{traces[0].name}/evaluation", b)
         return prepare(clrs.batch(traces), random_pos=rng, **self._changes)

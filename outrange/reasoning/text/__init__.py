@@ -1,5 +1,8 @@
 """CLRS-Text (arXiv 2406.04229): traces as questions and answers, read back and scored.
 
+``render`` writes a trace as an ``Item``, ``score`` judges a completion, ``inputs`` reads a question and ``parse`` an
+answer back, and ``dataset`` draws items without end.
+
 >>> from outrange.reasoning import clrs, text
 >>> item = text.render(clrs.sample("bfs", length=4, seed=0)[0])
 >>> text.score(item, item.answer).exact

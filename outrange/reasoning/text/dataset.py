@@ -43,6 +43,13 @@ def dataset(
     truncate_decimals: int | None = 3,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> TextDataset:
-    """An indexable dataset of questions and answers; the arguments are those of ``clrs.dataset``, floats cut to three decimals as in CLRS-Text."""
+    """An indexable dataset of questions and answers.
+
+    Args:
+        hints: ask for the trace before the output.
+        truncate_decimals: three decimals, as in CLRS-Text.
+
+    The other arguments are those of ``clrs.dataset``.
+    """
     traces = trace_dataset(algorithms, lengths, seed, count=count, truncate_decimals=truncate_decimals, options=options)
     return TextDataset(traces, hints)

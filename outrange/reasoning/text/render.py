@@ -5,8 +5,8 @@
     trace | pi:
     [3 3 2 3] | [3 3 0 3]                                  <- the answer, then a blank line
 
-Of the hints one family is shown: those named ``<output>_h``, or the replacements of ``TRACED``. The first step stands in the question and the last one, which
-normally repeats the output, is left out.
+Of the hints one family is written: those named ``<output>_h``, or the replacements of ``TRACE_FORMATS``. The first step
+stands in the question and the last one, which normally repeats the output, is left out.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from outrange.core.errors import BadInput, brief
-from outrange.reasoning.clrs.caching import compiled
+from outrange.reasoning.clrs.algorithms.common import compiled
 from outrange.reasoning.clrs.specs import Probe, Spec
 from outrange.reasoning.clrs.trace import Trace
 from outrange.reasoning.text.numbers import write, write_series
@@ -24,20 +24,21 @@ TERMINATOR = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
-    """Which hints an algorithm shows, how their names are written, and whether the answer is read from their last step."""
+class TraceFormat:
+    """Which hints an algorithm's text has, how it names them, and whether the answer is read from their last step."""
 
     hints: tuple[str, ...]
     label: str
     answer_from_hints: bool = True
 
 
-TRACED = {
-    "binary_search": Traced(("low", "high"), "(low, high)"),
-    "find_maximum_subarray_kadane": Traced(("best_low", "best_high"), "(best_low, best_high)"),
-    "quickselect": Traced(("pivot",), "pivot"),
-    "naive_string_matcher": Traced(("s",), "s", answer_from_hints=False),
-    "kmp_matcher": Traced(("s",), "s", answer_from_hints=False),
+#: Those whose text does not simply have the hints ``<output>_h``.
+TRACE_FORMATS = {
+    "binary_search": TraceFormat(("low", "high"), "(low, high)"),
+    "find_maximum_subarray_kadane": TraceFormat(("best_low", "best_high"), "(best_low, best_high)"),
+    "quickselect": TraceFormat(("pivot",), "pivot"),
+    "naive_string_matcher": TraceFormat(("s",), "s", answer_from_hints=False),
+    "kmp_matcher": TraceFormat(("s",), "s", answer_from_hints=False),
 }
 
 
@@ -51,15 +52,16 @@ class Item:
 
     @property
     def text(self) -> str:
+        """Question and answer."""
         return self.question + self.answer
 
 
-def traced(name: str, spec: Spec) -> Traced | None:
-    """The hints that the text of an algorithm shows, or None if it has none to show."""
-    if name in TRACED:
-        return TRACED[name]
-    shown = tuple(f"{output}_h" for output in spec.outputs if f"{output}_h" in spec.hints)
-    return Traced(shown, ", ".join(spec.outputs), answer_from_hints=False) if shown else None
+def trace_format(name: str, spec: Spec) -> TraceFormat | None:
+    """How the text of an algorithm writes its trace, or None if it has no hints for it."""
+    if name in TRACE_FORMATS:
+        return TRACE_FORMATS[name]
+    hints = tuple(f"{output}_h" for output in spec.outputs if f"{output}_h" in spec.hints)
+    return TraceFormat(hints, ", ".join(spec.outputs), answer_from_hints=False) if hints else None
 
 
 def render(trace: Trace, hints: bool = False) -> Item:
@@ -67,75 +69,87 @@ def render(trace: Trace, hints: bool = False) -> Item:
 
     Args:
         trace: of any known algorithm.
-        hints: ask for the trace of the algorithm before the output. An algorithm without hints to show is written as if it were False.
+        hints: ask for the trace of the algorithm before the output. An algorithm without hints for it is written as if
+            this were False.
 
-    ``metadata`` holds algorithm, length (nodes), steps, and whether the trace is in the text.
+    Returns:
+        the item; its ``metadata`` holds algorithm, length (nodes), steps, and whether the trace is in the text.
+
+    Raises:
+        BadInput: ``trace`` is not a trace.
     """
     if not isinstance(trace, Trace):
         raise BadInput(f"trace: {brief(trace)} is not a trace, as clrs.trace and clrs.sample give")
     spec = trace.spec
-    shown = traced(trace.name, spec) if hints else None
+    format = trace_format(trace.name, spec) if hints else None
     inputs = ", ".join(f"{name}: {write(trace.recorded(name))}" for name in spec.arguments)
-    metadata = {"algorithm": trace.name, "length": trace.size, "steps": trace.length, "hints": shown is not None}
     output = ", ".join(write(_readable(trace, probe, trace.recorded(name))) for name, probe in spec.outputs.items())
-    if shown is None:
+    metadata = {"algorithm": trace.name, "length": trace.size, "steps": trace.length, "hints": format is not None}
+    if format is None:
         return Item(f"{trace.name}:\n{inputs}\n{', '.join(spec.outputs)}:\n", output + TERMINATOR, metadata)
-    series = [_readable(trace, spec[name], trace.recorded(name)) for name in shown.hints]
-    if shown.answer_from_hints:
-        output = _steps(series, trace.length - 1, trace.length)
-    first, middle = _steps(series, 0, 1), _steps(series, 1, trace.length - 1)
-    question = f"{trace.name}:\n{inputs}, initial_trace: {first}\ntrace | {shown.label}:\n"
+
+    # The first step goes into the question, the others but the last into the answer, in front of the output.
+    series = [_readable(trace, spec[name], trace.recorded(name)) for name in format.hints]
+    first, middle = _write_steps(series, 0, 1), _write_steps(series, 1, trace.length - 1)
+    if format.answer_from_hints:
+        output = _write_steps(series, trace.length - 1, trace.length)
+    question = f"{trace.name}:\n{inputs}, initial_trace: {first}\ntrace | {format.label}:\n"
     return Item(question, f"{middle} | {output}{TERMINATOR}", metadata)
 
 
-def _steps(series: list[np.ndarray], start: int, stop: int) -> str:
+def _write_steps(series: list[np.ndarray], start: int, stop: int) -> str:
     """Steps start … stop-1, several hints joined inside a step; pairs of indices in parentheses."""
     if len(series) == 1:
         return write_series(series[0][start:stop])
-    if all(values.ndim == 1 for values in series):
-        return ", ".join(
-            "(" + ", ".join(map(str, step)) + ")"
-            for step in zip(*(values[start:stop].tolist() for values in series), strict=True)
-        )
+    if all(values.ndim == 1 for values in series):  # an index or number a step
+        steps = zip(*(values[start:stop].tolist() for values in series), strict=True)
+        return ", ".join("(" + ", ".join(map(str, step)) + ")" for step in steps)
     return ", ".join(write(values[step]) for step in range(start, stop) for values in series)
 
 
 def _readable(trace: Trace, probe: Probe, values: np.ndarray) -> np.ndarray:
-    """Pointers that form a permutation are written as the keys in their order; everything else as it was recorded."""
-    permutes = probe.type == "should_be_permutation" or (probe.stage == "hint" and _is_permuted(trace, probe))
-    if not permutes:
+    """Pointers that form a permutation as the keys in their order; everything else as it was recorded."""
+    is_permutation = probe.type == "should_be_permutation"
+    if not is_permutation and not (probe.stage == "hint" and _follows_permutation(trace, probe)):
         return values
-    keys = next(
-        (
-            trace.recorded(name)
-            for name, p in trace.spec.arguments.items()
-            if p.location == "node" and p.type == "scalar"
-        ),
-        np.arange(trace.size),
-    )
-    rows = values.reshape(-1, trace.size)
-    return keys[_orders(rows, np.empty(rows.shape, np.int64))].reshape(values.shape)
+    predecessors = values.reshape(-1, trace.size)
+    orders = _orders(predecessors, np.empty(predecessors.shape, np.int64))
+    return _sort_keys(trace)[orders].reshape(values.shape)
 
 
-def _is_permuted(trace: Trace, probe: Probe) -> bool:
+def _sort_keys(trace: Trace) -> np.ndarray:
+    """The numbers that are sorted: the first input with a number for each node, or else the nodes themselves."""
+    for name, probe in trace.spec.arguments.items():
+        if probe.location == "node" and probe.type == "scalar":
+            return trace.recorded(name)
+    return np.arange(trace.size)
+
+
+def _follows_permutation(trace: Trace, probe: Probe) -> bool:
     """Whether this hint follows an output that is a permutation."""
     spec = trace.spec
-    return any(o.type == "should_be_permutation" and spec.get(f"{name}_h") is probe for name, o in spec.outputs.items())
+    # By identity: two hints may have equal probes, but only one is the output's own.
+    permutations = [name for name, output in spec.outputs.items() if output.type == "should_be_permutation"]
+    return any(spec.get(f"{name}_h") is probe for name in permutations)
 
 
 @compiled
-def _orders(pointers, orders):
-    """From predecessor chains (count, n), whose first node points to itself, to the nodes in order. What is no chain gives some nodes, in range."""
-    count, n = pointers.shape
-    after = np.zeros(n, np.int64)
+def _orders(predecessors, orders):
+    """From predecessors (count, n), of which the first node's is itself, to the nodes in order, into ``orders``.
+
+    What is no chain gives some nodes, in range.
+    """
+    count, n = predecessors.shape
+    successor = np.zeros(n, np.int64)
     for c in range(count):
         node = 0
+        # Turn the pointers round, then follow them from the node that points to itself.
         for i in range(n):
-            if pointers[c, i] == i:
+            if predecessors[c, i] == i:
                 node = i
             else:
-                after[min(max(pointers[c, i], 0), n - 1)] = i
+                successor[min(max(predecessors[c, i], 0), n - 1)] = i
         for place in range(n):
             orders[c, place] = node
-            node = after[node]
+            node = successor[node]
     return orders

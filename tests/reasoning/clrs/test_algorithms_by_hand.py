@@ -1,8 +1,10 @@
-"""Thirty algorithms against traces worked out by hand from their definitions (CLRS-30, arXiv 2205.15659; published package dm-clrs 2.0.3).
+"""Thirty algorithms against traces worked out by hand from their definitions (CLRS-30, arXiv 2205.15659; published
+package dm-clrs 2.0.3).
 
-Every case is small enough to follow on paper: the comment above it gives the computation, the assertions its result. Hints are compared step by step, with
-one-hots written as the index of their 1, categoricals as class numbers, and everything else as it stands. ``P`` is always the working permutation: P[i] is
-the node (the original index) whose element is now at position i. A predecessor chain points from each node to the one before it; the first to itself.
+Every case is small enough to follow on paper: the comment above it gives the computation, the assertions its result.
+Hints are compared step by step, with one-hots written as the index of their 1, categoricals as class numbers, and
+everything else as it stands. ``P`` is always the working permutation: P[i] is the node (the original index) whose
+element is now at position i. A predecessor chain points from each node to the one before it; the first to itself.
 """
 
 from itertools import accumulate
@@ -65,8 +67,9 @@ def test_every_one_of_the_thirty_algorithms_has_a_case_in_this_file():
     assert len(clrs.ALGORITHMS) == 30 and [name for name in clrs.ALGORITHMS if f'clrs.trace("{name}"' not in text] == []
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------- sorting
-# The keys 3, 1, 2, 1 sit at nodes 0, 1, 2, 3. In order they are nodes 1, 3, 2, 0 when equal keys keep their order, so the chain is 1 <- 3 <- 2 <- 0.
+# ---------- sorting
+# The keys 3, 1, 2, 1 sit at nodes 0, 1, 2, 3. In order they are nodes 1, 3, 2, 0 when equal keys keep their order, so
+# the chain is 1 <- 3 <- 2 <- 0.
 
 KEYS = [3.0, 1.0, 2.0, 1.0]
 SORTED_CHAIN = [2, 1, 3, 1]
@@ -129,7 +132,8 @@ def test_heapsort_builds_then_retires_the_root_and_sifts():
     t = clrs.trace("heapsort", {"key": KEYS})
     assert output(t, "pred") == SORTED_CHAIN
     assert t.length == 12  # 3 * 4 - 1 + one swap while sifting down
-    # 3 1 2 1 is a heap already: four sifts change nothing. Retire node 0: P = 3 1 2 0, keys 1 1 2 | 3; its sift lifts node 2: P = 2 1 3 0, keys 2 1 1 | 3.
+    # 3 1 2 1 is a heap already: four sifts change nothing. Retire node 0: P = 3 1 2 0, keys 1 1 2 | 3; its sift lifts
+    # node 2: P = 2 1 3 0, keys 2 1 1 | 3.
     # Retire node 2: P = 3 1 2 0, keys 1 1 | 2 3. Retire node 3: P = 1 3 2 0, keys 1 | 1 2 3.
     heap, first, second, identity = [0, 0, 0, 1], [0, 3, 3, 3], [0, 2, 2, 2], [0, 1, 2, 3]
     assert steps(t, "phase", "parent", "i", "j", "largest", "heap_size") == [
@@ -188,7 +192,7 @@ def test_quicksort_takes_a_full_staircase_of_segments_on_sorted_and_on_equal_key
         assert steps(t, "p", "r", "i", "j") == [(0, r, min(j + 1, r), j) for r in (3, 2, 1) for j in range(r + 1)]
 
 
-# ----------------------------------------------------------------------------------------------------------------------------------------- searching
+# ---------- searching
 
 
 def test_minimum_keeps_the_first_of_equal_minima():
@@ -202,15 +206,16 @@ def test_minimum_keeps_the_first_of_equal_minima():
 def test_binary_search_halves_until_low_meets_high():
     key = [0.1, 0.3, 0.3, 0.5, 0.9]
     t = clrs.trace("binary_search", {"key": key, "target": 0.3})
-    # mid 2: 0.3 <= 0.3, high = 2; mid 1: 0.3 <= 0.3, high = 1; mid 0: 0.3 > 0.1, low = 1. The first of the equal keys is found.
+    # mid 2: 0.3 <= 0.3, high = 2; mid 1: 0.3 <= 0.3, high = 1; mid 0: 0.3 > 0.1, low = 1. The first of the equal keys
+    # is found.
     assert steps(t, "low", "high", "mid") == [(0, 4, 2), (0, 2, 1), (0, 1, 0), (1, 1, 1)]
     assert output(t, "return") == 1
-    above = clrs.trace("binary_search", {"key": key, "target": 1.0})
-    assert steps(above, "low", "high", "mid") == [(0, 4, 2), (3, 4, 3), (4, 4, 4)]
-    assert output(above, "return") == 4  # the last node, although its key is smaller
-    below = clrs.trace("binary_search", {"key": key, "target": -1.0})
-    assert steps(below, "low", "high", "mid") == [(0, 4, 2), (0, 2, 1), (0, 1, 0), (0, 0, 0)]
-    assert output(below, "return") == 0
+    above_all = clrs.trace("binary_search", {"key": key, "target": 1.0})
+    assert steps(above_all, "low", "high", "mid") == [(0, 4, 2), (3, 4, 3), (4, 4, 4)]
+    assert output(above_all, "return") == 4  # the last node, although its key is smaller
+    below_all = clrs.trace("binary_search", {"key": key, "target": -1.0})
+    assert steps(below_all, "low", "high", "mid") == [(0, 4, 2), (0, 2, 1), (0, 1, 0), (0, 0, 0)]
+    assert output(below_all, "return") == 0
 
 
 def test_quickselect_narrows_to_the_upper_median():
@@ -237,7 +242,7 @@ def test_quickselect_narrows_to_the_upper_median():
     assert output(t, "median") == 2  # 1 1 [2] 3
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- divide and conquer
+# ---------- divide and conquer
 
 
 def test_kadane_extends_on_a_tie_and_updates_only_on_a_gain():
@@ -266,7 +271,7 @@ def test_kadane_on_negative_keys_returns_the_first_largest_single_one():
     assert (output(t, "start"), output(t, "end")) == (1, 1)
 
 
-# -------------------------------------------------------------------------------------------------------------------------------------------- greedy
+# ---------- greedy
 
 
 def test_activity_selector_goes_by_finish_times():
@@ -284,7 +289,8 @@ def test_activity_selector_goes_by_finish_times():
 
 
 def test_task_scheduling_goes_by_weight_with_one_counter():
-    # by weight: 2 (due 1), 1 (due 3), 3 (due 2), 0 (due 1). After two tasks the counter is 2, which is below neither 2 nor 1.
+    # by weight: 2 (due 1), 1 (due 3), 3 (due 2), 0 (due 1). After two tasks the counter is 2, which is below neither 2
+    # nor 1.
     t = clrs.trace("task_scheduling", {"d": [1, 3, 1, 2], "w": [0.2, 0.5, 0.9, 0.4]})
     assert steps(t, "selected_h", "i", "t") == [
         ([0, 0, 0, 0], 0, 0),
@@ -296,7 +302,7 @@ def test_task_scheduling_goes_by_weight_with_one_counter():
     assert output(t, "selected") == [0, 1, 1, 0]
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- dynamic programming
+# ---------- dynamic programming
 
 
 def test_matrix_chain_order_fills_by_sweeps():
@@ -322,7 +328,8 @@ def test_matrix_chain_order_fills_by_sweeps():
 
 
 def test_matrix_chain_order_stops_early_when_the_halves_are_best():
-    # matrices 1x2, 2x1, 1x2, 2x1: (12)(34) costs 2 + 2 + 1 = 5, known after two sweeps; splits after 1 or 3 cost 6 and change nothing in the third
+    # matrices 1x2, 2x1, 1x2, 2x1: (12)(34) costs 2 + 2 + 1 = 5, known after two sweeps; splits after 1 or 3 cost 6 and
+    # change nothing in the third
     t = clrs.trace("matrix_chain_order", {"p": [1.0, 2.0, 1.0, 2.0, 1.0]})
     assert t.length == 3
     assert output(t, "s") == [[0] * 5, [0, 0, 1, 2, 2], [0, 0, 0, 2, 2], [0, 0, 0, 0, 3], [0] * 5]
@@ -340,7 +347,8 @@ def lcs_block(cells, nx):
 
 
 def test_lcs_length_fills_the_borders_before_the_first_record():
-    # x = 0 1 2, y = 1 2 (nodes 3, 4). First column: 0 ≠ 1 (0, up); 1 = 1 (1, diagonal); 2 ≠ 1 but 1 above (1, up). First row: no match, nothing to the left.
+    # x = 0 1 2, y = 1 2 (nodes 3, 4). First column: 0 ≠ 1 (0, up); 1 = 1 (1, diagonal); 2 ≠ 1 but 1 above (1, up).
+    # First row: no match, nothing to the left.
     # Inside: 1 ≠ 2, above 0 < left 1 (1, left); 2 = 2, so 1 + 1 (2, diagonal).
     t = clrs.trace("lcs_length", {"string": [0, 0, 0, 1, 1], "key": [0, 1, 2, 1, 2]})
     assert t.length == 2
@@ -361,7 +369,8 @@ def test_lcs_length_of_strings_without_a_common_letter_returns_directions_it_nev
 
 
 def test_lcs_length_carries_a_match_along_the_borders():
-    # x = 2 1, y = 2 3 2: the first row is matched, carried from the left, matched; the first column matched, carried from above
+    # x = 2 1, y = 2 3 2: the first row is matched, carried from the left, matched; the first column matched, carried
+    # from above
     t = clrs.trace("lcs_length", {"string": [0, 0, 1, 1, 1], "key": [2, 1, 2, 3, 2]})
     assert lcs_block(hint(t, "c")[0], 2) == [[1, 1, 1], [1, 0, 0]]
     assert lcs_block(output(t, "b"), 2) == [[0, 2, 0], [1, 1, 1]]  # inside: above and left are equal, which means up
@@ -370,7 +379,8 @@ def test_lcs_length_carries_a_match_along_the_borders():
 def test_optimal_bst_grows_one_diagonal_a_step():
     # all gaps 1/8; keys 1/4, 1/8, 1/8.
     # one key:    w = 1/2, 3/8, 3/8          e = w + 1/8 + 1/8 = 3/4, 5/8, 5/8
-    # two keys:   w = 3/4: root 0: 1/8 + 5/8 + 3/4 = 3/2, root 1: 3/4 + 1/8 + 3/4 = 13/8;   w = 5/8: root 1 and root 2 both 11/8, the first is kept
+    # two keys:   w = 3/4: root 0: 1/8 + 5/8 + 3/4 = 3/2, root 1: 3/4 + 1/8 + 3/4 = 13/8;   w = 5/8: root 1 and root 2
+    # both 11/8, the first is kept
     # three keys: w = 1: root 0: 1/8 + 11/8 + 1 = 5/2, root 1: 3/4 + 5/8 + 1 = 19/8, root 2: 3/2 + 1/8 + 1 = 21/8
     t = clrs.trace("optimal_bst", {"p": [0.25, 0.125, 0.125, 0.0], "q": [0.125] * 4})
     assert t.length == 4 and t.size == 4  # three keys, four nodes
@@ -396,11 +406,12 @@ def test_optimal_bst_grows_one_diagonal_a_step():
     assert output(t, "root") == hint(t, "root_h")[-1]
 
 
-# ------------------------------------------------------------------------------------------------------------------------- graphs: depth-first family
+# ---------- graphs: depth-first family
 
 
 def test_dfs_starts_discovers_pushes_and_finishes():
-    # 0 -> 2 -> 1 -> 0 is a cycle; 3 points to itself and to 1. From 0: discover 0, push 2, discover 2, push 1, discover 1;
+    # 0 -> 2 -> 1 -> 0 is a cycle; 3 points to itself and to 1. From 0: discover 0, push 2, discover 2, push 1, discover
+    # 1;
     # 1 has no white neighbour: finish 1, 2, 0. Then 3, whose neighbours are all coloured.
     A = graph(4, (0, 2), (2, 1), (1, 0), (3, 3), (3, 1), directed=True, dtype=int)
     t = clrs.trace("dfs", {"A": A})
@@ -421,11 +432,10 @@ def test_dfs_starts_discovers_pushes_and_finishes():
         (3, 3, 3, 3, [2, 2, 2, 1], c[7]),  # discover 3
         (3, 3, 3, 3, [2, 2, 2, 2], c[8]),  # finish 3
     ]
-    identity, one, two = [0, 1, 2, 3], [0, 1, 0, 3], [0, 2, 0, 3]
-    assert (
-        hint(t, "s_prev") == [identity] * 2 + [one] * 2 + [two] * 3 + [one] + [identity] * 4
-    )  # a pop shows one record late
-    assert hint(t, "pi_h") == [identity] * 2 + [one] * 2 + [two] * 8
+    identity, one_pushed, two_pushed = [0, 1, 2, 3], [0, 1, 0, 3], [0, 2, 0, 3]
+    # a pop shows one record late
+    assert hint(t, "s_prev") == [identity] * 2 + [one_pushed] * 2 + [two_pushed] * 3 + [one_pushed] + [identity] * 4
+    assert hint(t, "pi_h") == [identity] * 2 + [one_pushed] * 2 + [two_pushed] * 8
     assert hint(t, "d")[-1] == [c[1], c[3], c[2], c[7]] and hint(t, "f")[-1] == [c[6], c[4], c[5], c[8]]
     assert hint(t, "d")[4] == [c[1], 0, c[2], 0] and hint(t, "f")[7] == [0, c[4], c[5], 0]
 
@@ -458,14 +468,16 @@ def test_topological_sort_prepends_each_finished_node():
 
 
 def test_topological_sort_ignores_its_preset_head_until_that_node_is_finished():
-    # 0 -> 1: node 1 finishes first while node 0, the preset head, is still grey; so 1 points to itself and is the end of the list
+    # 0 -> 1: node 1 finishes first while node 0, the preset head, is still grey; so 1 points to itself and is the end
+    # of the list
     t = clrs.trace("topological_sort", {"A": graph(4, (0, 1), (1, 2), (2, 3), directed=True, dtype=int)})
     assert output(t, "topo") == [1, 2, 3, 3] and output(t, "topo_head") == 0
     assert hint(t, "topo_head_h") == [0, 0, 0, 0, 0, 3, 2, 1, 0]
     assert t.length == 9  # 2 n + one root
 
 
-# The path 0 - 1 - 2 with a loop at 2, and 3 alone. A coloured neighbour other than the parent is recorded on every scan, also a child that was just finished:
+# The path 0 - 1 - 2 with a loop at 2, and 3 alone. A coloured neighbour other than the parent is recorded on every
+# scan, also a child that was just finished:
 #   start 0, discover 0, push 1, discover 1, push 2, discover 2, look at 2 (its loop), finish 2, look at 2 (from 1), finish 1, look at 1 (from 0), finish 0,
 #   start 3, discover 3, finish 3.
 
@@ -514,15 +526,16 @@ def test_bridges_of_a_path_are_all_its_edges():
     t = clrs.trace("bridges", {"A": PATH_WITH_LOOP})
     assert t.length == 15 and steps(t, "s", "u", "v") == PATH_STEPS
     none = [[0, 0, -1, -1], [0, 0, 0, -1], [-1, 0, 0, -1], [-1, -1, -1, 0]]  # -1 where there is no edge
-    one = [[0, 0, -1, -1], [0, 0, 1, -1], [-1, 1, 0, -1], [-1, -1, -1, 0]]
+    lower = [[0, 0, -1, -1], [0, 0, 1, -1], [-1, 1, 0, -1], [-1, -1, -1, 0]]
     both = [[0, 1, -1, -1], [1, 0, 1, -1], [-1, 1, 0, -1], [-1, -1, -1, 0]]
-    assert hint(t, "is_bridge_h") == [none] * 9 + [one] * 2 + [both] * 4
+    assert hint(t, "is_bridge_h") == [none] * 9 + [lower] * 2 + [both] * 4
     assert output(t, "is_bridge") == both
 
 
 @pytest.mark.parametrize("name", ["articulation_points", "bridges"])
 def test_a_triangle_with_a_tail_has_one_cut_node_and_one_bridge(name):
-    # 0 - 1 - 2 - 0, 2 - 3. Coloured neighbours looked at: 0 from 2 before 3 is pushed; 0 and 3 from 2 after 3; 2 from 1; 1 and 2 from 0.
+    # 0 - 1 - 2 - 0, 2 - 3. Coloured neighbours looked at: 0 from 2 before 3 is pushed; 0 and 3 from 2 after 3; 2 from
+    # 1; 1 and 2 from 0.
     t = clrs.trace(name, {"A": symmetric(4, (0, 1), (1, 2), (0, 2), (2, 3))})
     assert t.length == 12 + 6
     assert steps(t, "u", "v")[5:13] == [(2, 2), (2, 0), (2, 3), (3, 3), (3, 3), (2, 0), (2, 3), (2, 3)]
@@ -536,7 +549,8 @@ def test_a_triangle_with_a_tail_has_one_cut_node_and_one_bridge(name):
 
 
 def test_strongly_connected_components_searches_twice():
-    # 0 <-> 1 -> 2, and 3 with a loop. First search: finished at 0.04 (2), 0.05 (1), 0.06 (0), 0.08 (3). Second, on the reversed edges, from 3, 0, 2:
+    # 0 <-> 1 -> 2, and 3 with a loop. First search: finished at 0.04 (2), 0.05 (1), 0.06 (0), 0.08 (3). Second, on the
+    # reversed edges, from 3, 0, 2:
     # 3 alone; 0 takes 1 along (a non-root is pushed and finished only); 2 alone, since 1 is done.
     A = graph(4, (0, 1), (1, 0), (1, 2), (3, 3), directed=True)
     t = clrs.trace("strongly_connected_components", {"A": A})
@@ -568,7 +582,7 @@ def test_strongly_connected_components_searches_twice():
     assert hint(t, "f")[-1] == [c[13], c[12], c[15], c[10]]  # … and f of all
 
 
-# ------------------------------------------------------------------------------------------------------------------------- graphs: breadth and distances
+# ---------- graphs: breadth and distances
 
 
 def test_bfs_takes_the_lowest_parent_of_the_level_before():
@@ -593,7 +607,8 @@ def test_bfs_takes_the_lowest_parent_of_the_level_before():
 
 def test_mst_kruskal_climbs_to_the_roots_and_keeps_both_directions():
     # by weight: 0-2 (0.25), 0-1 (0.5), 1-2 (0.75); 3 alone.
-    # 0-2: roots 0 < 2, so 0 hangs under 2. 0-1: from 0 climb to 2; roots 2 > 1, so 1 hangs under 2. 1-2: from 1 climb to 2; same root.
+    # 0-2: roots 0 < 2, so 0 hangs under 2. 0-1: from 0 climb to 2; roots 2 > 1, so 1 hangs under 2. 1-2: from 1 climb
+    # to 2; same root.
     t = clrs.trace("mst_kruskal", {"A": graph(4, (0, 1, 0.5), (0, 2, 0.25), (1, 2, 0.75))})
     assert t.length == 9  # 1 + three edges with two records each + two climbs
     none, o = [0, 0, 0, 0], [1, 0, 0, 0]
@@ -619,7 +634,8 @@ def test_mst_kruskal_without_edges_is_one_record():
     assert t.length == 1 and output(t, "in_mst") == [[0] * 4] * 4
 
 
-# The same graph for Prim and Dijkstra: 0-1 (0.5), 0-2 (0.25), 1-2 (0.375), 2-3 (1), a loop at 0, and 4 alone. From 2, node 1 is nearer to the tree (0.375)
+# The same graph for Prim and Dijkstra: 0-1 (0.5), 0-2 (0.25), 1-2 (0.375), 2-3 (1), a loop at 0, and 4 alone. From 2,
+# node 1 is nearer to the tree (0.375)
 # than from 0, but not nearer to the source (0.625).
 
 WEIGHTED = graph(5, (0, 0, 0.5), (0, 1, 0.5), (0, 2, 0.25), (1, 2, 0.375), (2, 3, 1.0))
@@ -659,7 +675,8 @@ def test_prim_and_dijkstra_from_a_lonely_source_take_two_steps():
 
 
 def test_bellman_ford_relaxes_from_the_sweep_before():
-    # 0 -> 1 (4), 0 -> 2 (1), 2 -> 1 (2), 1 -> 3 (1); 4 is never reached. Each sweep reads the distances of the one before, so 3 gets 5 before it gets 4.
+    # 0 -> 1 (4), 0 -> 2 (1), 2 -> 1 (2), 1 -> 3 (1); 4 is never reached. Each sweep reads the distances of the one
+    # before, so 3 gets 5 before it gets 4.
     A = graph(5, (0, 1, 4), (0, 2, 1), (2, 1, 2), (1, 3, 1), directed=True)
     t = clrs.trace("bellman_ford", {"A": A, "s": 0})
     assert steps(t, "d", "msk", "pi_h") == [
@@ -678,7 +695,8 @@ def test_bellman_ford_uses_negative_weights():
 
 
 def test_bellman_ford_stops_when_no_distance_changed_even_if_a_node_was_reached():
-    # 0 -> 1 (1) -> 2 (-1) -> 3 (1): the second sweep reaches 2 at distance 0, which is what an unreached node holds; so it is the last, and 3 is never reached
+    # 0 -> 1 (1) -> 2 (-1) -> 3 (1): the second sweep reaches 2 at distance 0, which is what an unreached node holds; so
+    # it is the last, and 3 is never reached
     t = clrs.trace("bellman_ford", {"A": graph(4, (0, 1, 1), (1, 2, -1), (2, 3, 1), directed=True), "s": 0})
     assert hint(t, "d") == [[0, 0, 0, 0], [0, 1, 0, 0]]
     assert output(t, "pi") == [0, 0, 1, 3]
@@ -720,7 +738,8 @@ def test_dag_shortest_paths_from_a_sink_has_nothing_to_relax():
 
 
 def test_floyd_warshall_records_before_each_update_so_the_last_one_shows_only_in_the_output():
-    # 0 - 3 (1), 3 - 1 (2); 0 and 2 have loops. The one path of two edges, 0 - 3 - 1, opens at the last k. The diagonal keeps the loops' weights.
+    # 0 - 3 (1), 3 - 1 (2); 0 and 2 have loops. The one path of two edges, 0 - 3 - 1, opens at the last k. The diagonal
+    # keeps the loops' weights.
     A = graph(4, (0, 3, 1.0), (3, 1, 2.0), (0, 0, 0.75), (2, 2, 0.5))
     t = clrs.trace("floyd_warshall", {"A": A})
     assert t.length == 4 and hint(t, "k") == [0, 1, 2, 3]
@@ -738,7 +757,8 @@ def test_floyd_warshall_shortens_an_existing_edge():
 
 
 def test_a_way_that_is_only_as_good_does_not_replace_the_one_found_before():
-    # 0 - 1 (0.5), 0 - 2 (0.25), and 1 - 2: at 0.5 node 1 is as near to the tree from 2 as from 0; at 0.25 the way 0 - 2 - 1 is as long as 0 - 1
+    # 0 - 1 (0.5), 0 - 2 (0.25), and 1 - 2: at 0.5 node 1 is as near to the tree from 2 as from 0; at 0.25 the way 0 - 2
+    # - 1 is as long as 0 - 1
     near = graph(4, (0, 1, 0.5), (0, 2, 0.25), (1, 2, 0.5))
     assert output(clrs.trace("mst_prim", {"A": near, "s": 0}), "pi") == [0, 0, 0, 3]
     short = graph(4, (0, 1, 0.5), (0, 2, 0.25), (1, 2, 0.25))
@@ -754,7 +774,7 @@ def test_a_way_that_is_only_as_good_does_not_replace_the_one_found_before():
     assert output(clrs.trace("dag_shortest_paths", {"A": acyclic, "s": 0}), "pi") == [0, 0, 0, 3]
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------- strings
+# ---------- strings
 
 
 def test_naive_string_matcher_records_shifts_and_partial_matches():
@@ -772,8 +792,10 @@ def test_naive_string_matcher_without_a_match_names_the_needle():
 
 
 def test_kmp_matcher_computes_failure_links_then_runs_over_the_haystack():
-    # haystack 0 0 1, needle 0 1 at nodes 3, 4. Needle: no proper border, so state 4 falls back to "none" (its link is 3, its reset flag 1).
-    # Haystack: 0 matches; the second 0 breaks the match, and from the reset state matches again; 1 completes it at shift 1.
+    # haystack 0 0 1, needle 0 1 at nodes 3, 4. Needle: no proper border, so state 4 falls back to "none" (its link is
+    # 3, its reset flag 1).
+    # Haystack: 0 matches; the second 0 breaks the match, and from the reset state matches again; 1 completes it at
+    # shift 1.
     t = clrs.trace("kmp_matcher", {"string": [0, 0, 0, 1, 1], "key": [0, 0, 1, 0, 1]})
     assert output(t, "match") == 1
     assert steps(t, "phase", "s", "i", "q", "q_reset", "k", "k_reset") == [
@@ -810,23 +832,24 @@ def test_kmp_matcher_falls_back_along_a_border():
 
 def test_kmp_matcher_with_a_needle_of_one_letter():
     # the first record points q at the needle's only node, 3
-    found = clrs.trace("kmp_matcher", {"string": [0, 0, 0, 1], "key": [0, 0, 1, 1]})
-    assert steps(found, "phase", "s", "i", "q", "q_reset") == [
+    match = clrs.trace("kmp_matcher", {"string": [0, 0, 0, 1], "key": [0, 0, 1, 1]})
+    assert steps(match, "phase", "s", "i", "q", "q_reset") == [
         (0, 0, 0, 3, 1),
         (1, 0, 0, 3, 1),
         (1, 1, 1, 3, 1),
         (1, 2, 2, 3, 1),
     ]
-    assert output(found, "match") == 2
+    assert output(match, "match") == 2
     missing = clrs.trace("kmp_matcher", {"string": [0, 0, 0, 1], "key": [0, 0, 0, 1]})
     assert missing.length == 4 and output(missing, "match") == 3  # no match names the needle
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------ geometry
+# ---------- geometry
 
 
 def test_segments_intersect_tests_four_orientations():
-    # (0, 0)-(2, 2) crosses (0, 2)-(2, 0). Cross products: (0, -2) x (2, -2) = 4, (2, 0) x (2, -2) = -4, (0, 2) x (2, 2) = -4, (2, 0) x (2, 2) = 4.
+    # (0, 0)-(2, 2) crosses (0, 2)-(2, 0). Cross products: (0, -2) x (2, -2) = 4, (2, 0) x (2, -2) = -4, (0, 2) x (2, 2)
+    # = -4, (2, 0) x (2, 2) = 4.
     # Every point lies in the bounding box of the other segment.
     t = clrs.trace("segments_intersect", {"x": [0.0, 2.0, 0.0, 2.0], "y": [0.0, 2.0, 2.0, 0.0]})
     assert steps(t, "i", "j", "k", "dir", "on_seg") == [
@@ -858,13 +881,15 @@ def test_segments_that_touch_or_share_a_line(x, y, on_seg, meet):
     assert output(t, "intersect") == meet and hint(t, "on_seg")[-1] == on_seg
 
 
-# A square with a point inside: 0 (2, 0), 1 (2, 2), 2 (0, 0), 3 (1, 0.5), 4 (0, 2). Two corners are lowest; of these, 2 is leftmost.
+# A square with a point inside: 0 (2, 0), 1 (2, 2), 2 (0, 0), 3 (1, 0.5), 4 (0, 2). Two corners are lowest; of these, 2
+# is leftmost.
 
 SQUARE = {"x": [2.0, 2.0, 0.0, 1.0, 0.0], "y": [0.0, 2.0, 0.0, 0.5, 2.0]}
 
 
 def test_graham_scan_pops_the_inner_point():
-    # by angle from 2: 0 (0), 3 (atan 1/2), 1 (45°), 4 (90°). 0 and 3 are pushed unseen; at 1 the turn 0, 3, 1 is (-1, 0.5) x (0, 2) = -2 <= 0: 3 is popped.
+    # by angle from 2: 0 (0), 3 (atan 1/2), 1 (45°), 4 (90°). 0 and 3 are pushed unseen; at 1 the turn 0, 3, 1 is (-1,
+    # 0.5) x (0, 2) = -2 <= 0: 3 is popped.
     t = clrs.trace("graham_scan", SQUARE)
     assert output(t, "in_hull") == [1, 1, 1, 0, 1]
     assert t.length == 8  # 3 + four pushes + one pop
@@ -886,7 +911,8 @@ def test_graham_scan_pops_the_inner_point():
 
 def test_jarvis_march_wraps_around_the_square():
     # the hull is 2, 0, 1, 4. Four rounds over all five points, with one record between rounds.
-    # from 2: 0 stays the endpoint. From 0: the endpoint is 0 itself until i = 1 replaces it. From 1: 2 is right of 0, then 4 right of 2.
+    # from 2: 0 stays the endpoint. From 0: the endpoint is 0 itself until i = 1 replaces it. From 1: 2 is right of 0,
+    # then 4 right of 2.
     # From 4: 2 is right of 0.
     t = clrs.trace("jarvis_march", SQUARE)
     assert output(t, "in_hull") == [1, 1, 1, 0, 1]
@@ -918,7 +944,8 @@ def test_hulls_of_a_triangle_hold_all_their_points():
 def test_hulls_leave_out_a_point_in_the_middle_of_an_edge():
     # 2 (1, 1) lies between 1 (2, 0) and 3 (0, 2); from 0 (0, 0) they come at 0, 45 and 90 degrees.
     # graham: 1 and 2 are pushed; at 3 the turn 1, 2, 3 is (-1, 1) x (-2, 2) = 0, which pops 2.
-    # jarvis: from 1, first 2 is right of 0, then 3 is exactly behind 2, and a cross product of 0 replaces the endpoint too.
+    # jarvis: from 1, first 2 is right of 0, then 3 is exactly behind 2, and a cross product of 0 replaces the endpoint
+    # too.
     points = {"x": [0.0, 2.0, 1.0, 0.0], "y": [0.0, 0.0, 1.0, 2.0]}
     graham, jarvis = clrs.trace("graham_scan", points), clrs.trace("jarvis_march", points)
     assert output(graham, "in_hull") == output(jarvis, "in_hull") == [1, 1, 0, 1]
@@ -926,7 +953,7 @@ def test_hulls_leave_out_a_point_in_the_middle_of_an_edge():
     assert hint(jarvis, "endpoint") == [0, 0] + [0, 1, 1, 1] + [0] + [0, 0, 2, 3] + [0] + [0, 0, 0, 0]
 
 
-# --------------------------------------------------------------------------------------------------------------------------- what all of them share
+# ---------- what all of them share
 
 
 def test_inputs_come_back_with_pos_and_adj_derived():

@@ -1,7 +1,8 @@
-"""What the thirty algorithms must return on any input, against oracles of a few lines each, and what every trace must look like (arXiv 2205.15659).
+"""What the thirty algorithms must return on any input, against oracles of a few lines each, and what every trace must
+look like (arXiv 2205.15659).
 
-The oracles share nothing with the package: they enumerate, recurse or multiply matrices. Weights, probabilities and coordinates are small multiples of a
-power of two, so that sums are exact and equality means equality.
+The oracles share nothing with the package: they enumerate, recurse or multiply matrices. Weights, probabilities and
+coordinates are small multiples of a power of two, so that sums are exact and equality means equality.
 """
 
 from fractions import Fraction
@@ -34,7 +35,10 @@ def is_index(one_hot):
 
 @st.composite
 def matrices(draw, directed=True, acyclic=False, weighted=False, density=2):
-    """A graph's matrix; every entry is an edge with probability about 1 / density. Weights are eighths from 1/8 to 2."""
+    """A graph's matrix; every entry is an edge with probability about 1 / density.
+
+    Weights are eighths from 1/8 to 2.
+    """
     n = draw(sizes)
     M = draw(arrays(np.int64, (n, n), elements=st.integers(0, density - 1))) == density - 1
     if weighted:
@@ -84,7 +88,7 @@ def assert_shortest_path_parents(A, s, pi, distance):
             assert A[pi[v], v] != 0 and distance[pi[v]] + A[pi[v], v] == distance[v]
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ sorting and searching
+# ---------- sorting and searching
 
 
 def chain(pred):
@@ -190,7 +194,7 @@ def test_binary_search_finds_the_first_key_not_below_the_target(key, target):
     assert (low <= high).all() and low[-1] == high[-1] and ((low + high) // 2 == t.hints["mid"].argmax(1)).all()
 
 
-# ------------------------------------------------------------------------------------------------------------------ subarrays, greedy, dynamic programs
+# ---------- subarrays, greedy, dynamic programs
 
 
 @given(key=keys)
@@ -207,8 +211,8 @@ def test_kadane_finds_a_subarray_of_the_largest_sum(key):
 def test_activity_selector_selects_as_many_compatible_activities_as_possible(spans):
     s, f = np.array([a for a, _ in spans], float), np.array([a + b for a, b in spans], float)
 
-    def compatible(chosen):
-        return all(s[a] >= f[b] or s[b] >= f[a] for a, b in combinations(chosen, 2))
+    def compatible(activities):
+        return all(s[a] >= f[b] or s[b] >= f[a] for a, b in combinations(activities, 2))
 
     selected = np.flatnonzero(clrs.trace("activity_selector", {"s": s, "f": f}).outputs["selected"]).tolist()
     most = next(k for k in reversed(range(len(s) + 1)) if any(compatible(c) for c in combinations(range(len(s)), k)))
@@ -220,11 +224,11 @@ def test_activity_selector_selects_as_many_compatible_activities_as_possible(spa
 def test_task_scheduling_takes_the_heaviest_while_the_count_is_below_the_deadline(d, data):
     w = np.array(data.draw(st.permutations(range(len(d)))), float)
     t = clrs.trace("task_scheduling", {"d": d, "w": w})
-    taken = []
+    scheduled = []
     for task in sorted(range(len(d)), key=lambda k: -w[k]):
-        if len(taken) < d[task]:
-            taken.append(task)
-    assert np.flatnonzero(t.outputs["selected"]).tolist() == sorted(taken) and t.hints["t"][-1] == len(taken)
+        if len(scheduled) < d[task]:
+            scheduled.append(task)
+    assert np.flatnonzero(t.outputs["selected"]).tolist() == sorted(scheduled) and t.hints["t"][-1] == len(scheduled)
 
 
 @given(p=st.lists(st.integers(1, 9), min_size=3, max_size=7))
@@ -303,7 +307,7 @@ def test_optimal_bst_costs_what_the_recursion_costs(weights):
     assert t.length == n + 1
 
 
-# -------------------------------------------------------------------------------------------------------------------------------------------- graphs
+# ---------- graphs
 
 
 @given(case=with_source(matrices(directed=False)))
@@ -355,7 +359,9 @@ def test_topological_sort_puts_every_edge_forward(A):
 
 
 def coloured_looks(A):
-    """How often a scan of an undirected depth-first search meets a coloured neighbour other than the parent, starting afresh after every child."""
+    """How often a scan of an undirected depth-first search meets a coloured neighbour other than the parent, starting
+    afresh after every child.
+    """
     seen, looks = set(), 0
 
     def visit(u, parent):
@@ -391,11 +397,11 @@ def test_articulation_points_are_the_nodes_whose_removal_splits_a_component(A):
 @few
 def test_bridges_are_the_edges_whose_removal_splits_a_component(A):
     t = clrs.trace("bridges", {"A": A})
-    found = t.outputs["is_bridge"]
+    is_bridge = t.outputs["is_bridge"]
     for u, v in np.ndindex(A.shape):
         cut = A.copy()
         cut[u, v] = cut[v, u] = 0
-        assert found[u, v] == (0 if u == v else -1 if not A[u, v] else components(cut) > components(A))
+        assert is_bridge[u, v] == (0 if u == v else -1 if not A[u, v] else components(cut) > components(A))
     assert t.length == 3 * len(A) + coloured_looks(A)
 
 
@@ -419,13 +425,13 @@ def test_kruskal_and_prim_find_spanning_trees_of_equal_weight(case):
     edges = A * (tree == 1)
     assert (tree == tree.T).all() and ((tree == 0) | (A > 0)).all() and not np.diag(tree).any()
     assert tree.sum() / 2 == len(A) - components(A) and (closure(edges) == closure(A)).all()
-    mine = closure(A)[s]
-    hung = [v for v in range(len(A)) if pi[v] != v]
-    assert hung == [v for v in np.flatnonzero(mine) if v != s]
-    assert all(A[pi[v], v] > 0 for v in hung)
-    assert sum(A[pi[v], v] for v in hung) == edges[mine].sum() / 2
-    assert (closure(np.eye(len(A))[pi] != 0)[mine, s]).all()  # and every one hangs, at last, on the source
-    assert prim.length == 1 + mine.sum()
+    component = closure(A)[s]
+    in_tree = [v for v in range(len(A)) if pi[v] != v]
+    assert in_tree == [v for v in np.flatnonzero(component) if v != s]
+    assert all(A[pi[v], v] > 0 for v in in_tree)
+    assert sum(A[pi[v], v] for v in in_tree) == edges[component].sum() / 2
+    assert (closure(np.eye(len(A))[pi] != 0)[component, s]).all()  # and every one hangs, at last, on the source
+    assert prim.length == 1 + component.sum()
 
 
 @given(A=matrices(directed=False, weighted=True))
@@ -438,14 +444,14 @@ def test_kruskal_grows_the_lightest_tree_and_records_two_an_edge_and_one_a_climb
     for _, i, j in edges:
         roots = []
         for end in (i, j):
-            met, at = [], end
-            while parent[at] != at:
-                met.append(at)
-                at = parent[at]
+            path, node = [], end
+            while parent[node] != node:
+                path.append(node)
+                node = parent[node]
                 climbs += 1
-                for x in met:
-                    parent[x] = at  # paths are shortened while climbing
-            roots.append(at)
+                for x in path:
+                    parent[x] = node  # paths are shortened while climbing
+            roots.append(node)
         if roots[0] != roots[1]:
             parent[min(roots)] = max(roots)
             tree[i, j] = tree[j, i] = 1
@@ -495,12 +501,12 @@ def test_floyd_warshall_leaves_last_steps_of_shortest_paths_and_records_the_dist
         last = t.outputs["Pi"][i, j]
         assert last == i if np.isinf(D[i, j]) else D[i, last] + A[last, j] == D[i, j] and A[last, j] != 0
     for k in range(n):  # step k knows the paths through nodes below k
-        known = np.where(A != 0, A, np.inf)
-        np.fill_diagonal(known, 0)
+        distance = np.where(A != 0, A, np.inf)
+        np.fill_diagonal(distance, 0)
         for via in range(k):
-            known = np.minimum(known, known[:, via, None] + known[None, via, :])
-        assert (t.hints["msk"][k][apart] == np.isfinite(known)[apart]).all()
-        assert (t.hints["D"][k][apart] == np.where(np.isfinite(known), known, 0)[apart]).all()
+            distance = np.minimum(distance, distance[:, via, None] + distance[None, via, :])
+        assert (t.hints["msk"][k][apart] == np.isfinite(distance)[apart]).all()
+        assert (t.hints["D"][k][apart] == np.where(np.isfinite(distance), distance, 0)[apart]).all()
         assert is_index(t.hints["k"][k]) == k
 
 
@@ -512,7 +518,8 @@ def tied(seed, n):
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(4, 40))
 @few
 def test_ties_are_broken_by_numpys_own_default_argsort(seed, n):
-    # the published package calls np.argsort without a kind, which is not stable; its order on equal keys is part of the data
+    # the published package calls np.argsort without a kind, which is not stable; its order on equal keys is part of the
+    # data
     f = tied(seed, n)
     order = clrs.trace("activity_selector", {"s": f - 0.125, "f": f}).hints["m"].argmax(1)
     assert order.tolist() == [0, *np.argsort(f)]
@@ -521,8 +528,8 @@ def test_ties_are_broken_by_numpys_own_default_argsort(seed, n):
     A = np.triu(tied(seed, n * n).reshape(n, n) * (np.random.default_rng(seed + 1).random((n, n)) < 0.3), 1)
     edges = np.argwhere(A)
     t = clrs.trace("mst_kruskal", {"A": A + A.T})
-    done = t.hints["phase"].argmax(1) == 0
-    visited = np.stack([t.hints["u"].argmax(1), t.hints["v"].argmax(1)], 1)[done][1:]
+    is_joined = t.hints["phase"].argmax(1) == 0
+    visited = np.stack([t.hints["u"].argmax(1), t.hints["v"].argmax(1)], 1)[is_joined][1:]
     assert visited.tolist() == edges[np.argsort(A[tuple(edges.T)])].tolist()
     for name, key in (("mst_prim", "key"), ("dijkstra", "d")):
         t = clrs.trace(name, {"A": A + A.T, "s": n // 2})
@@ -531,7 +538,7 @@ def test_ties_are_broken_by_numpys_own_default_argsort(seed, n):
             assert is_index(t.hints["u"][step]) == np.argsort(queue)[0]
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ strings and geometry
+# ---------- strings and geometry
 
 
 @given(
@@ -543,10 +550,10 @@ def test_string_matchers_find_what_str_find_finds(haystack, needle):
     assume(len(needle) <= len(haystack))
     inputs = {"string": [0] * len(haystack) + [1] * len(needle), "key": haystack + needle}
     text, word = "".join(map(str, haystack)), "".join(map(str, needle))
-    found = text.find(word)
+    shift = text.find(word)
     naive, kmp = clrs.trace("naive_string_matcher", inputs), clrs.trace("kmp_matcher", inputs)
-    assert is_index(naive.outputs["match"]) == is_index(kmp.outputs["match"]) == (found if found >= 0 else len(text))
-    shifts = range((found if found >= 0 else len(text) - len(word)) + 1)
+    assert is_index(naive.outputs["match"]) == is_index(kmp.outputs["match"]) == (shift if shift >= 0 else len(text))
+    shifts = range((shift if shift >= 0 else len(text) - len(word)) + 1)
     partial = [next((k for k, letter in enumerate(word[:-1]) if text[s + k] != letter), len(word) - 1) for s in shifts]
     assert naive.length == len(partial) + sum(partial)
     assert kmp.length <= 2 * (len(haystack) + len(needle))  # linear: every fall back undoes an advance
@@ -597,7 +604,7 @@ def test_segments_intersect_where_exact_arithmetic_says_so(points):
     assert clrs.trace("segments_intersect", {"x": x, "y": y}).outputs["intersect"] == meet
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- all thirty together
+# ---------- all thirty together
 
 #: Algorithms whose last record comes before the last change.
 LATE = {"floyd_warshall": "Pi", "lcs_length": "b"}

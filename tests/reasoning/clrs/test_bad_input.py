@@ -1,4 +1,6 @@
-"""Everything ``clrs`` refuses: each refusal is a ``BadInput`` (a ``ValueError``) of one short line that names the field and the value, or what is allowed."""
+"""Everything ``clrs`` refuses: each refusal is a ``BadInput`` (a ``ValueError``) of one short line that names the field
+and the value, or what is allowed.
+"""
 
 import numpy as np
 import pytest
@@ -30,11 +32,11 @@ def test_bad_input_is_a_value_error():
     assert issubclass(BadInput, ValueError)
 
 
-# --------------------------------------------------------------------------------------------------------------------------------- algorithm names
+# ---------- algorithm names
 
 
 @pytest.mark.parametrize(
-    ("given", "nearest"),
+    ("name", "nearest"),
     [
         ("bsf", "bfs"),
         ("BFS", "bfs"),
@@ -44,27 +46,27 @@ def test_bad_input_is_a_value_error():
         ("bfs\n", "bfs"),
     ],
 )
-def test_an_unknown_algorithm_is_answered_with_the_nearest_one(given, nearest):
-    shown = repr(given)[1:-1]
-    refused(lambda: clrs.spec(given), "algorithm", shown, repr(nearest))
-    refused(lambda: clrs.trace(given, {"key": KEY}), "algorithm", shown, repr(nearest))
-    refused(lambda: clrs.sample(given, length=4), "algorithm", shown, repr(nearest))
-    refused(lambda: clrs.dataset([given], [4]), "dataset algorithms", shown, repr(nearest))
-    refused(lambda: clrs.dataset(["dfs", given], [4]), "dataset algorithms", shown, repr(nearest))
+def test_an_unknown_algorithm_is_answered_with_the_nearest_one(name, nearest):
+    quoted = repr(name)[1:-1]
+    refused(lambda: clrs.spec(name), "algorithm", quoted, repr(nearest))
+    refused(lambda: clrs.trace(name, {"key": KEY}), "algorithm", quoted, repr(nearest))
+    refused(lambda: clrs.sample(name, length=4), "algorithm", quoted, repr(nearest))
+    refused(lambda: clrs.dataset([name], [4]), "dataset algorithms", quoted, repr(nearest))
+    refused(lambda: clrs.dataset(["dfs", name], [4]), "dataset algorithms", quoted, repr(nearest))
 
 
-@pytest.mark.parametrize("given", ["", None, 3, ["bfs"], b"bfs", "x" * 100_000, "two\nlines"])
-def test_what_is_no_name_at_all_is_refused_in_one_line(given):
+@pytest.mark.parametrize("name", ["", None, 3, ["bfs"], b"bfs", "x" * 100_000, "two\nlines"])
+def test_what_is_no_name_at_all_is_refused_in_one_line(name):
     for call in (
-        lambda: clrs.spec(given),
-        lambda: clrs.trace(given, {}),
-        lambda: clrs.sample(given, length=4),
-        lambda: clrs.dataset([given], [4]),
+        lambda: clrs.spec(name),
+        lambda: clrs.trace(name, {}),
+        lambda: clrs.sample(name, length=4),
+        lambda: clrs.dataset([name], [4]),
     ):
         refused(call, "algorithm")
 
 
-# --------------------------------------------------------------------------------------------------------------------------- lengths, counts and seeds
+# ---------- lengths, counts and seeds
 
 NOT_WHOLE = [2.5, 4.0, True, "8", None, NAN, INF, [4], np.float64(4)]
 
@@ -122,15 +124,15 @@ def test_lengths_of_a_dataset_are_numbers_in_a_list(value):
 
 
 def test_negative_counts_are_refused():
-    refused(lambda: clrs.sample("bfs", 4, count=-1), "count", "-1", "from 0 up")
-    refused(lambda: clrs.dataset(["bfs"], [4], count=-3), "dataset count", "-3", "from 0 up")
+    refused(lambda: clrs.sample("bfs", 4, count=-1), "count", "-1", "at least 0")
+    refused(lambda: clrs.dataset(["bfs"], [4], count=-3), "dataset count", "-3", "at least 0")
 
 
 def test_seeds_out_of_range_are_refused():
     for seed in (-1, 2**32, 10**30):
-        refused(lambda seed=seed: clrs.sample("bfs", 4, seed=seed), "seed", seed, "0 to 4294967295")
+        refused(lambda seed=seed: clrs.sample("bfs", 4, seed=seed), "seed", seed, "0 to 4,294,967,295")
     for seed in (-1, 2**64, 10**30):
-        refused(lambda seed=seed: clrs.dataset(["bfs"], [4], seed=seed), "seed", seed, 2**64 - 1)
+        refused(lambda seed=seed: clrs.dataset(["bfs"], [4], seed=seed), "seed", seed, f"{2**64 - 1:,}")
     assert len(clrs.sample("bfs", 4, seed=2**32 - 1)) == 1 and clrs.dataset(["bfs"], [4], seed=2**64 - 1)[0].size == 4
 
 
@@ -159,7 +161,7 @@ def test_an_absurd_length_is_refused():
     refused(lambda: clrs.sample("minimum", length=10**30), "minimum length", "whole number")
 
 
-# ---------------------------------------------------------------------------------------------------------------------------------- sampler options
+# ---------- sampler options
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_a_grid_too_coarse_for_points_in_general_position_is_given_up_on(name):
     refused(lambda: clrs.sample(name, 100, truncate_decimals=0), "length", "100", "three on a line")
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------- datasets
+# ---------- datasets
 
 
 def test_a_dataset_needs_algorithms_and_lengths():
@@ -287,7 +289,7 @@ def test_options_of_a_dataset_are_mappings(options):
     refused(lambda: clrs.dataset(["bfs"], [4], options=options), "options")
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ names and forms of inputs
+# ---------- names and forms of inputs
 
 
 def test_missing_inputs_are_named():
@@ -422,7 +424,7 @@ def test_a_given_adj_must_agree_with_the_matrix():
     assert clrs.trace("bfs", {"A": PATH, "s": 0, "adj": PATH + np.eye(4)}).length == 3
 
 
-# -------------------------------------------------------------------------------------------------------------------------- what an algorithm requires
+# ---------- what an algorithm requires
 
 
 @pytest.mark.parametrize("s", [-1, 4, 4.0, 1.5, 10**6, "0", None], ids=repr)

@@ -12,7 +12,7 @@ import pytest
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
 from outrange.reasoning.clrs.record import Recorder
-from outrange.reasoning.clrs.registry import algorithm
+from outrange.reasoning.clrs.registry import get_algorithm
 
 
 @pytest.mark.parametrize("name", clrs.ALGORITHMS)
@@ -22,13 +22,12 @@ def test_every_algorithm_keeps_the_contract(name):
 
 @pytest.mark.parametrize("name", ["bubble_sort", "mst_kruskal", "minimum"])
 def test_a_recorder_whose_buffers_are_too_small_grows_them_and_loses_nothing(name):
-    known = algorithm(name)
+    algorithm = get_algorithm(name)
     block = next(iter(clrs.sample_blocks(name, 12, 5, seed=3)))
     arguments = tuple(block.arguments.values())
-    recorder = Recorder(name, known.spec, known.generator)
-    recorder._steps[12] = 1  # as if no sample had ever taken more than one step
-    outputs, hints, ends = recorder(arguments, 5, 12)
-    assert ends.tolist() == block.bounds[1:]
+    recorder = Recorder(name, algorithm.spec, algorithm.generator, steps_per_node=0)  # a buffer of one step
+    outputs, hints, ends = recorder.record(arguments, 5, 12)
+    assert ends.tolist() == block.step_offsets[1:]
     assert all(np.array_equal(a, b) for a, b in zip(hints, block.recorded_hints.values(), strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(outputs, block.recorded_outputs.values(), strict=True))
 
@@ -49,15 +48,15 @@ def test_with_the_compiler_off_everything_is_the_same():
     digests = []
     for disabled in ("0", "1"):
         environment = os.environ | {"NUMBA_DISABLE_JIT": disabled}
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        digests.append(done.stdout.strip())
+        assert process.returncode == 0, process.stderr
+        digests.append(process.stdout.strip())
     assert digests[0] == digests[1]
 
 
@@ -75,43 +74,47 @@ clrs.register("own", SPEC, own, sampler, replace=True)
 """
 
 
+def run_fresh(folder, code):
+    """Run code in a new process that can import the modules of ``folder``."""
+    path = f"import sys; sys.path.insert(0, {str(folder)!r}); from outrange.reasoning import clrs; "
+    return subprocess.run([sys.executable, "-c", path + code], capture_output=True, text=True, check=True)
+
+
+def recorded_by(module, folder):
+    """The hint of the algorithm that a module registers, as a fresh process prints it."""
+    code = f"import {module}; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
+    return run_fresh(folder, code).stdout.strip()
+
+
 def test_an_edited_algorithm_is_never_served_from_an_old_cache(tmp_path):
     file = tmp_path / "own_algorithm.py"
-    seen = []
+    hints = []
     for step in ("i", "key.size - 1 - i"):
         file.write_text(ALGORITHM.format(step=step))
-        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import own_algorithm; from outrange.reasoning import clrs; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seen.append(done.stdout.strip())
-    assert seen == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
+        hints.append(recorded_by("own_algorithm", tmp_path))
+    assert hints == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
 
 
 def test_an_edited_constant_of_another_file_is_never_served_from_an_old_cache(tmp_path):
     (tmp_path / "constant_algorithm.py").write_text(
         "from step_constant import K\n" + ALGORITHM.format(step="min(i, K)")
     )
-    seen = []
+    hints = []
     for value in (1, 2):
         (tmp_path / "step_constant.py").write_text(f"K = {value}\n# {'x' * value}\n")
-        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import constant_algorithm; from outrange.reasoning import clrs; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
-        seen.append(
-            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-        )
-    assert seen == ["[0, 1, 1, 1]", "[0, 1, 2, 2]"]
+        hints.append(recorded_by("constant_algorithm", tmp_path))
+    assert hints == ["[0, 1, 1, 1]", "[0, 1, 2, 2]"]
 
 
 def test_an_edited_helper_in_another_file_is_never_served_from_an_old_cache(tmp_path):
     (tmp_path / "helped_algorithm.py").write_text("from step_helper import step\n" + ALGORITHM.format(step="step(i)"))
-    seen = []
+    hints = []
     for value in ("i", "3 - i"):
         (tmp_path / "step_helper.py").write_text(
             f"from outrange.reasoning import clrs\n@clrs.compiled\ndef step(i):\n    return {value}\n"
         )
-        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import helped_algorithm; from outrange.reasoning import clrs; print(clrs.sample('own', 4)[0].recorded('i').tolist())"
-        seen.append(
-            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-        )
-    assert seen == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
+        hints.append(recorded_by("helped_algorithm", tmp_path))
+    assert hints == ["[0, 1, 2, 3]", "[3, 2, 1, 0]"]
 
 
 def test_an_algorithm_that_the_compiler_refuses_is_refused_in_one_sentence(tmp_path):
@@ -161,7 +164,6 @@ def test_the_check_finds_an_index_out_of_range_before_compiled_code_can_do_harm(
 def test_compiling_is_announced_once_and_a_warm_start_is_silent(tmp_path):
     file = tmp_path / "announced_algorithm.py"
     file.write_text(ALGORITHM.format(step="i"))
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import announced_algorithm; from outrange.reasoning import clrs; clrs.sample('own', 4, 3); clrs.sample('own', 5)"
-    first = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
-    assert first.count("compiling own (once") == 1
-    assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    code = "import announced_algorithm; clrs.sample('own', 4, 3); clrs.sample('own', 5)"
+    assert run_fresh(tmp_path, code).stderr.count("compiling own (once") == 1
+    assert not run_fresh(tmp_path, code).stderr

@@ -1,7 +1,8 @@
-"""An algorithm of one's own: registered, traced, sampled and in a dataset like the thirty; and what registering and running it refuses.
+"""An algorithm of one's own: registered, traced, sampled and in a dataset like the thirty; and what registering and
+running it refuses.
 
-Spec, generator and sampler are all there is to write. The two here are a selection sort (keys, pointers, one-hots) and the out-degrees of a graph (edges,
-masks, a graph scalar, an option, no permutation).
+Spec, generator and sampler are all there is to write. The two here are a selection sort (keys, pointers, one-hots) and
+the out-degrees of a graph (edges, masks, a graph scalar, an option, no permutation).
 """
 
 import itertools
@@ -14,7 +15,6 @@ import pytest
 
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
-from outrange.reasoning.clrs import registry
 
 SORT = clrs.Spec(
     "sorting",
@@ -26,18 +26,20 @@ SortHints = clrs.hints(SORT)
 
 
 def selection_sort(key, pred, least):
-    """One step a selected element: ``i`` the place being filled, ``least_h`` the node that goes there, ``pred_h`` the chain of the nodes selected so far."""
+    """One step a selected element: ``i`` the place being filled, ``least_h`` the node that goes there, ``pred_h`` the
+    chain of the nodes selected so far.
+    """
     n = len(key)
-    taken = np.zeros(n, np.int8)
+    selected = np.zeros(n, np.int8)
     last = -1
     for v in range(n):
         pred[v] = v
     for i in range(n):
         best = -1
         for v in range(n):
-            if taken[v] == 0 and (best == -1 or key[v] < key[best]):
+            if selected[v] == 0 and (best == -1 or key[v] < key[best]):
                 best = v
-        taken[best] = 1
+        selected[best] = 1
         if last >= 0:
             pred[best] = last
         else:
@@ -63,19 +65,19 @@ DegreeHints = clrs.hints(DEGREES)
 def out_degrees(A, isolated, sinks):
     """One step a node: which nodes turned out to have no edge out, the pairs looked at, and the number of edges so far."""
     n = A.shape[0]
-    seen = np.zeros((n, n), np.int8)
+    examined = np.zeros((n, n), np.int8)
     edges = 0.0
     for u in range(n):
         degree = 0
         for v in range(n):
-            seen[u, v] = 1
+            examined[u, v] = 1
             if A[u, v] != 0:
                 degree += 1
         edges += degree
         if degree == 0:
             isolated[u] = 1
             sinks[0] += 1.0
-        yield DegreeHints(u, isolated, seen, edges)
+        yield DegreeHints(u, isolated, examined, edges)
 
 
 def draw_graph(rng, length, *, p=0.5):
@@ -94,14 +96,15 @@ def fresh():
 @pytest.fixture(scope="module", autouse=True)
 def _own_algorithms():
     """The two above are known in this file only: what is registered here is forgotten after it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_known", dict(registry._known))
-        clrs.register("own_selection_sort", SORT, selection_sort, draw_keys)
-        clrs.register("own_out_degrees", DEGREES, out_degrees, draw_graph)
-        yield
+    names_before = set(clrs.names())
+    clrs.register("own_selection_sort", SORT, selection_sort, draw_keys)
+    clrs.register("own_out_degrees", DEGREES, out_degrees, draw_graph)
+    yield
+    for name in set(clrs.names()) - names_before:
+        clrs.unregister(name)
 
 
-# --------------------------------------------------------------------------------------------------------------------------------- like the thirty
+# ---------- like the thirty
 
 
 def test_a_registered_algorithm_is_known_by_name_and_the_thirty_stay_thirty():
@@ -180,9 +183,9 @@ def test_a_dataset_mixes_registered_algorithms_with_the_thirty():
 
 
 def test_truncation_cuts_a_registered_samplers_floats():
-    whole = clrs.sample("own_selection_sort", length=6, seed=3)[0].inputs["key"]
+    exact = clrs.sample("own_selection_sort", length=6, seed=3)[0].inputs["key"]
     cut = clrs.sample("own_selection_sort", length=6, seed=3, truncate_decimals=2)[0].inputs["key"]
-    assert (cut == np.trunc(whole * 100) / 100).all()
+    assert (cut == np.trunc(exact * 100) / 100).all()
 
 
 def test_inputs_of_a_registered_algorithm_are_checked_as_those_of_the_thirty():
@@ -204,7 +207,7 @@ def test_a_mapping_of_probes_is_a_spec():
     assert clrs.trace(name, {"key": [2.0, 1.0]}).outputs["pred"].tolist() == [1, 1]
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------ refusals
+# ---------- refusals
 
 MARK = clrs.Spec(
     "own", inputs="key node scalar", outputs="mark node pointer", hints="mark_h node pointer, i node mask_one"
@@ -306,6 +309,15 @@ def test_taken_names_are_refused_and_replaced_only_on_request():
     assert "least" in clrs.spec(name) and clrs.trace(name, {"key": [2.0, 1.0]}).length == 2
     refused(lambda: clrs.register("bfs", MARK, mark, draw_keys, replace=True), "'bfs'", "thirty")
     assert list(clrs.spec("bfs"))[:2] == ["pos", "s"]
+
+
+def test_a_registered_algorithm_can_be_forgotten_and_the_thirty_cannot():
+    name = fresh()
+    clrs.register(name, MARK, mark, draw_keys)
+    clrs.unregister(name)
+    assert name not in clrs.names()
+    refused(lambda: clrs.unregister(name), "unregister name", repr(name))
+    refused(lambda: clrs.unregister("bfs"), "unregister name", "'bfs'")
 
 
 @pytest.mark.parametrize("name", ["", "two words", "1st", "a-b", "bfs\n", None, 3], ids=repr)
@@ -543,7 +555,8 @@ def test_the_check_passes_an_algorithm_that_keeps_its_promises():
 
 
 def test_the_check_survives_a_hint_that_is_not_yet_the_chain_its_output_will_be():
-    # in a process of its own: before its last step, pred_h of the selection sort has several heads, and nothing may follow it out of the array
+    # in a process of its own: before its last step, pred_h of the selection sort has several heads, and nothing may
+    # follow it out of the array
     script = "import test_register as t; t.clrs.register('own_sort', t.SORT, t.selection_sort, t.draw_keys); print(len(t.clrs.check_algorithm('own_sort')))"
     run = subprocess.run(
         [sys.executable, "-c", script],

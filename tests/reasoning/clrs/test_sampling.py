@@ -1,7 +1,8 @@
-"""``sample`` against the published samplers' draws, made here with ``numpy.random.RandomState`` directly (dm-clrs 2.0.3); ``dataset`` against its contract.
+"""``sample`` against the published samplers' draws, made here with ``numpy.random.RandomState`` directly (dm-clrs
+2.0.3); ``dataset`` against its contract.
 
-Each ``draws_*`` function is one published sampler written down as its sequence of draws. It returns the inputs of one sample; calling it again gives the
-next sample of the same generator.
+Each ``draws_*`` function is one published sampler written down as its sequence of draws. It returns the inputs of one
+sample; calling it again gives the next sample of the same generator.
 """
 
 import pickle
@@ -39,7 +40,7 @@ def truncated(x, decimals):
     return np.trunc(np.asarray(x) * 10.0**decimals) / 10.0**decimals
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------- keys and numbers
+# ---------- keys and numbers
 
 
 def test_the_first_two_insertion_sorts_are_two_draws_of_one_generator():
@@ -69,8 +70,8 @@ def test_binary_search_sorts_its_keys_and_draws_the_target_after_them():
 
 
 def draws_activities(rng, n, low=0.0, high=1.0):
-    one, other = rng.uniform(low, high, n), rng.uniform(low, high, n)
-    return {"s": np.minimum(one, other), "f": np.maximum(one, other)}
+    first, second = rng.uniform(low, high, n), rng.uniform(low, high, n)
+    return {"s": np.minimum(first, second), "f": np.maximum(first, second)}
 
 
 def test_activity_selector_draws_two_blocks_and_orders_them_cell_by_cell():
@@ -99,7 +100,7 @@ def test_optimal_bst_draws_all_probabilities_at_once_and_makes_them_sum_to_one()
     assert_draws("optimal_bst", 6, lambda rng: draws_probabilities(rng, 6))
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------- strings
+# ---------- strings
 
 
 def draws_two_strings(rng, first, second):
@@ -162,7 +163,7 @@ def test_a_drawn_needle_is_always_found():
             assert place < 9 and haystack[place : place + 3].tolist() == needle.tolist()
 
 
-# -------------------------------------------------------------------------------------------------------------------------------------------- graphs
+# ---------- graphs
 
 
 def draws_matrix(rng, n, p=(0.5,), directed=False, acyclic=False, weighted=False, low=0.0, high=1.0):
@@ -253,7 +254,7 @@ def test_strongly_connected_components_draws_communities_and_toggles_between_the
     )
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------ geometry
+# ---------- geometry
 
 
 def draws_segments(rng, low=0.0, high=1.0):
@@ -279,8 +280,8 @@ def test_segments_are_redrawn_until_they_fall_as_a_coin_does(seed):
 
 
 def test_segments_have_four_points_whatever_the_length():
-    first, other = (clrs.sample("segments_intersect", length=n, seed=1)[0] for n in (4, 16))
-    assert first.size == other.size == 4 and first.inputs["x"].tolist() == other.inputs["x"].tolist()
+    short, long = (clrs.sample("segments_intersect", length=n, seed=1)[0] for n in (4, 16))
+    assert short.size == long.size == 4 and short.inputs["x"].tolist() == long.inputs["x"].tolist()
 
 
 def draws_disc(rng, n, decimals=None):
@@ -323,7 +324,7 @@ def test_rejection_and_the_second_cut_do_change_something_in_these_tests():
     assert any((truncated(y, 3) != y).any() for y in once)  # -1.003 * 1000 is not quite -1003
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- truncation and counts
+# ---------- truncation and counts
 
 
 def test_truncation_cuts_toward_zero_on_both_sides():
@@ -391,7 +392,7 @@ def test_sampling_does_not_touch_the_global_generators():
     assert np.random.get_state()[1].tolist() == before
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------------- dataset
+# ---------- dataset
 
 
 def same(a, b):
@@ -417,8 +418,10 @@ def test_random_access_equals_iteration_equals_slicing():
         slice(-5, None),
         slice(9, 3),
     ):
-        taken = data[part]
-        assert len(taken) == len(straight[part]) and all(same(a, b) for a, b in zip(taken, straight[part], strict=True))
+        traces = data[part]
+        assert len(traces) == len(straight[part]) and all(
+            same(a, b) for a, b in zip(traces, straight[part], strict=True)
+        )
 
 
 def test_item_i_depends_on_seed_and_i_alone():
@@ -438,10 +441,10 @@ def test_items_cycle_through_all_algorithms_and_lengths():
 
 
 def by_cell(data, items):
-    found = {}
+    traces = {}
     for t in data[0:items]:
-        found.setdefault((t.name, t.size), []).append(t)
-    return found
+        traces.setdefault((t.name, t.size), []).append(t)
+    return traces
 
 
 def test_adding_algorithms_or_lengths_does_not_change_the_samples_of_the_others():
@@ -507,8 +510,8 @@ def test_an_endless_dataset_has_no_length_no_last_item_and_no_open_slice():
 
 def test_an_endless_dataset_can_be_taken_backwards():
     data = clrs.dataset("bfs", lengths=[4], seed=0)
-    taken = data[5:1:-2]
-    assert len(taken) == 2 and same(taken[0], data[5]) and same(taken[1], data[3])
+    traces = data[5:1:-2]
+    assert len(traces) == 2 and same(traces[0], data[5]) and same(traces[1], data[3])
 
 
 def test_an_empty_dataset_is_empty():
@@ -521,7 +524,7 @@ def test_items_far_out_can_be_reached():
     assert same(data[10**12], data[10**12]) and not same(data[10**12], data[10**12 + 1])
 
 
-# --------------------------------------------------------------------------------------------------------------------------------------------- traces
+# ---------- traces
 
 
 @pytest.mark.parametrize("name", clrs.ALGORITHMS)
@@ -540,10 +543,10 @@ def test_a_pickled_trace_holds_its_own_sample_only():
 
 
 def test_a_trace_outlives_its_siblings_and_the_next_samples():
-    kept = [clrs.sample("minimum", length=6, count=50, seed=seed)[seed] for seed in range(20)]
-    before = [t.inputs["key"].tolist() for t in kept]
+    traces = [clrs.sample("minimum", length=6, count=50, seed=seed)[seed] for seed in range(20)]
+    before = [t.inputs["key"].tolist() for t in traces]
     for seed in range(100, 130):
         clrs.sample("minimum", length=6, count=50, seed=seed)
-    assert [t.inputs["key"].tolist() for t in kept] == before
+    assert [t.inputs["key"].tolist() for t in traces] == before
     rng = np.random.RandomState(0)
     assert before[0] == rng.uniform(0, 1, 6).tolist()

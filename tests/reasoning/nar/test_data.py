@@ -10,7 +10,6 @@ import pytest
 
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
-from outrange.reasoning.clrs import registry
 from outrange.reasoning.nar.chunks import ChunkedFeed
 from outrange.reasoning.nar.data import Background, Feed, Samples, evaluation, prepare, random_positions, shard
 from outrange.reasoning.nar.score import predecessors
@@ -185,7 +184,7 @@ def own_sort(key, order, least):
 def own():
     clrs.register("own_sort_of_nar", OWN, own_sort, lambda rng, length, high=1.0: {"key": rng.uniform(0, high, length)})
     yield "own_sort_of_nar"
-    del registry._known["own_sort_of_nar"]
+    clrs.unregister("own_sort_of_nar")
 
 
 def test_an_algorithm_of_ones_own_is_fed_chunked_and_evaluated(own):
@@ -253,7 +252,7 @@ def test_plain_positions_can_be_had():
 
 def test_a_batch_of_many_blocks_is_collected_in_order():
     feed = Feed("floyd_warshall", 40, seed=0, lengths=[16])
-    assert len(list(feed.data.cell(0, 0, 40))) > 1
+    assert len(list(feed.data.cell_blocks(0, 0, 40))) > 1
     whole_batch, data = feed[0], clrs.dataset("floyd_warshall", 16, options={"floyd_warshall": feed.options})
     assert (
         np.array_equal(whole_batch.hints["Pi_h"][:, 39], data[39].hints["Pi_h"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from outrange.reasoning.clrs.caching import JIT_OFF
+from outrange.core.compiled import JIT_OFF
 
 if JIT_OFF:
     pytest.skip("the fused kernels are machine code", allow_module_level=True)

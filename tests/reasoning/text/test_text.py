@@ -71,9 +71,9 @@ def test_questions_read_back_to_the_inputs_they_were_written_from(name):
         trace = clrs.sample(name, length, seed=length, truncate_decimals=3)[0]
         for hints in (False, True):
             item = text.render(trace, hints)
-            found, inputs = text.inputs(item.question)
-            assert found == name
-            assert text.render(clrs.trace(found, inputs), hints) == item
+            read_name, inputs = text.inputs(item.question)
+            assert read_name == name
+            assert text.render(clrs.trace(read_name, inputs), hints) == item
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,9 @@ def test_the_score_is_total_and_between_zero_and_one(completion, item):
     ids=["brackets", "digits", "lists", "bars", "spaces", "letters", "signs", "lines", "answers"],
 )
 def test_ten_megabytes_are_scored_in_a_time_that_grows_linearly(completion):
-    """Ten times the text takes about ten times as long: a quadratic reader would take a hundred times (and minutes), so a loose bound tells them apart."""
+    """Ten times the text takes about ten times as long: a quadratic reader would take a hundred times (and minutes), so
+    a loose bound tells them apart.
+    """
 
     def seconds(string):
         began = time.process_time()

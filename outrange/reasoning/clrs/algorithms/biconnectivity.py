@@ -89,7 +89,7 @@ def articulation_points(A, is_cut):
                         time=time,
                     )
                     break
-                if predecessor[u] != v:
+                if predecessor[u] != v:  # not the way u was reached
                     low[u] = min(low[u], discovery_time[v])
                     yield ArticulationHints(
                         is_cut_h=is_cut,
@@ -114,6 +114,7 @@ def articulation_points(A, is_cut):
                 for child in range(n):
                     if predecessor[child] == u:
                         low[u] = min(low[u], low[child])
+                        # The root is judged by its number of children alone.
                         if predecessor[u] != u and low[child] >= discovery_time[u]:
                             is_cut[u] = 1
                 if predecessor[u] == u and child_count[u] > TICK:
@@ -133,7 +134,7 @@ def articulation_points(A, is_cut):
                     s_last=stack_top,
                     time=time,
                 )
-                if stack_previous[u] == u:
+                if stack_previous[u] == u:  # u is the root: its tree is done
                     break
                 stack_top = stack_previous[u]
                 stack_previous[u] = u
@@ -213,7 +214,7 @@ def bridges(A, is_bridge):
                         time=time,
                     )
                     break
-                if predecessor[u] != v:
+                if predecessor[u] != v:  # not the way u was reached
                     low[u] = min(low[u], discovery_time[v])
                     yield BridgeHints(
                         is_bridge_h=is_bridge,
@@ -237,6 +238,7 @@ def bridges(A, is_bridge):
                 for child in range(n):
                     if predecessor[child] == u:
                         low[u] = min(low[u], low[child])
+                        # The child reaches neither u nor above it but by this edge.
                         if low[child] > discovery_time[u]:
                             is_bridge[u, child] = is_bridge[child, u] = 1
                 yield BridgeHints(
@@ -253,7 +255,7 @@ def bridges(A, is_bridge):
                     s_last=stack_top,
                     time=time,
                 )
-                if stack_previous[u] == u:
+                if stack_previous[u] == u:  # u is the root: its tree is done
                     break
                 stack_top = stack_previous[u]
                 stack_previous[u] = u

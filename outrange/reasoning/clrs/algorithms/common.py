@@ -9,14 +9,18 @@ four equal keys may come out in another order. So whenever keys tie, NumPy itsel
 ties any correct sort gives its answer.
 """
 
+import functools
 from collections import namedtuple
 
 import numpy as np
 from numba import objmode
 
+from outrange.core.compiled import kernel
 from outrange.core.errors import unknown
-from outrange.reasoning.clrs.caching import compiled
 from outrange.reasoning.clrs.specs import CLRS30, Spec
+
+#: The decorator of every helper function that an algorithm calls; nothing outside Numba needs a C entry to them.
+compiled = functools.partial(kernel, no_cfunc_wrapper=True)
 
 WHITE, GREY, BLACK = 0, 1, 2  # a node of a depth-first search: not discovered, discovered, finished
 

@@ -112,7 +112,7 @@ def dfs(A, predecessor):
                     s_last=stack_top,
                     time=time,
                 )
-                if stack_previous[u] == u:
+                if stack_previous[u] == u:  # u is the root: its tree is done
                     break
                 stack_top = stack_previous[u]
                 stack_previous[u] = u
@@ -214,7 +214,7 @@ def strongly_connected_components(A, scc_id):
                         time=time,
                         phase=phase,
                     )
-                    if stack_previous[u] == u:
+                    if stack_previous[u] == u:  # u is the root: its tree is done
                         break
                     stack_top = stack_previous[u]
                     stack_previous[u] = u

@@ -65,6 +65,7 @@ def mst_kruskal(A, in_mst):
         for j in range(i + 1, n):
             edge_count += A[i, j] > 0
     edge_weight, edge_u, edge_v = zeros(edge_count), identity(edge_count), identity(edge_count)
+    # The upper triangle lists every undirected edge once.
     edge = 0
     for i in range(n):
         for j in range(i + 1, n):

@@ -27,6 +27,7 @@ def binary_search(key, target, return_out):
     mid = (low + high) // 2
     yield BinarySearchHints(pred_h=predecessor, low=low, high=high, mid=mid)
     while low < high:
+        # The answer is in low..high throughout.
         if target <= key[mid]:
             high = mid
         else:

@@ -77,7 +77,7 @@ def kmp_matcher(string, key, match_out):
             k, k_reset = -1, 0  # the textbook's -1, for the comparison only
         if key[h + k + 1] == key[h + q]:
             k += 1
-        if k == -1:
+        if k == -1:  # not even the first letter matches
             k, k_reset = 0, 1
             is_reset[h + q] = 1
         pi[h + q] = h + k
@@ -134,5 +134,5 @@ def kmp_matcher(string, key, match_out):
                 match_out[0] = s
                 return
             q += 1
-        if q == -1:
+        if q == -1:  # nothing of the needle matches up to i
             q, q_reset = 0, 1

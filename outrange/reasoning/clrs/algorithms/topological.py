@@ -79,7 +79,7 @@ def topological_sort(A, topo, topo_head_out):
                     v=v,
                     s_last=stack_top,
                 )
-                if stack_previous[u] == u:
+                if stack_previous[u] == u:  # u is the root: its tree is done
                     break
                 stack_top = stack_previous[u]
                 stack_previous[u] = u
@@ -166,7 +166,7 @@ def dag_shortest_paths(s, A, predecessor):
                 s_last=stack_top,
                 phase=0,
             )
-            if stack_previous[u] == u:
+            if stack_previous[u] == u:  # u is the root: its tree is done
                 break
             stack_top = stack_previous[u]
             stack_previous[u] = u

@@ -11,8 +11,8 @@ from types import ModuleType
 
 import torch
 
+from outrange.core.compiled import JIT_OFF
 from outrange.core.errors import BadInput, unknown
-from outrange.reasoning.clrs.caching import JIT_OFF
 
 LAYERS = {"torch": "outrange.reasoning.nar.kernels.torch_ops", "cpu": "outrange.reasoning.nar.kernels.cpu"}
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from numba import njit
 
-from outrange.core.compiled import compiled
-from outrange.reasoning.clrs.caching import JIT_OFF
+from outrange.core.compiled import JIT_OFF, compiled
 
 #: Sums may be regrouped and fused; not-a-number and infinity keep their meaning, so that they still reach the loss.
 FLAGS = {"reassoc", "contract", "nsz"}
