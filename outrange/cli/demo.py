@@ -110,37 +110,24 @@ def _generalist(quiet: bool) -> dict[str, dict[int, float]]:
 
 def _scan(page: Path, quiet: bool) -> str:
     """What a scan of the small pretrained model says, and where its page is; or why there is none."""
-    from outrange.attention.rope.scan import SHAKESPEARE, scan
-    from outrange.cli.attention.rope import scan_notes
+    from outrange.attention import rope
+    from outrange.attention.texts import SHAKESPEARE, SHAKESPEARE_NAME
     from outrange.core.atomic import write_text
     from outrange.core.errors import BadInput
     from outrange.lm import opening
     from outrange.report import scan as report
+    from outrange.report.scan_reading import read_side
 
     try:
-        opened = opening.open_model("smollm2-135m", report_status=(lambda said: None) if quiet else print)
+        opened = opening.open_model("smollm2-135m", report_status=(lambda status: None) if quiet else print)
     except BadInput as error:
         return f"  left out: {error}"
     with app.progress("scanning", "passes") as update:
-        side = scan(
-            opened,
-            SHAKESPEARE.read_text(encoding="utf-8"),
-            "ten quotations of Shakespeare",
-            limit=256,
-            tell=lambda what, done, total: update(done, total),
-        )
-    story = {
-        "title": opened.name,
-        "subtitle": "how it uses rotary position frequencies",
-        "notes": scan_notes([opened.name]),
-        "command": "outrange attention scan",
-        "sides": [side],
-    }
-    write_text(page, report.page(story))
-    said = (
-        textwrap.fill(report.reading(side), 110, initial_indent="  ", subsequent_indent="  ")
-        + f"\nopen: {page.resolve()}"
-    )
+        content = SHAKESPEARE.read_text(encoding="utf-8")
+        side = rope.scan_model(opened, content, SHAKESPEARE_NAME, limit=256, report_progress=update)
+    write_text(page, report.page(rope.scan_story([side], command="outrange attention scan")))
+    summary = textwrap.fill(read_side(side), 110, initial_indent="  ", subsequent_indent="  ")
+    said = f"{summary}\nopen: {page.resolve()}"
     return said + "\n\n" + _probe(opened, page.with_name("probe.html"), quiet)
 
 

@@ -110,14 +110,19 @@ def save_converted(opened: OpenedModel, folder: Path, p: float = 0.75, kind: Rot
     Raises:
         BadInput: the folder exists, it cannot be written, or the model cannot be converted.
     """
-    if folder.exists():
-        raise BadInput(f"out: {str(folder)!r} is there already; give a new folder")
+    check_new_folder(folder)
     model = convert(opened.model, p, kind)
     with writable("out", folder), beside(folder) as partial_folder:
         model.save_pretrained(partial_folder)
         if opened.tokenizer is not None:
             opened.tokenizer.save_pretrained(partial_folder)
     return model.config.rope_parameters
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raise ``BadInput`` if a folder to write exists already."""
+    if folder.exists():
+        raise BadInput(f"out: {str(folder)!r} is there already; give a new folder")
 
 
 def rotary_modules(model: Any) -> list[nn.Module]:

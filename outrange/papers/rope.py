@@ -10,9 +10,12 @@ Torch is loaded when a claim runs, not when this file is read.
 
 import statistics
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outrange.papers.claims import SCALES, Claim, Key, Measured, Measurements, Paper, Verdict, means, series
+
+if TYPE_CHECKING:
+    from outrange.report.scan_story import ScanSide
 
 SMALL = dict(model="smollm2-135m", tokens=400)
 LARGE = dict(model="google/gemma-7b", tokens=500)
@@ -101,13 +104,14 @@ def three_encodings() -> Measured:
 # What was observed in trained models
 
 
-def scanned(model: str, tokens: int, experiments: bool = False) -> dict[str, Any]:
+def scanned(model: str, tokens: int, experiments: bool = False) -> "ScanSide":
     """What ``outrange attention scan`` measures of a model on the shipped text."""
-    from outrange.attention.rope.scan import SHAKESPEARE, scan
+    from outrange.attention.rope import scan_model
+    from outrange.attention.texts import SHAKESPEARE
     from outrange.lm import opening
 
     text = SHAKESPEARE.read_text(encoding="utf-8")
-    return scan(opening.open_model(model), text, "Shakespeare", limit=tokens, experiments=experiments)
+    return scan_model(opening.open_model(model), text, "Shakespeare", limit=tokens, experiments=experiments)
 
 
 def frequency_shares(model: str, tokens: int) -> Measured:
@@ -115,10 +119,10 @@ def frequency_shares(model: str, tokens: int) -> Measured:
     many layers the strongest frequency is one of the slower half."""
     import numpy as np
 
-    usage = scanned(model, tokens)["usage"]
+    usage = scanned(model, tokens).usage
     measured: dict[Key, float] = {}
     for name in ("q", "k", "v"):
-        layers = [np.asarray(layer).mean(0) for layer in usage[name]]  # mean over heads: (frequencies,)
+        layers = [np.asarray(layer).mean(0) for layer in getattr(usage, name)]  # mean over heads: (frequencies,)
         quarters = [[quarter.sum() / layer.sum() for quarter in np.array_split(layer, 4)] for layer in layers]
         for number, share in enumerate(np.mean(quarters, axis=0), start=1):
             measured[f"{name}_quarter", number] = float(share)
@@ -130,19 +134,19 @@ def frequency_shares(model: str, tokens: int) -> Measured:
 def where_positional(model: str, tokens: int) -> Measured:
     """Of the positional heads (diagonal or previous-token), the share in the first or the last two layers; and how
     much of their norm is in the fastest quarter of frequencies."""
-    heads = scanned(model, tokens)["heads"]
-    last_layer = max(head["layer"] for head in heads)
-    positional = [head for head in heads if head["kind"] in ("diagonal", "previous token")]
+    heads = scanned(model, tokens).heads
+    last_layer = max(head.layer for head in heads)
+    positional = [head for head in heads if head.kind in ("diagonal", "previous token")]
     others = [head for head in heads if head not in positional]
     # The first two layers are 0 and 1.
-    at_the_ends = [head for head in positional if head["layer"] <= 1 or head["layer"] >= last_layer - 1]
-    fast_share = [head["top_quarter"] for head in heads]
-    score = [max(head["diagonal"], head["previous"]) for head in heads]
+    at_the_ends = [head for head in positional if head.layer <= 1 or head.layer >= last_layer - 1]
+    fast_share = [head.top_quarter for head in heads]
+    score = [max(head.diagonal, head.previous) for head in heads]
     return {
         "positional_heads": float(len(positional)),
         "in_end_layers": len(at_the_ends) / max(len(positional), 1),
-        "fast_share_positional": statistics.fmean(head["top_quarter"] for head in positional) if positional else 0.0,
-        "fast_share_others": statistics.fmean(head["top_quarter"] for head in others),
+        "fast_share_positional": statistics.fmean(head.top_quarter for head in positional) if positional else 0.0,
+        "fast_share_others": statistics.fmean(head.top_quarter for head in others),
         "correlation": statistics.correlation(fast_share, score),
     }
 
@@ -150,10 +154,10 @@ def where_positional(model: str, tokens: int) -> Measured:
 def what_carries(model: str, tokens: int) -> Measured:
     """The clearest positional heads without their fastest and without their slowest quarter of frequencies: the mean
     share of their score that is left."""
-    ablated = scanned(model, tokens, experiments=True)["head_ablations"]
+    ablated = scanned(model, tokens, experiments=True).head_ablations
     if not ablated:  # no head of this model attends by position
         return {"without_fastest": 1.0, "without_slowest": 1.0, "heads": 0.0}
-    shares = [[quarter / head["untouched"] for quarter in head["quarters"]] for head in ablated]
+    shares = [[quarter / head.untouched for quarter in head.quarters] for head in ablated]
     return {
         "without_fastest": statistics.fmean(quarters[0] for quarters in shares),
         "without_slowest": statistics.fmean(quarters[3] for quarters in shares),
@@ -165,8 +169,8 @@ def converted(model: str, tokens: int) -> Measured:
     """Perplexity of a trained model whose slowest or fastest frequencies no longer turn, with nothing trained anew."""
     import torch
 
-    from outrange.attention.rope.ablate import perplexity
-    from outrange.attention.rope.scan import SHAKESPEARE
+    from outrange.attention.rope import perplexity
+    from outrange.attention.texts import SHAKESPEARE
     from outrange.lm import opening, rotary
 
     opened = opening.open_model(model)

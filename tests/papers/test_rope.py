@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from outrange.papers import paper, reproduce, rope
 from outrange.papers.claims import SCALES
+from outrange.report.scan_story import HeadAblation, HeadSummary, PairNorms
 
 PAPER = paper("rope")
 STATEMENTS = ("any-distance", "no-decay", "nope-cannot", "rope-can", "slow-not-robust", "three-encodings")
@@ -129,19 +131,19 @@ def test_conversion_is_shown_if_slow_rotation_costs_little_and_fast_much():
 
 
 def looked(monkeypatch, **side):
-    monkeypatch.setattr(rope, "scanned", lambda *_, **__: side)
+    monkeypatch.setattr(rope, "scanned", lambda *_, **__: SimpleNamespace(**side))
 
 
 def made_head(layer, previous, top):
-    return {
-        "layer": layer,
-        "head": 0,
-        "diagonal": 0.0,
-        "previous": previous,
-        "first": 0.0,
-        "top_quarter": top,
-        "kind": "previous token" if previous > 0.3 else "",
-    }
+    return HeadSummary(
+        layer=layer,
+        head=0,
+        diagonal=0.0,
+        previous=previous,
+        first=0.0,
+        top_quarter=top,
+        kind="previous token" if previous > 0.3 else "",
+    )
 
 
 def test_where_positional_heads_stand_is_counted_from_both_ends(monkeypatch):
@@ -165,14 +167,15 @@ def test_where_positional_heads_stand_is_counted_from_both_ends(monkeypatch):
 
 def test_quarters_are_averaged_over_layers_and_the_strongest_is_looked_for_in_the_slower_half(monkeypatch):
     layer = [[1.0, 1, 1, 5], [1.0, 1, 1, 5]]
-    looked(monkeypatch, usage={"q": [layer, [[5.0, 1, 1, 1]]], "k": [layer, layer], "v": [[[1.0] * 4]] * 2})
+    looked(monkeypatch, usage=PairNorms(q=[layer, [[5.0, 1, 1, 1]]], k=[layer, layer], v=[[[1.0] * 4]] * 2))
     measured = rope.frequency_shares("", 0)
     assert [measured["q_quarter", k] for k in (1, 4)] == pytest.approx([0.375, 0.375])
     assert (measured["slow_layers", "q"], measured["slow_layers", "k"]) == (0.5, 1.0)
 
 
 def test_what_is_left_of_scores_is_relative_and_a_model_without_such_heads_says_nothing(monkeypatch):
-    looked(monkeypatch, head_ablations=[{"untouched": 0.5, "quarters": [0.1, 0.4, 0.5, 0.6]}])
+    ablation = HeadAblation(layer=0, head=0, score="previous", untouched=0.5, quarters=[0.1, 0.4, 0.5, 0.6])
+    looked(monkeypatch, head_ablations=[ablation])
     measured = rope.what_carries("", 0)
     assert measured == {
         "without_fastest": pytest.approx(0.2),

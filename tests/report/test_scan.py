@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import dataclasses
 import json
 import math
 import random
@@ -11,6 +12,19 @@ import pytest
 
 from outrange.core.errors import BadInput
 from outrange.report import scan
+from outrange.report.scan_reading import read_side
+from outrange.report.scan_story import (
+    AblationCurve,
+    AttentionPatterns,
+    HeadAblation,
+    HeadSummary,
+    LayoutGroup,
+    LogitParts,
+    PairNorms,
+    ScanSide,
+    ScanStory,
+    SemanticChannel,
+)
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -123,7 +137,7 @@ def side(
             **where(place),
             "pair": pair,
             "frequency": g,
-            "period": 2 * math.pi / g if g else math.inf,
+            "period": 2 * math.pi / g if g else None,
             "first": draw.uniform(5, 25),
             "spread": draw.uniform(1, 6),
         }
@@ -214,6 +228,27 @@ def story(*sides: dict, **more) -> dict:
     } | more
 
 
+def side_of(data: dict) -> ScanSide:
+    """The dataclasses of a side that is written as plain data, which is easy to change in one place."""
+    several = {"layouts": LayoutGroup, "heads": HeadSummary, "channels": SemanticChannel}
+    several |= {"head_ablations": HeadAblation, "ablations": AblationCurve}
+    single = {"usage": PairNorms, "logits": LogitParts, "patterns": AttentionPatterns}
+    parts = dict(data)
+    for name, kind in several.items():
+        parts[name] = [kind(**item) for item in data[name] or ()]
+    for name, kind in single.items():
+        parts[name] = kind(**data[name]) if data[name] else None
+    return ScanSide(**parts)
+
+
+def page_of(data: dict) -> str:
+    return scan.page(ScanStory(**data | {"sides": [side_of(one) for one in data["sides"]]}))
+
+
+def reading_of(data: dict) -> str:
+    return read_side(side_of(data))
+
+
 def small(**more) -> dict:
     """A side that is quick to check: two layers, two heads."""
     return side(layers=2, heads=2, kv=1, pairs=8, tokens=5) | more
@@ -252,7 +287,7 @@ SIDE = ("sides", 0)
 
 def test_what_the_page_holds_is_what_it_was_given_to_four_digits():
     given = story(small(), small(text="another"))
-    held = embedded(scan.page(copy.deepcopy(given)))
+    held = embedded(page_of(copy.deepcopy(given)))
     assert len(held.pop("reading")) == 3
     assert held.pop("limits") == []
     for one in given["sides"]:
@@ -263,117 +298,120 @@ def test_what_the_page_holds_is_what_it_was_given_to_four_digits():
 def test_a_page_leaves_its_scan_as_it_was():
     given = story(small())
     before = copy.deepcopy(given)
-    scan.page(given)
+    page_of(given)
     assert given == before
 
 
 @pytest.mark.parametrize(
     ("path", "to", "message"),
     [
-        (("title",), 3, "scan.title: 3 is not allowed; it must be text"),
-        (("sides",), [], "scan.sides: [] is not allowed; it must be a list of 1 to 2"),
-        (("notes",), "one", "scan.notes: 'one' is not allowed; it must be a list"),
-        (("note",), [], "scan.note: 'note' is not a part of scan; did you mean 'notes'?"),
-        (
-            (*SIDE, "ablation"),
-            [],
-            "scan.sides[0].ablation: 'ablation' is not a part of scan.sides[0]; did you mean 'ablations'?",
-        ),
-        ((*SIDE, "tokens"), 0, "scan.sides[0].tokens: 0 is not allowed; it must be a whole number of at least 1"),
-        ((*SIDE, "tokens"), True, "scan.sides[0].tokens: True is not allowed"),
-        ((*SIDE, "kv_heads"), 3, "scan.sides[0].kv_heads: 3 is not allowed; it must divide the 2 heads_per_layer"),
-        ((*SIDE, "layouts"), [], "scan.sides[0].layouts: [] is not allowed"),
+        (("sides",), [], "sides: 0 are not allowed; there must be one or two"),
+        ((*SIDE, "tokens"), 0, "tokens: 0 is not allowed; it must be at least 1"),
+        ((*SIDE, "tokens"), True, "tokens: True is not allowed"),
+        ((*SIDE, "kv_heads"), 3, "kv_heads: 3 is not allowed; it must be a divisor of the 2 heads_per_layer"),
+        ((*SIDE, "layouts"), [], "layouts: [] is not allowed"),
         (
             (*SIDE, "layouts", 0, "frequencies"),
             [1.0, -1.0],
-            "scan.sides[0].layouts[0].frequencies[1]: -1.0 is not allowed; it must be a finite number of at least 0",
+            "layouts.frequencies[1]: -1.0 is not allowed; it must be a finite number of at least 0",
         ),
-        ((*SIDE, "layouts", 0, "layers"), [0, 0], "scan.sides[0].layouts: layer 0 is named twice"),
-        ((*SIDE, "layouts", 0, "layers"), [0], "scan.sides[0].usage.q: 2 layers are not allowed; there must be 1"),
-        ((*SIDE, "usage"), {"q": [], "k": []}, "scan.sides[0].usage.v: is missing; scan.sides[0].usage needs q, k, v"),
-        ((*SIDE, "usage", "q", 1), [[1.0] * 8], "scan.sides[0].usage.q[1]: 1 heads are not allowed; there must be 2"),
+        ((*SIDE, "layouts", 0, "layers"), [0, 0], "layouts: layer 0 is named twice"),
+        ((*SIDE, "layouts", 0, "layers"), [0], "usage.q: 2 layers are not allowed; there must be 1"),
+        ((*SIDE, "usage", "q", 1), [[1.0] * 8], "usage.q[1]: 1 heads are not allowed; there must be 2"),
         (
             (*SIDE, "usage", "k", 1, 0),
             [1.0] * 7,
-            "scan.sides[0].usage.k[1][0]: 7 pairs are not allowed; there must be 8",
+            "usage.k[1][0]: 7 pairs are not allowed; there must be 8",
         ),
         (
             (*SIDE, "usage", "v", 1, 0, 2),
             math.nan,
-            "scan.sides[0].usage.v[1][0][2]: nan is not allowed; it must be a finite number of at least 0",
+            "usage.v[1][0][2]: nan is not allowed; it must be a finite number of at least 0",
         ),
-        ((*SIDE, "usage", "q", 0, 1, 3), None, "scan.sides[0].usage.q[0][1][3]: None is not allowed"),
+        ((*SIDE, "usage", "q", 0, 1, 3), None, "usage.q[0][1][3]: None is not allowed"),
         (
             (*SIDE, "logits", "first", 0, 1, 3),
             math.inf,
-            "scan.sides[0].logits.first[0][1][3]: inf is not allowed; it must be a finite number",
+            "logits.first[0][1][3]: inf is not allowed; it must be a finite number",
         ),
         (
             (*SIDE, "logits", "spread", 0, 1),
             [1.0],
-            "scan.sides[0].logits.spread[0][1]: 1 pairs are not allowed; there must be 8",
+            "logits.spread[0][1]: 1 pairs are not allowed; there must be 8",
         ),
         (
             (*SIDE, "logits", "spread", 0, 1),
             [],
-            "scan.sides[0].logits.spread[0][1]: [] is not allowed; it must be a list of at least 1",
+            "logits.spread[0][1]: [] is not allowed; it must be a list of at least 1",
         ),
         (
             (*SIDE, "heads", 1, "kind"),
             "diagnoal",
-            "scan.sides[0].heads[1].kind: 'diagnoal' is not a kind of head; did you mean 'diagonal'?",
+            "heads.kind: 'diagnoal' is not a kind of head; did you mean 'diagonal'?",
         ),
         (
             (*SIDE, "heads", 1, "layer"),
             2,
-            "scan.sides[0].heads[1].layer: 2 is not allowed; it must be a layer that layouts name",
+            "heads[1].layer: 2 is not allowed; it must be a layer that layouts name",
         ),
-        ((*SIDE, "heads", 1, "head"), 2, "scan.sides[0].heads[1].head: 2 is not allowed; it must be below 2"),
+        ((*SIDE, "heads", 1, "head"), 2, "heads[1].head: 2 is not allowed; it must be below 2"),
         (
             (*SIDE, "channels"),
             [{"layer": 0, "head": 0, "pair": 8, "frequency": 0.0, "period": None, "first": -1.0, "spread": 1.0}],
-            "scan.sides[0].channels[0].pair: 8 is not allowed; it must be below 8",
+            "channels[0].pair: 8 is not allowed; it must be below 8",
         ),
-        ((*SIDE, "ablations", 0, "perplexity", 1), 0.0, "scan.sides[0].ablations[0].perplexity[1]: 0.0 is not allowed"),
+        ((*SIDE, "ablations", 0, "perplexity", 1), 0.0, "ablations.perplexity[1]: 0.0 is not allowed"),
         (
             (*SIDE, "ablations", 0, "x"),
             [0],
-            "scan.sides[0].ablations[0].perplexity: 11 numbers are not allowed; there must be 1",
+            "ablations.perplexity: 11 numbers are not allowed; there must be 1",
         ),
         (
             (*SIDE, "head_ablations"),
             [{"layer": 0, "head": 0, "score": "previous", "untouched": 1.0, "quarters": [1.0]}],
-            "scan.sides[0].head_ablations[0].quarters: [1.0] is not allowed; it must be a list of 4",
+            "head_ablations.quarters: 1 numbers are not allowed; there must be 4",
         ),
-        ((*SIDE, "patterns", "layers"), 1, "scan.sides[0].patterns.layers: 1 layers are not allowed; there must be 2"),
-        ((*SIDE, "patterns", "heads"), 1, "scan.sides[0].patterns.heads: 1 heads are not allowed; there must be 2"),
-        ((*SIDE, "patterns", "data"), "AAAA", "scan.sides[0].patterns.data: 3 bytes are not allowed; there must be 60"),
-        ((*SIDE, "patterns", "data"), "é*", "scan.sides[0].patterns.data: 'é*' is not allowed; it must be base64"),
+        ((*SIDE, "patterns", "layers"), 1, "patterns.data: 60 bytes are not allowed; there must be 30"),
+        ((*SIDE, "patterns", "heads"), 1, "patterns.data: 60 bytes are not allowed; there must be 30"),
+        ((*SIDE, "patterns", "data"), "AAAA", "patterns.data: 3 bytes are not allowed; there must be 60"),
+        ((*SIDE, "patterns", "data"), "é*", "patterns.data: 'é*' is not allowed; it must be base64"),
         (
             (*SIDE, "patterns", "tokens"),
             ["a"],
-            "scan.sides[0].patterns.data: 60 bytes are not allowed; there must be 4",
+            "patterns.data: 60 bytes are not allowed; there must be 4",
         ),
     ],
 )
 def test_a_part_that_is_not_allowed_is_named(path, to, message):
     with pytest.raises(BadInput) as refused:
-        scan.page(changed(*path, to=to))
+        page_of(changed(*path, to=to))
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("key", ["title", "sides", "command"])
-def test_a_part_that_is_missing_is_named(key):
-    whole = story(small())
-    del whole[key]
-    with pytest.raises(BadInput, match=rf"^scan.{key}: is missing; scan needs title, subtitle, notes, command, sides$"):
-        scan.page(whole)
+def test_patterns_of_another_number_of_layers_or_heads_are_refused():
+    one = small()
+    for name, data in (("layers", {"layers": 1, "heads": 4}), ("heads", {"layers": 4, "heads": 1})):
+        wrong = one | {"patterns": one["patterns"] | data}
+        with pytest.raises(BadInput, match=rf"^patterns.{name}: {data[name]} {name} are not allowed; there must be 2$"):
+            side_of(
+                wrong if name == "layers" else wrong | {"layouts": [layout([0, 1, 2, 3], spectrum(8))]} | _four(one)
+            )
 
 
-def test_a_scan_that_is_no_mapping_is_refused():
-    with pytest.raises(BadInput, match=r"^scan: \[\] is not allowed; it must be a mapping$"):
-        scan.page([])  # type: ignore[arg-type]
+def _four(one: dict) -> dict:
+    """The arrays of a side of two layers as of four."""
+    return {part: {name: rows * 2 for name, rows in one[part].items()} for part in ("usage", "logits")}
+
+
+@pytest.mark.parametrize("name", ["title", "sides", "subtitle"])
+def test_a_story_lacks_nothing_and_is_frozen(name):
+    whole = story(small()) | {"sides": [side_of(small())]}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ScanStory(**whole).title = "another"  # type: ignore[misc]
+    del whole[name]
+    with pytest.raises(TypeError, match=name):
+        ScanStory(**whole)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -382,8 +420,8 @@ def test_nothing_a_user_writes_becomes_markup(text):
     one["layouts"][0] |= {"scheme": text, "pairing": text, "note": text}
     one["patterns"]["tokens"] = [text] * 5
     one["ablations"][0]["name"] = text
-    page = scan.page(story(one, title=text, subtitle=text, notes=[text], command=text))
-    plain = scan.page(story(small()))
+    page = page_of(story(one, title=text, subtitle=text, notes=[text], command=text))
+    plain = page_of(story(small()))
     for mark in ("<script", "</script", "<img", "<b>"):
         assert page.count(mark) == plain.count(mark)
     assert not set("\u2028\u2029") & set(page.split('id="scan">')[1])
@@ -400,13 +438,13 @@ def test_nothing_a_user_writes_becomes_markup(text):
 
 
 def test_the_page_asks_the_network_for_nothing(calls_out):
-    page = scan.page(story(small()))
+    page = page_of(story(small()))
     assert "default-src 'none'" in page
     assert not calls_out(page, "scan")
 
 
 def test_what_was_not_measured_leaves_no_heading():
-    page = scan.page(story(bare(), notes=[], command=""))
+    page = page_of(story(bare(), notes=[], command=""))
     for part in (*scan.SECTIONS, "notes"):
         assert f'<section class="panel" id="{part}">' not in page
     for part in ("reading", "layouts", "maps", "layer"):
@@ -420,7 +458,7 @@ def test_what_one_side_measured_has_its_heading(part):
         {"layer": 0, "head": 0, "pair": 1, "frequency": 0.1, "period": 62.8, "first": 1.0, "spread": 1.0}
     ]
     without = one | dict.fromkeys(scan.SECTIONS) | {"heads": []}
-    both = scan.page(story(without, without | {part: one[part]}))
+    both = page_of(story(without, without | {part: one[part]}))
     assert set(re.findall(r'<section class="panel" id="(\w+)">', both)) == {
         "reading",
         "layouts",
@@ -434,14 +472,12 @@ def test_what_one_side_measured_has_its_heading(part):
 def test_layers_may_differ_in_their_pairs():
     layouts = [layout([0, 1, 3], spectrum(8)), layout([2], spectrum(16, kept=0.25), theta=None)]
     one = side(layers=4, heads=2, kv=1, tokens=3, layouts=layouts)
-    held = embedded(scan.page(story(one)))["sides"][0]
+    held = embedded(page_of(story(one)))["sides"][0]
     assert [len(row[0]) for row in held["usage"]["q"]] == [8, 8, 16, 8]
     assert [part["layers"] for part in held["layouts"]] == [[0, 1, 3], [2]]
     one["usage"]["k"][2] = [[1.0] * 8]
-    with pytest.raises(
-        BadInput, match=r"^scan.sides\[0\].usage.k\[2\]\[0\]: 8 pairs are not allowed; there must be 16$"
-    ):
-        scan.page(story(one))
+    with pytest.raises(BadInput, match=r"^usage.k\[2\]\[0\]: 8 pairs are not allowed; there must be 16$"):
+        page_of(story(one))
 
 
 def test_layers_are_known_by_the_names_that_layouts_give():
@@ -449,17 +485,17 @@ def test_layers_are_known_by_the_names_that_layouts_give():
     one["heads"] = [
         {"layer": 7, "head": 1, "diagonal": 0.9, "previous": 0.0, "first": 0.0, "top_quarter": 0.5, "kind": "diagonal"}
     ]
-    assert "L7 H1" in scan.reading(one)
-    scan.page(story(one))
+    assert "L7 H1" in reading_of(one)
+    page_of(story(one))
 
 
 def test_a_page_of_a_small_model_stays_below_two_megabytes():
-    assert len(scan.page(story(tall(side(layers=1), 30))).encode()) < 2_000_000
+    assert len(page_of(story(tall(side(layers=1), 30))).encode()) < 2_000_000
 
 
 def test_a_page_of_a_large_model_stays_below_its_limit_with_all_its_tokens():
     one = tall(side(layers=1, heads=16, kv=16, pairs=128, tokens=48), 28)
-    page = scan.page(story(one))
+    page = page_of(story(one))
     assert len(page.encode()) < scan.LIMIT
     held = embedded(page)
     assert held["sides"][0]["patterns"]["data"] == one["patterns"]["data"]
@@ -468,9 +504,9 @@ def test_a_page_of_a_large_model_stays_below_its_limit_with_all_its_tokens():
 
 def test_a_page_that_would_be_too_large_loses_its_last_tokens_and_says_so(monkeypatch):
     one = side(layers=4, heads=4, kv=1, pairs=8, tokens=60)
-    whole = len(scan.page(story(one)).encode())
+    whole = len(page_of(story(one)).encode())
     monkeypatch.setattr(scan, "LIMIT", whole - 10_000)
-    page = scan.page(story(one, side(layers=4, heads=4, kv=1, pairs=8, tokens=12)))
+    page = page_of(story(one, side(layers=4, heads=4, kv=1, pairs=8, tokens=12)))
     assert len(page.encode()) <= scan.LIMIT
     held = embedded(page)
     kept = held["sides"][0]["patterns"]
@@ -487,20 +523,20 @@ def test_a_page_that_would_be_too_large_loses_its_last_tokens_and_says_so(monkey
 
 def test_where_no_pattern_fits_numbers_lose_a_digit_and_then_the_pattern_goes(monkeypatch):
     one = side(layers=4, heads=4, kv=1, pairs=32, tokens=60)
-    without = len(scan.page(story(one | {"patterns": None})).encode())
+    without = len(page_of(story(one | {"patterns": None})).encode())
     monkeypatch.setattr(scan, "LIMIT", without + 200)
-    held = embedded(scan.page(story(one)))
+    held = embedded(page_of(story(one)))
     assert held["limits"][0].startswith("Numbers have 3 digits: with 4 this page would pass")
-    assert len(held["sides"][0]["patterns"]["tokens"]) >= scan.FEWEST
+    assert len(held["sides"][0]["patterns"]["tokens"]) >= scan.FEWEST_TOKENS
     assert held["sides"][0]["usage"] == rounded(one["usage"], 3)
     monkeypatch.setattr(scan, "LIMIT", 1000)
-    held = embedded(scan.page(story(one)))
+    held = embedded(page_of(story(one)))
     assert held["sides"][0]["patterns"] is None
     assert held["limits"][1].startswith("Attention patterns are left out")
 
 
 def test_whole_numbers_are_not_rounded():
-    held = embedded(scan.page(story(small(tokens=123_457))))["sides"][0]
+    held = embedded(page_of(story(small(tokens=123_457))))["sides"][0]
     assert held["tokens"] == 123_457
 
 
@@ -512,18 +548,18 @@ def flat(hot: dict[int, float], pairs: int = 8, heads: int = 1) -> list:
 def test_the_reading_says_where_the_strongest_frequency_lies():
     low, high = flat({6: 3.0}, heads=2), flat({0: 3.0}, heads=2)
     usage = {"q": low, "k": flat({1: 3.0}), "v": flat({})}
-    said = scan.reading(bare(usage=usage))
+    said = reading_of(bare(usage=usage))
     assert (
         "In 2 of 2 layers the strongest query frequency lies in the lower half, in 0 the strongest key frequency."
         in said
     )
     assert "queries have 20, 20, 20 and 40\u00a0% of their norm, keys 40, 20, 20 and 20\u00a0%." in said
-    assert "In 1 of 2 layers the strongest query" in scan.reading(bare(usage=usage | {"q": [low[0], high[1]]}))
+    assert "In 1 of 2 layers the strongest query" in reading_of(bare(usage=usage | {"q": [low[0], high[1]]}))
 
 
 def test_the_reading_judges_values_by_their_largest_share():
     for largest, verdict in ((1.0, "show no structure"), (1.4, "show little structure"), (3.0, "show structure too")):
-        said = scan.reading(bare(usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({2: largest})}))
+        said = reading_of(bare(usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({2: largest})}))
         assert (
             f"Values, the control, {verdict}: averaged over layers, the largest share of one pair is {largest / (7 + largest):.3g}, against 1/8 = 0.125"
             in said
@@ -549,7 +585,7 @@ def test_the_reading_counts_the_heads_by_kind():
         head(2, "previous token", previous=0.7),
         head(3, "first token"),
     ]
-    said = scan.reading(bare(heads=four))
+    said = reading_of(bare(heads=four))
     assert (
         "2 of 4 heads are positional (1 diagonal and 1 previous token); the clearest, L1 H0, gives the previous token 0.70 of its attention."
         in said
@@ -558,17 +594,17 @@ def test_the_reading_counts_the_heads_by_kind():
         "positional heads have 20\u00a0% in the highest quarter of the frequencies, other heads 10\u00a0%. 1 head mostly attends to the first token."
         in said
     )
-    assert "1 of 3 heads is positional (1 diagonal); the clearest, L0 H0, gives the token itself 0.60" in scan.reading(
+    assert "1 of 3 heads is positional (1 diagonal); the clearest, L0 H0, gives the token itself 0.60" in reading_of(
         bare(heads=four[:2] + four[3:])
     )
-    assert "None of 1 head is positional." in scan.reading(bare(heads=four[1:2]))
-    assert "positional" not in scan.reading(bare())
+    assert "None of 1 head is positional." in reading_of(bare(heads=four[1:2]))
+    assert "positional" not in reading_of(bare())
 
 
 def test_the_reading_follows_the_ablations():
     curve = {"name": "lowest stop", "x": [0, 1, 2, 4], "perplexity": [50.0, 51.0, 52.4, 90.0]}
-    assert "Perplexity stays within 5\u00a0% up to 2 of 4 (lowest stop)." in scan.reading(bare(ablations=[curve]))
-    assert "up to 4 of 4 (lowest stop), 0 of 4 (highest)." in scan.reading(
+    assert "Perplexity stays within 5\u00a0% up to 2 of 4 (lowest stop)." in reading_of(bare(ablations=[curve]))
+    assert "up to 4 of 4 (lowest stop), 0 of 4 (highest)." in reading_of(
         bare(
             ablations=[
                 curve | {"perplexity": [50.0] * 4},
@@ -577,7 +613,7 @@ def test_the_reading_follows_the_ablations():
         )
     )
     weak = {"layer": 0, "head": 1, "score": "previous", "untouched": 0.5, "quarters": [0.1, 0.2, 0.3, 0.4]}
-    said = scan.reading(bare(head_ablations=[weak, weak | {"layer": 1, "score": "diagonal", "untouched": 0.7}]))
+    said = reading_of(bare(head_ablations=[weak, weak | {"layer": 1, "score": "diagonal", "untouched": 0.7}]))
     assert (
         "Without the highest quarter of its frequencies, L1 H1 goes from a diagonal score of 0.70 to 0.10; without the lowest, to 0.40."
         in said
@@ -585,12 +621,12 @@ def test_the_reading_follows_the_ablations():
 
 
 def test_the_reading_tells_what_is_not_rotated():
-    assert scan.reading(bare(layouts=[layout([0, 1], [0.0] * 8)])).startswith("No layer rotates its queries and keys")
+    assert reading_of(bare(layouts=[layout([0, 1], [0.0] * 8)])).startswith("No layer rotates its queries and keys")
     mixed = bare(
         layouts=[layout([0], [0.0] * 8), layout([1], spectrum(8, kept=0.5))],
         usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({})},
     )
-    said = scan.reading(mixed)
+    said = reading_of(mixed)
     assert said.startswith("In 0 of 1 rotated layer the strongest query frequency lies in the lower half")
     assert (
         "1 layer is not rotated at all. In 1 layer a pair that is not rotated holds more of the queries than any frequency does."
@@ -601,18 +637,17 @@ def test_the_reading_tells_what_is_not_rotated():
 def test_two_sides_are_compared_where_they_have_one_shape():
     one, other = bare(), bare(usage={"q": flat({6: 3.0}, heads=2), "k": flat({}), "v": flat({})})
     assert (
-        embedded(scan.page(story(one, copy.deepcopy(one))))["reading"][2]
+        embedded(page_of(story(one, copy.deepcopy(one))))["reading"][2]
         == "The two query maps, as shares of their layers, correlate at 1.00."
     )
-    assert "correlate at 1.00" not in embedded(scan.page(story(one, other)))["reading"][2]
+    assert "correlate at 1.00" not in embedded(page_of(story(one, other)))["reading"][2]
     wide = side(layers=2, heads=2, kv=1, pairs=16, tokens=0)
     assert (
-        embedded(scan.page(story(one, wide)))["reading"][2]
-        == "The two sides differ in shape, so no difference is drawn."
+        embedded(page_of(story(one, wide)))["reading"][2] == "The two sides differ in shape, so no difference is drawn."
     )
-    assert len(embedded(scan.page(story(one)))["reading"]) == 1
+    assert len(embedded(page_of(story(one)))["reading"]) == 1
 
 
 def test_a_page_of_norms_that_are_all_zero_is_made():
     nothing = bare(usage={"q": flat(dict.fromkeys(range(8), 0.0), heads=2), "k": flat({}), "v": flat({})})
-    assert len(embedded(scan.page(story(nothing, nothing)))["reading"]) == 2
+    assert len(embedded(page_of(story(nothing, nothing)))["reading"]) == 2

@@ -1,17 +1,20 @@
-"""Which rotary frequencies a model uses (arXiv 2410.06205, section 4 and figures 3, 4, 13), in one pass over any amount of text, with memory that stays flat.
+"""Which rotary frequencies a model uses (arXiv 2410.06205, section 4 and figures 3, 4, 13), in one pass over any
+amount of text, with memory that stays flat.
 
 A head's logit is a sum over channel pairs m, each turning at a frequency g_m of its own:
 
     logit(i, j) = scaling sum_m c_m(i, j),   c_m(i, j) = <q_i^(m), k_j^(m)>,   |c_m| <= |q_i^(m)| |k_j^(m)|
 
-The paper looks at the bound: the mean over tokens of |q^(m)| and |k^(m)|, with values as the control, which do not turn. Beside it stand exact statistics of
-c_m itself, over every query i and all keys j <= i, which need sums over keys only and no map of N x N:
+The paper looks at the bound: the mean over tokens of |q^(m)| and |k^(m)|, with values as the control, which do not
+turn. Beside it stand exact statistics of c_m itself, over every query i and all keys j <= i, which need sums over
+keys only and no map of N x N:
 
-    spread      root mean square over queries of the standard deviation over keys of c_m: how much a pair tells keys apart
+    spread      root mean square over queries of the standard deviation over keys of c_m
     diagonal    mean of c_m(i, i) minus its mean over keys: what it does for attending to oneself
     previous    the same of c_m(i, i - 1);   first: of c_m(i, 0)
 
-The first token is left out of "over keys", since models park attention on it. Means over keys take all earlier tokens, also those that a layer's window hides.
+The spread is how much a pair tells keys apart. The first token is left out of "over keys", since models park
+attention on it. Means over keys take all earlier tokens, also those that a layer's window hides.
 """
 
 from dataclasses import dataclass, field
@@ -22,13 +25,13 @@ from torch import Tensor
 from outrange.attention.rope.layout import Layout
 from outrange.attention.tap import AttentionInputs
 
-_ROWS = 256  # tokens at a time; what is kept between them is a few numbers a pair
+_BLOCK_ROWS = 256  # tokens at a time; what is carried between blocks is a few numbers a pair
 MEASURES = ("spread", "diagonal", "previous", "first")
 
 
 @dataclass
 class LayerUsage:
-    """Sums of one layer over all tokens seen so far."""
+    """Statistics of one layer over all tokens so far: H query heads, K key heads, P channel pairs; float64."""
 
     q: Tensor
     """(H, P) mean 2-norm of every pair of queries"""
@@ -48,97 +51,135 @@ class LayerUsage:
 
 @dataclass
 class Usage:
-    """A watcher for ``tapped``: give it to a tapped model's passes over texts, then read ``layers``."""
+    """A watcher for ``tapped``: pass it to a tapped model's passes over texts, then read ``layers``."""
 
     layout: Layout
     _sums: dict[int, LayerUsage] = field(default_factory=dict)
 
-    def __call__(self, seen: AttentionInputs) -> None:
-        found = self.layout.layers[seen.layer]
-        pairs = torch.tensor(found.pairs, device=seen.query.device)
-        for query, key, value in zip(seen.query, seen.key, seen.value, strict=True):
-            sums = self._sums.get(seen.layer)
+    def __call__(self, inputs: AttentionInputs) -> None:
+        pairs = torch.tensor(self.layout.layers[inputs.layer].pairs, device=inputs.query.device)
+        for query, key, value in zip(inputs.query, inputs.key, inputs.value, strict=True):
+            sums = self._sums.get(inputs.layer)
             if sums is None:
-                sums = self._sums[seen.layer] = _zero(query.shape[0], key.shape[0], len(pairs), query.device)
-            _add(sums, query, key, value, pairs, seen.scaling)
+                sums = _zero_usage(query.shape[0], key.shape[0], len(pairs), query.device)
+                self._sums[inputs.layer] = sums
+            _add_text(sums, query, key, value, pairs, inputs.scaling)
 
     @property
     def layers(self) -> dict[int, LayerUsage]:
-        """Means over everything seen."""
-        return {index: _means(sums) for index, sums in sorted(self._sums.items())}
+        """Means over everything so far, by layer."""
+        return {layer: _means(sums) for layer, sums in sorted(self._sums.items())}
 
 
-def _zero(heads: int, keys: int, pairs: int, device: torch.device) -> LayerUsage:
-    q, k, v, spread, diagonal, previous, first = (
-        torch.zeros(n, pairs, dtype=torch.float64, device=device) for n in (heads, keys, keys, *(heads,) * 4)
+def _zero_usage(query_heads: int, kv_heads: int, pair_count: int, device: torch.device) -> LayerUsage:
+    def zeros(heads: int) -> Tensor:
+        return torch.zeros(heads, pair_count, dtype=torch.float64, device=device)
+
+    return LayerUsage(
+        q=zeros(query_heads),
+        k=zeros(kv_heads),
+        v=zeros(kv_heads),
+        spread=zeros(query_heads),
+        diagonal=zeros(query_heads),
+        previous=zeros(query_heads),
+        first=zeros(query_heads),
     )
-    return LayerUsage(q=q, k=k, v=v, spread=spread, diagonal=diagonal, previous=previous, first=first)
 
 
 def _means(sums: LayerUsage) -> LayerUsage:
+    """Sums over tokens and rows as means; the sum of variances as a standard deviation."""
     tokens, rows = max(sums.tokens, 1), max(sums.rows, 1)
-    norms = {name: getattr(sums, name).cpu() / tokens for name in ("q", "k", "v")}
-    signed = {name: getattr(sums, name).cpu() / rows for name in MEASURES[1:]}
     return LayerUsage(
-        **norms, **signed, spread=(sums.spread.cpu() / rows).clamp_min(0).sqrt(), tokens=sums.tokens, rows=sums.rows
+        q=sums.q.cpu() / tokens,
+        k=sums.k.cpu() / tokens,
+        v=sums.v.cpu() / tokens,
+        spread=(sums.spread.cpu() / rows).clamp_min(0).sqrt(),
+        diagonal=sums.diagonal.cpu() / rows,
+        previous=sums.previous.cpu() / rows,
+        first=sums.first.cpu() / rows,
+        tokens=sums.tokens,
+        rows=sums.rows,
     )
 
 
-def _add(sums: LayerUsage, query: Tensor, key: Tensor, value: Tensor, pairs: Tensor, scaling: float) -> None:
-    """One text. query (H, N, d), key and value (K, N, d). A pair's two channels stay apart, as a and b: planes of two are slow to work on."""
-    heads, length, keys = query.shape[0], query.shape[1], key.shape[0]
-    a, b = _columns(pairs[:, 0]), _columns(pairs[:, 1])
+def _add_text(sums: LayerUsage, query: Tensor, key: Tensor, value: Tensor, pairs: Tensor, scaling: float) -> None:
+    """Add one text: query (H, N, d), key and value (K, N, d), pairs (P, 2).
+
+    A pair's two channels stay apart, as a and b, since planes of two are slow to work on. With sums over keys j of
+    a, b, aa, ab and bb, the mean over keys of c = qa a + qb b and of its square need no loop over keys:
+
+        sum_j c = qa Sa + qb Sb,   sum_j c^2 = qa^2 Saa + 2 qa qb Sab + qb^2 Sbb
+    """
+    query_heads, length, kv_heads = query.shape[0], query.shape[1], key.shape[0]
+    a, b = _channel_index(pairs[:, 0]), _channel_index(pairs[:, 1])
+    # Values of another width than keys have no pairs of their own: their halves stand in.
     half = value.shape[-1] // 2
-    va, vb = (a, b) if value.shape[-1] == key.shape[-1] else (slice(0, half), slice(half, 2 * half))
+    value_a, value_b = (a, b) if value.shape[-1] == key.shape[-1] else (slice(0, half), slice(half, 2 * half))
     first_a, first_b = key[:, None, :1, a].double(), key[:, None, :1, b].double()
-    before_a = before_b = key.new_zeros(keys, 0, len(pairs)).double()
-    carried: list[Tensor | float] = [0.0] * 5  # sums over keys of a, b, aa, ab, bb
-    for begin in range(0, length, _ROWS):
-        rows = slice(begin, min(begin + _ROWS, length))
+    before_a = before_b = key.new_zeros(kv_heads, 0, len(pairs)).double()  # the last key of the block before
+    carried: list[Tensor | float] = [0.0] * 5  # sums over keys of a, b, aa, ab, bb up to this block
+    for begin in range(0, length, _BLOCK_ROWS):
+        rows = slice(begin, min(begin + _BLOCK_ROWS, length))
+
+        # 1. Norms of every pair.
         qa, qb = query[:, rows, a].double(), query[:, rows, b].double()  # (H, n, P)
-        ka, kb = key[:, rows, a].double(), key[:, rows, b].double()
-        sums.q += _lengths(qa, qb)
-        sums.k += _lengths(ka, kb)
-        v = _lengths(value[:, rows, va].double(), value[:, rows, vb].double())
-        sums.v[:, : v.shape[1]] += v[:, : sums.v.shape[1]]
-        others_a, others_b = (
-            (ka, kb) if begin else (torch.cat((torch.zeros_like(k[:, :1]), k[:, 1:]), 1) for k in (ka, kb))
+        ka, kb = key[:, rows, a].double(), key[:, rows, b].double()  # (K, n, P)
+        sums.q += _norm_sums(qa, qb)
+        sums.k += _norm_sums(ka, kb)
+        value_norms = _norm_sums(value[:, rows, value_a].double(), value[:, rows, value_b].double())
+        sums.v[:, : value_norms.shape[1]] += value_norms[:, : sums.v.shape[1]]
+
+        # 2. Running sums over keys, the first token left out.
+        counted_a, counted_b = (ka, kb) if begin else (_without_first(ka), _without_first(kb))
+        products = (
+            counted_a,
+            counted_b,
+            counted_a * counted_a,
+            counted_a * counted_b,
+            counted_b * counted_b,
         )
-        products = (others_a, others_b, others_a * others_a, others_a * others_b, others_b * others_b)
-        running = [product.cumsum(1) + held for product, held in zip(products, carried, strict=True)]
-        carried = [one[:, -1:] for one in running]
-        at = torch.arange(rows.start, rows.stop, device=query.device)
-        use = slice(int((at < 2).sum()), None)
-        if len(at[use]):
-            qa, qb = (q[:, use].mul(scaling).unflatten(0, (keys, heads // keys)) for q in (qa, qb))  # (K, H / K, n, P)
-            sa, sb, saa, sab, sbb = (one[:, None, use] for one in running)
-            count = at[use].double()[:, None]
-            mean = (qa * sa + qb * sb) / count
-            square = (qa * (qa * saa + 2 * qb * sab) + qb * qb * sbb) / count
-            sums.spread += (square - mean * mean).sum(2).flatten(0, 1)
-            average = mean.sum(2)
-            earlier_a, earlier_b = (
-                torch.cat((before, k[:, :-1]), 1)[:, None, -len(at[use]) :]
-                for before, k in ((before_a, ka), (before_b, kb))
-            )
-            targets = {
-                "diagonal": (ka[:, None, use], kb[:, None, use]),
-                "previous": (earlier_a, earlier_b),
-                "first": (first_a, first_b),
-            }
-            for name, (ta, tb) in targets.items():
-                getattr(sums, name).add_(((qa * ta + qb * tb).sum(2) - average).flatten(0, 1))
-            sums.rows += len(at[use])
+        running = [product.cumsum(1) + total for product, total in zip(products, carried, strict=True)]
+        carried = [total[:, -1:] for total in running]
+
+        # 3. Statistics of c over keys, for queries that have two keys besides the first token.
+        positions = torch.arange(rows.start, rows.stop, device=query.device)
+        used = slice(int((positions < 2).sum()), None)
+        used_count = len(positions[used])
+        if used_count:
+            # (K, H / K, n, P): each key head with its group of query heads
+            qa, qb = (q[:, used].mul(scaling).unflatten(0, (kv_heads, query_heads // kv_heads)) for q in (qa, qb))
+            sum_a, sum_b, sum_aa, sum_ab, sum_bb = (total[:, None, used] for total in running)
+            key_count = positions[used].double()[:, None]
+            mean = (qa * sum_a + qb * sum_b) / key_count
+            mean_square = (qa * (qa * sum_aa + 2 * qb * sum_ab) + qb * qb * sum_bb) / key_count
+            sums.spread += (mean_square - mean * mean).sum(2).flatten(0, 1)
+
+            # 4. c at the token itself, the one before and the first, less the mean over keys.
+            mean_sum = mean.sum(2)
+            previous_a = torch.cat((before_a, ka[:, :-1]), 1)[:, None, -used_count:]
+            previous_b = torch.cat((before_b, kb[:, :-1]), 1)[:, None, -used_count:]
+            for total, target_a, target_b in (
+                (sums.diagonal, ka[:, None, used], kb[:, None, used]),
+                (sums.previous, previous_a, previous_b),
+                (sums.first, first_a, first_b),
+            ):
+                total.add_(((qa * target_a + qb * target_b).sum(2) - mean_sum).flatten(0, 1))
+            sums.rows += used_count
         before_a, before_b = ka[:, -1:], kb[:, -1:]
     sums.tokens += length
 
 
-def _lengths(a: Tensor, b: Tensor) -> Tensor:
+def _without_first(keys: Tensor) -> Tensor:
+    """Keys (K, n, P) with zeros for the first token."""
+    return torch.cat((torch.zeros_like(keys[:, :1]), keys[:, 1:]), 1)
+
+
+def _norm_sums(a: Tensor, b: Tensor) -> Tensor:
     """Sum over tokens of the 2-norms of pairs, (heads, P)."""
     return (a * a + b * b).sqrt_().sum(1)
 
 
-def _columns(channels: Tensor) -> slice | Tensor:
+def _channel_index(channels: Tensor) -> slice | Tensor:
     """Channels as a slice where they are evenly spaced, which reads them in place."""
     steps = channels.diff()
     if len(steps) and int(steps[0]) > 0 and bool((steps == steps[0]).all()):

@@ -1,46 +1,44 @@
 """``outrange attention scan``, ``layout``, ``ablate``, ``convert`` and ``bench``: how a language model uses its rotary
 frequencies (arXiv 2410.06205)."""
 
+import math
 import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from outrange.cli import app
 from outrange.cli.attention.inputs import Dtype, Model, read_text, report_status
+from outrange.core.checks import require, whole
 from outrange.core.errors import BadInput
-from outrange.lm.opening import model_notes
+from outrange.lm.schemes import SCHEMES, RotaryKind
+
+if TYPE_CHECKING:
+    from outrange.report.scan_story import LayoutGroup, ScanSide
+
+LEAST_TOKENS = 16
+SCHEME_HELP = "the scheme: " + "; ".join(f"{kind}: {scheme.meaning}" for kind, scheme in SCHEMES.items())
 
 
 def layout(model: Model = "smollm2-135m", json: app.Json = False) -> int:
     """Print a model's rotary layout: which channels turn together, how fast, in which layers. A configuration without
     weights is enough.
     """
-    from outrange.attention.rope.layout import read_layout
-    from outrange.attention.rope.scan import described
+    from outrange.attention import rope
     from outrange.lm.opening import open_config
 
-    found = read_layout(open_config(model, report_status))
-    groups = [described(indices, one) for indices, one in found.groups()]
+    result = rope.read_layout(open_config(model, report_status))
+    groups = rope.describe_layout(result)
     if json:
-        app.print_json({"model": model, "family": found.family, "layouts": groups})
+        layouts = [asdict(group) for group in groups]
+        app.print_json({"model": model, "family": result.family, "layouts": layouts})
         return 0
-    print(f"{model}: {found.family}, {len(found.layers)} layers that attend")
+    print(f"{model}: {result.family}, {len(result.layers)} layers that attend")
     for group in groups:
-        turning = [g for g in group["frequencies"] if g > 0]
-        print(f"\nlayers {_ranges(group['layers'])}: {group['scheme']}")
-        print(
-            f"  head {group['head_dim']} channels, {len(turning)} of {group['head_dim'] // 2} pairs turn"
-            + (f", pairs {group['pairing']}" if turning else "")
-        )
-        if turning:
-            base = f"theta {group['theta']:g}, " if group["theta"] else ""
-            print(
-                f"  {base}from {turning[0]:.4g} to {turning[-1]:.4g} rad a token: a turn takes {_tokens(turning[0])} to {_tokens(turning[-1])} tokens"
-            )
-        if group["note"]:
-            print(f"  note: {group['note']}")
+        _print_group(group)
     return 0
 
 
@@ -56,8 +54,10 @@ def scan(
     out: Path = Path("out/scan.html"),
     json: app.Json = False,
 ) -> int:
-    """Which rotary frequencies every layer and head uses, which heads are positional, what happens without some
-    frequencies: a table, and a page to mail.
+    """Which rotary frequencies every layer and head uses, which heads are positional, and what happens without some
+    frequencies.
+
+    Prints a table and writes an HTML page.
 
     Args:
         text: a file to read; none: ten quotations of Shakespeare.
@@ -69,61 +69,47 @@ def scan(
         dtype: what the weights are loaded as.
         out: the page.
     """
-    from outrange.attention.rope.scan import SHAKESPEARE
-    from outrange.attention.rope.scan import scan as look
+    from outrange.attention import rope
+    from outrange.attention.texts import SHAKESPEARE, SHAKESPEARE_NAME
     from outrange.core.atomic import make_way, writable, write_text
-    from outrange.lm import opening
+    from outrange.lm.opening import open_model
     from outrange.report.scan import page
 
-    _at_least(tokens, 16, zero=True)
-    texts = [text] if not against_text else [text, against_text]
-    named = [(model, one) for one in texts]
-    if against_model:
-        if against_text:
-            raise BadInput("against-text: is not allowed with --against-model; compare two models or two texts")
-        named = [(model, text), (against_model, text)]
-    contents = {one: read_text(one or SHAKESPEARE) for one in texts}
+    # what is wrong is refused before a model is opened
+    enough = tokens >= LEAST_TOKENS or tokens == 0
+    require(enough, "tokens", tokens, f"at least {LEAST_TOKENS}, or 0 for all")
+    if against_model and against_text:
+        raise BadInput("against-text: is not allowed with --against-model; compare two models or two texts")
+    models = [model, against_model] if against_model else [model]
+    paths = [text, against_text] if against_text else [text]
+    contents = {path: read_text(path or SHAKESPEARE) for path in paths}
     make_way("out", out)
+
     sides, opened = [], None
-    for name, one in named:
+    for name, path in [(name, path) for name in models for path in paths]:
         if opened is None or opened.name != name:
             opened = None  # the first need not fit beside the second
-            opened = opening.open_model(name, dtype, report_status)
-        title = "ten quotations of Shakespeare" if one is None else one.name
-        with app.progress(f"{name}, {title}", "windows") as update:
-            tell = (
-                (lambda what, done, total: None)
-                if json
-                else (lambda what, done, total, update=update: update(done, total))
+            opened = open_model(name, dtype, report_status)
+        text_name = SHAKESPEARE_NAME if path is None else path.name
+        with app.progress(f"{name}, {text_name}", "passes") as update:
+            side = rope.scan_model(
+                opened,
+                contents[path],
+                text_name,
+                window=window,
+                limit=tokens or None,
+                experiments=experiments,
+                report_progress=(lambda done, total: None) if json else update,
             )
-            sides.append(
-                look(
-                    opened,
-                    contents[one],
-                    title,
-                    window=window,
-                    limit=tokens or None,
-                    experiments=experiments,
-                    tell=tell,
-                )
-            )
-    title = " and ".join(dict.fromkeys(side["model"] for side in sides))
-    story = {
-        "title": title,
-        "subtitle": "how it uses rotary position frequencies",
-        "notes": scan_notes([side["model"] for side in sides]),
-        "command": app.command_line(),
-        "sides": sides,
-    }
+        sides.append(side)
+    story = rope.scan_story(sides, command=app.command_line())
     with writable("out", out):
         write_text(out, page(story))
     if json:
-        app.print_json(
-            {
-                "page": str(out.resolve()),
-                "sides": [{key: value for key, value in side.items() if key != "patterns"} for side in sides],
-            }
-        )
+        results = [asdict(side) for side in sides]
+        for result in results:
+            del result["patterns"]
+        app.print_json({"page": str(out.resolve()), "sides": results})
         return 0
     for side in sides:
         _print_side(side)
@@ -152,63 +138,31 @@ def ablate(
         tokens: of the text, in one window.
         dtype: what the weights are loaded as.
     """
-    import torch
+    from outrange.attention import rope
+    from outrange.attention.texts import SHAKESPEARE
+    from outrange.lm.opening import open_model
 
-    from outrange.attention.rope.ablate import Ablation, ablated, head, perplexity
-    from outrange.attention.rope.heads import SCORES, HeadScores
-    from outrange.attention.rope.layout import read_layout
-    from outrange.attention.rope.scan import SHAKESPEARE, windows
-    from outrange.lm import opening
-
-    _at_least(tokens, 16)
-    opened = opening.open_model(model, dtype, report_status)
-    found = read_layout(opened.model)
-    if not found.rotates:
-        raise BadInput(
-            f"model: {model!r} turns nothing by position, so there are no frequencies to take away; `outrange attention layout` says what it has"
-        )
-    ids = windows(
-        opening.encode_text(opened.tokenizer, read_text(text or SHAKESPEARE), tokens), tokens, opened.tokenizer
-    )[:1]
-    count = opened.model.config.get_text_config(decoder=True).num_attention_heads
-    chosen = [head(one, found, count) for one in heads] or None
-    tries = [Ablation(kind=kind, pairs=one, heads=chosen) for one in pairs]
-    for one in tries:
-        for each in found.layers.values():
-            one.chosen(each)
-    rows: list[dict[str, Any]] = []
-    with app.progress("passes", "passes") as update:
-        for k, one in enumerate([None, *tries]):
-            scores = HeadScores()
-            with (
-                ablated(
-                    opened.model,
-                    found,
-                    one or Ablation(kind="remove", pairs="all", heads=()),
-                    scores if chosen else None,
-                ),
-                torch.no_grad(),
-            ):
-                row: dict[str, Any] = {"pairs": one.pairs if one else "", "perplexity": perplexity(opened.model, ids)}
-            row |= {
-                f"L{layer}H{h}": {name: float(scores.layers[layer][name][h]) for name in SCORES}
-                for layer, h in chosen or ()
-            }
-            rows.append(row)
-            update(k + 1, len(tries) + 1)
+    whole("tokens", tokens, LEAST_TOKENS)
+    opened = open_model(model, dtype, report_status)
+    content = read_text(text or SHAKESPEARE)
+    with app.progress("ablations", "passes") as update:
+        comparison = rope.compare_ablations(opened, content, pairs, kind, heads, tokens, report_progress=update)
     if json:
-        app.print_json({"model": model, "kind": kind, "tokens": ids[0].shape[1], "results": rows})
+        rows = []
+        for result in comparison.results:
+            scores = {f"L{layer}H{head}": values for (layer, head), values in result.head_scores.items()}
+            rows.append({"pairs": result.pairs, "perplexity": result.perplexity} | scores)
+        app.print_json({"model": model, "kind": kind, "tokens": comparison.tokens, "results": rows})
         return 0
-    print(
-        f"{model}, {ids[0].shape[1]} tokens of {text.name if text else 'Shakespeare'}; {'stop turning' if kind == 'still' else 'add nothing'}:"
-    )
-    for row in rows:
-        shown = "  ".join(
-            f"{name} " + " ".join(f"{score} {value:.3f}" for score, value in row[name].items())
-            for name in row
-            if name.startswith("L")
-        )
-        print(f"  {row['pairs'] or 'none':<14} perplexity {row['perplexity']:10.2f}  {shown}")
+
+    text_name = text.name if text else "Shakespeare"
+    effect = "stop turning" if kind == "still" else "add nothing"
+    print(f"{model}, {comparison.tokens} tokens of {text_name}; {effect}:")
+    for result in comparison.results:
+        columns = []
+        for (layer, head), values in result.head_scores.items():
+            columns.append(f"L{layer}H{head} " + " ".join(f"{name} {value:.3f}" for name, value in values.items()))
+        print(f"  {result.pairs or 'none':<14} perplexity {result.perplexity:10.2f}  {'  '.join(columns)}")
     return 0
 
 
@@ -216,31 +170,22 @@ def convert(
     model: Model,
     out: Annotated[Path, tyro.conf.Positional],
     p: float = 0.75,
-    kind: Literal["p-rope", "reversed", "partial", "nope", "rope"] = "p-rope",
+    kind: Annotated[RotaryKind, tyro.conf.arg(help=SCHEME_HELP)] = "p-rope",
 ) -> int:
     """Write a model with another rotary scheme and the same weights, as a Hugging Face folder. It was not trained so:
     see what it costs with `ablate`.
 
     Args:
         out: a new folder.
-        p: share of the frequencies that go on turning.
-        kind: p-rope keeps the fastest; reversed the slowest; partial squeezes a whole spectrum into p of the pairs.
+        p: share of the frequencies that turn.
     """
-    from outrange.core.atomic import writable
-    from outrange.lm import opening
-    from outrange.lm.fetch import beside
-    from outrange.lm.rotary import convert as change
+    from outrange.lm.opening import open_model
+    from outrange.lm.rotary import OWN_ROPE_TYPES, check_new_folder, save_converted
 
-    if out.exists():
-        raise BadInput(f"out: {str(out)!r} is there already; give a new folder")
-    opened = opening.open_model(model, "float32", report_status)
-    changed: Any = change(opened.model, p, kind)
-    with writable("out", out), beside(out) as partial:
-        changed.save_pretrained(partial)
-        if opened.tokenizer is not None:
-            opened.tokenizer.save_pretrained(partial)
-    print(f"{out}: {changed.config.rope_parameters}")
-    if kind in ("reversed", "partial"):
+    check_new_folder(out)
+    rope_parameters = save_converted(open_model(model, "float32", report_status), out, p, kind)
+    print(f"{out}: {rope_parameters}")
+    if rope_parameters.get("rope_type") in OWN_ROPE_TYPES:
         print("its rope type is one of this package: `import outrange.lm.rotary` before from_pretrained opens it")
     return 0
 
@@ -254,66 +199,67 @@ def bench(
         tokens: lengths to try, each in one window.
         rounds: passes of each kind.
     """
-    from outrange.attention.rope.bench import bench as measure
+    from outrange.attention import rope
 
-    found = {length: measure(model, length, rounds) for length in tokens}
+    costs = {length: rope.measure_cost(model, length, rounds) for length in tokens}
     if json:
-        app.print_json({"model": model, "tokens": found})
+        by_length = {length: {way: asdict(cost) for way, cost in ways.items()} for length, ways in costs.items()}
+        app.print_json({"model": model, "tokens": by_length})
         return 0
-    for length, ways in found.items():
+    for length, ways in costs.items():
         print(f"{model}, {length:,} tokens")
-        for way, one in ways.items():
+        for way, cost in ways.items():
+            memory_ratio = cost.peak_mb / ways["plain"].peak_mb
             print(
-                f"  {way:<16} {one['seconds']:8.2f} s  x {one['ratio']:.2f}   peak {one['peak_mb']:,.0f} MB  x {one['peak_mb'] / ways['plain']['peak_mb']:.2f}"
+                f"  {way:<16} {cost.seconds:8.2f} s  x {cost.ratio:.2f}   "
+                f"peak {cost.peak_mb:,.0f} MB  x {memory_ratio:.2f}"
             )
     return 0
 
 
-def _at_least(tokens: int, least: int, zero: bool = False) -> None:
-    if tokens < least and not (zero and tokens == 0):
-        raise BadInput(
-            f"tokens: {tokens} is not allowed; it must be at least {least}{', or 0 for all' if zero else ''}"
+def _print_group(group: "LayoutGroup") -> None:
+    turning = [frequency for frequency in group.frequencies if frequency > 0]
+    print(f"\nlayers {_ranges(group.layers)}: {group.scheme}")
+    pairing = f", pairs {group.pairing}" if turning else ""
+    print(f"  head {group.head_dim} channels, {len(turning)} of {group.head_dim // 2} pairs turn{pairing}")
+    if turning:
+        base = f"theta {group.theta:g}, " if group.theta else ""
+        print(
+            f"  {base}from {turning[0]:.4g} to {turning[-1]:.4g} rad a token: "
+            f"a turn takes {_period(turning[0])} to {_period(turning[-1])} tokens"
         )
+    if group.note:
+        print(f"  note: {group.note}")
 
 
-def _ranges(numbers: list[int]) -> str:
-    """0-4, 6, 8-9"""
-    parts: list[list[int]] = []
-    for n in numbers:
-        if parts and n == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], n]
+def _print_side(side: "ScanSide") -> None:
+    from outrange.report.scan_reading import read_side
+
+    print(f"\n{side.model} · {side.text} · {side.tokens:,} tokens")
+    for group in side.layouts:
+        base = f", theta {group.theta:g}" if group.theta else ""
+        print(f"  layers {_ranges(group.layers)}: {group.scheme}{base}")
+    for score in ("previous", "diagonal", "first"):
+        highest = sorted(side.heads, key=lambda head: -getattr(head, score))[:4]
+        columns = [f"L{head.layer}H{head.head} {getattr(head, score):.3f}" for head in highest]
+        print(f"  {score:<9} {'  '.join(columns)}")
+    for curve in side.ablations:
+        points = zip(curve.x, curve.perplexity, strict=True)
+        print(f"  {curve.name}: " + "  ".join(f"{count}: {perplexity:.1f}" for count, perplexity in points))
+    print(textwrap.fill(read_side(side), 110, initial_indent="  ", subsequent_indent="  "))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers in rising order as ranges: 0-4, 6, 8-9."""
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], number
         else:
-            parts.append([n])
-    return ", ".join("-".join(map(str, part)) for part in parts)
+            ranges.append((number, number))
+    return ", ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in ranges)
 
 
-def _tokens(frequency: float) -> str:
-    return f"{6.283185307179586 / frequency:,.0f}"
-
-
-def scan_notes(models: list[str]) -> list[str]:
-    """What a reader of a scan should know."""
-    return [
-        "Means over keys take all earlier tokens but the first, also those that a sliding window hides.",
-        *model_notes(models),
-    ]
-
-
-def _print_side(side: dict[str, Any]) -> None:
-    from outrange.report.scan import reading
-
-    print(f"\n{side['model']} · {side['text']} · {side['tokens']:,} tokens")
-    for group in side["layouts"]:
-        print(
-            f"  layers {_ranges(group['layers'])}: {group['scheme']}"
-            + (f", theta {group['theta']:g}" if group["theta"] else "")
-        )
-    for name in ("previous", "diagonal", "first"):
-        best = sorted(side["heads"], key=lambda h: -h[name])[:4]
-        print(f"  {name:<9} " + "  ".join(f"L{h['layer']}H{h['head']} {h[name]:.3f}" for h in best))
-    for curve in side.get("ablations") or ():
-        print(
-            f"  {curve['name']}: "
-            + "  ".join(f"{x}: {value:.1f}" for x, value in zip(curve["x"], curve["perplexity"], strict=True))
-        )
-    print(textwrap.fill(reading(side), 110, initial_indent="  ", subsequent_indent="  "))
+def _period(frequency: float) -> str:
+    """How many tokens a whole turn takes."""
+    return f"{2 * math.pi / frequency:,.0f}"

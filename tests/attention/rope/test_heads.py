@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from outrange.attention.rope.ablate import Ablation, ablated, choose, head, perplexity, turned_back
-from outrange.attention.rope.heads import HeadScores, kind
+from outrange.attention.rope.ablate import Ablation, ablated, choose_pairs, parse_head, perplexity, turn_back
+from outrange.attention.rope.heads import HeadScores, head_kind
 from outrange.attention.rope.layout import read_layout
 from outrange.attention.tap import AttentionInputs, tapped
 from outrange.core.errors import BadInput
@@ -37,7 +37,7 @@ def test_scores_leave_out_the_rows_that_have_no_choice():
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mistral", "gpt_oss", "gpt_neox"])
 def test_scores_in_blocks_equal_those_of_the_whole_map(name, monkeypatch):
-    monkeypatch.setattr("outrange.attention.rope.heads._CELLS", 500)
+    monkeypatch.setattr("outrange.attention.rope.heads._BLOCK_WEIGHTS", 500)
     watched, scores, maps = model(name), HeadScores(), {}
     with (
         torch.no_grad(),
@@ -54,10 +54,10 @@ def test_scores_in_blocks_equal_those_of_the_whole_map(name, monkeypatch):
 
 
 def test_a_head_is_called_what_it_attends_to():
-    assert kind({"diagonal": 0.5, "previous": 0.4, "first": 0.1}) == "diagonal"
-    assert kind({"diagonal": 0.1, "previous": 0.4, "first": 0.5}) == "previous token"
-    assert kind({"diagonal": 0.1, "previous": 0.1, "first": 0.8}) == "first token"
-    assert kind({"diagonal": 0.1, "previous": 0.1, "first": 0.5}) == ""
+    assert head_kind({"diagonal": 0.5, "previous": 0.4, "first": 0.1}) == "diagonal"
+    assert head_kind({"diagonal": 0.1, "previous": 0.4, "first": 0.5}) == "previous token"
+    assert head_kind({"diagonal": 0.1, "previous": 0.1, "first": 0.8}) == "first token"
+    assert head_kind({"diagonal": 0.1, "previous": 0.1, "first": 0.5}) == ""
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_head_is_called_what_it_attends_to():
     ],
 )  # fmt: skip
 def test_frequencies_are_chosen_from_the_fastest(text, chosen):
-    assert choose(text, 8) == chosen
+    assert choose_pairs(text, 8) == chosen
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_frequencies_are_chosen_from_the_fastest(text, chosen):
 )
 def test_frequencies_that_are_not_there_are_refused(text):
     with pytest.raises(BadInput, match="pairs: "):
-        choose(text, 8)
+        choose_pairs(text, 8)
 
 
 @pytest.mark.parametrize("text", ["L9H0", "L0H4", "16", "L1", "H1", "L-1H0"])
 def test_heads_that_are_not_there_are_refused(text):
     with pytest.raises(BadInput, match="head: .* write L16H0"):
-        head(text, read_layout(model("llama")), 4)
+        parse_head(text, read_layout(model("llama")), 4)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -129,7 +129,7 @@ def test_turning_back_undoes_the_layouts_rotation():
     one = read_layout(model("glm")).layers[0]
     vector = torch.randn(1, 2, 1, one.head_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     turned = torch.cat([(one.rotation(n) @ vector[..., None])[..., 0] for n in range(5)], 2)
-    back = turned_back(turned, torch.tensor(one.pairs), torch.tensor(one.frequencies, dtype=torch.float64))
+    back = turn_back(turned, torch.tensor(one.pairs), torch.tensor(one.frequencies, dtype=torch.float64))
     torch.testing.assert_close(back, vector.expand_as(back))
 
 
@@ -162,7 +162,7 @@ def test_perplexity_of_a_model_that_knows_nothing_is_its_vocabulary():
 
 def test_the_pretrained_models_named_heads_and_their_frequencies(smollm2):
     """L16H0 looks one token back by its fastest quarter alone; within 0.06 of what was measured on another text."""
-    from outrange.attention.rope.scan import SHAKESPEARE
+    from outrange.attention.texts import SHAKESPEARE
     from outrange.lm import opening
 
     found = read_layout(smollm2.model)

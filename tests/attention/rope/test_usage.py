@@ -39,7 +39,7 @@ def by_hand(parts):
 
 @pytest.mark.parametrize("name", ["llama", "glm", "gemma4", "llama4", "gpt_neox", "qwen3", "smollm3"])
 def test_streamed_statistics_equal_those_of_the_whole_map(name, monkeypatch):
-    monkeypatch.setattr("outrange.attention.rope.usage._ROWS", 7)  # blocks that do not divide the length
+    monkeypatch.setattr("outrange.attention.rope.usage._BLOCK_ROWS", 7)  # blocks that do not divide the length
     watched, kept = model(name), {}
     found = read_layout(watched)
     usage = Usage(found)
@@ -108,7 +108,7 @@ def test_shares_of_quarters_add_up_to_one_and_follow_the_norms():
 
 def test_the_pretrained_models_shares_are_those_measured_before(smollm2):
     """Ten quotations, not the one text that the shares were first measured on: within 0.01."""
-    from outrange.attention.rope.scan import SHAKESPEARE
+    from outrange.attention.texts import SHAKESPEARE
     from outrange.lm import opening
 
     tokens = torch.tensor([opening.encode_text(smollm2.tokenizer, SHAKESPEARE.read_text(), 160)])
