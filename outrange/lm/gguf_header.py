@@ -146,7 +146,8 @@ class _Reader:
                 raise _Unusable(f"it has the tensor {brief(name)} twice")
             if offset % alignment:
                 raise _Unusable(
-                    f"its tensor {brief(name)} begins at {offset:,}, which is not a multiple of {alignment:,}, its alignment"
+                    f"its tensor {brief(name)} begins at {offset:,}, which is not a multiple of {alignment:,}, its "
+                    "alignment"
                 )
             title, block, width = _TYPES[kind]
             elements = math.prod(shape)
@@ -298,7 +299,8 @@ def _check_places(places: Iterable[tuple[int, int, str]], room: int) -> None:
     for begin, end, name in sorted(places):
         if end > room:
             raise _Unusable(
-                f"its tensor {brief(name)} ends at byte {end:,} of the data, but there are only {max(room, 0):,}; it may be cut"
+                f"its tensor {brief(name)} ends at byte {end:,} of the data, but there are only {max(room, 0):,}; "
+                "it may be cut"
             )
         if begin < last:
             raise _Unusable(f"its tensors {brief(before)} and {brief(name)} overlap")
