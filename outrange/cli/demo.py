@@ -152,7 +152,7 @@ def _probe(opened: Any, page: Path, quiet: bool) -> str:
 def _explore(run: Path, page: Path, quiet: bool) -> dict:
     """Never Give Up for a minute in small mazes, and what policies that learn nothing would cover."""
     from outrange.core.atomic import write_text
-    from outrange.exploration.config import changed
+    from outrange.core.config import changed
     from outrange.exploration.envs.references import POLICIES, coverage
     from outrange.exploration.evaluation import evaluate
     from outrange.exploration.presets import preset
@@ -161,15 +161,15 @@ def _explore(run: Path, page: Path, quiet: bool) -> dict:
     from outrange.report import explore as report
 
     size, cap = 11, 100
-    network = {"network.width": 64, "network.hidden": 64, "network.head": 64}
-    replay = {"replay.rows": 100_000, "replay.trace": 25, "replay.period": 25}
+    network = {"network.encoder_size": 64, "network.hidden_size": 64, "network.head_size": 64}
+    replay = {"replay.capacity": 100_000, "replay.trace_length": 25, "replay.period": 25}
     pace = {
         "steps": 250_000,
         "log_every": 10_000,
         "checkpoint_every": 250_000,
-        "bonus.refresh": 100,
-        "learner.ratio": 4,
-        "learner.rate_end": 1.0,
+        "bonus.embedding_refresh_period": 100,
+        "learner.replay_ratio": 4,
+        "learner.final_rate_share": 1.0,
     }
     config = changed(preset("disco"), {"env.options": [f"size={size}", f"cap={cap}"]} | network | replay | pace)
     with app.progress("exploring mazes", "steps") as update:

@@ -225,7 +225,8 @@ class Explorer(Kind):
     next = "outrange explore eval {run}"
 
     def flags(self) -> dict[str, Flag]:
-        from outrange.exploration.presets import AGENTS, PRESETS
+        from outrange.exploration.agents import AGENTS
+        from outrange.exploration.presets import PRESETS
 
         preset = "the settings to begin from; the one made for the environment if not given"
         return {
@@ -253,7 +254,7 @@ class Explorer(Kind):
             config = load(TrainConfig, chosen.config)
         else:
             name = chosen.preset or (fitting(chosen.env_name) if chosen.env_name else "disco")
-            config = preset(name, chosen.agent or "ngu")
+            config = preset(name, chosen.agent)
         if chosen.env_name in (None, config.env.name):
             return config
         # The preset's options are those of its own environment, and mean nothing to another.

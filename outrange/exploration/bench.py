@@ -10,12 +10,12 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from outrange.core.errors import BadInput
-from outrange.exploration.acting.actor import settled
+from outrange.core.checks import whole
+from outrange.exploration.acting.actor import Actor, process_settings
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.training import Trainer
 
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 
 
 class Clock:
@@ -50,7 +50,7 @@ class Clock:
 
 
 def bench(
-    config: TrainConfig, steps: int = 20_000, rounds: int = 3, progress: Progress | None = None
+    config: TrainConfig, steps: int = 20_000, rounds: int = 3, report_progress: ReportProgress | None = None
 ) -> dict[str, Any]:
     """Steps a CPU-second after the replay has begun to be learned from; the embedding is not warmed up first. With a ratio so low that hardly an update falls
     into a round, as 1e-9, acting alone is measured.
@@ -59,7 +59,7 @@ def bench(
         config: of the run; nothing is written.
         steps: of each round.
         rounds: the median of them counts.
-        progress: told of steps.
+        report_progress: called with how many steps are done, and of how many.
 
     Returns:
         steps_per_cpu_second, rounds (each one's), milliseconds_per_update, shares of the time by part.
@@ -67,18 +67,19 @@ def bench(
     Raises:
         BadInput: a number is not allowed, or what ``Trainer`` refuses.
     """
-    for name, value in (("steps", steps), ("rounds", rounds)):
-        if value < 1:
-            raise BadInput(f"{name}: {value} is not allowed; it must be at least 1")
-    with settled(config), closing(Trainer(replace(config, bonus=replace(config.bonus, warmup=0)))) as trainer:
-        rare = 3 * trainer.config.update_every > steps
-        while trainer.replay.ready < trainer.config.replay.start or (trainer.agent.updates < 3 and not rare):
+    whole("steps", steps, 1)
+    whole("rounds", rounds, 1)
+    config = replace(config, bonus=replace(config.bonus, warmup_updates=0))
+    with process_settings(config), closing(Trainer(config)) as trainer:
+        rare = 3 * config.steps_per_update > steps
+        while trainer.replay.ready < config.replay.min_sequences or (trainer.agent.updates < 3 and not rare):
             trainer.advance()
         clock = Clock()
         clock.around(trainer.envs, "step", "environments")
         clock.around(trainer.agent, "values", "acting")
-        for method in ("novelty", "begin"):
-            clock.around(trainer.agent, method, "bonus")
+        if isinstance(trainer.actor, Actor):  # an actor in another process is not on this one's clock
+            for method in ("reward", "begin"):
+                clock.around(trainer.actor.novelty, method, "bonus")
         clock.around(trainer.agent, "learn", "learning")
         for method in ("append", "sample", "update"):
             clock.around(trainer.replay, method, "replay")
@@ -87,15 +88,15 @@ def bench(
             begun, first = time.process_time(), trainer.step
             while trainer.step < first + steps:
                 trainer.advance()
-                if progress:
-                    progress(len(rates) * steps + trainer.step - first, rounds * steps)
+                if report_progress:
+                    report_progress(len(rates) * steps + trainer.step - first, rounds * steps)
             used = time.process_time() - begun
             rates.append((trainer.step - first) / used)
             total += used
         shares = {name: spent / total for name, spent in clock.spent.items()}
         shares["the rest"] = 1 - sum(shares.values())
         return {
-            "env": config.env.name, "preset": config.preset, "agent": config.agent, "batch": config.learner.batch, "ratio": config.learner.ratio,
+            "env": config.env.name, "preset": config.preset, "agent": config.agent, "batch": config.learner.batch_size, "ratio": config.learner.replay_ratio,
             "steps_per_cpu_second": median(rates), "rounds": rates,
             "milliseconds_per_update": 1000 * clock.spent.get("learning", 0.0) / max(trainer.agent.updates - updates, 1),
             "shares": shares, "threads": config.threads,

@@ -13,30 +13,42 @@ from typing import Any
 import numpy as np
 import torch
 
-from outrange.core.errors import BadInput
-from outrange.core.run import Run
+from outrange.core.checks import whole, within
 from outrange.core.seeding import SeedTree
+from outrange.exploration import agents
 from outrange.exploration.acting.actor import Actor, environments
-from outrange.exploration.agents.ngu import NGU, below
+from outrange.exploration.acting.behaviour import EpsilonGreedy
+from outrange.exploration.acting.episodes import METRICS
+from outrange.exploration.acting.mixtures import Fixed
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import Envs
+from outrange.exploration.policy import Policy, check_mixture, load
 
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
+_MOST_SIDE_BY_SIDE = 64
 
 
-class Nowhere:
+class Discard:
     """A replay that keeps nothing."""
 
-    def append(self, columns: Mapping[str, np.ndarray], where: np.ndarray, state: np.ndarray) -> None:
+    def append(self, columns: Mapping[str, np.ndarray], mask: np.ndarray, state: np.ndarray) -> None:
         """Forget."""
 
-    def drop(self, where: np.ndarray, lengths: np.ndarray) -> None:
+    def drop(self, mask: np.ndarray, lengths: np.ndarray) -> None:
         """There is nothing to drop."""
 
 
-def load(
-    path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float = 0.0
-) -> tuple[TrainConfig, Envs, NGU, Actor]:
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A trained agent in environments of its own, acting with one mixture. Close ``envs`` when it is over."""
+
+    config: TrainConfig
+    envs: Envs
+    policy: Policy
+    actor: Actor
+
+
+def stage(path: Path, count: int, seed: int = 0, mixture: int = 0, epsilon: float = 0.0) -> Stage:
     """The agent of a run's newest checkpoint in ``count`` environments of their own, acting with one mixture.
 
     Args:
@@ -49,23 +61,21 @@ def load(
     Raises:
         BadInput: there is no checkpoint yet, or no such mixture.
     """
-    config = Run.configuration(path, TrainConfig)
-    if not 0 <= mixture < config.bonus.mixtures:
-        raise BadInput(f"mixture: {mixture} is not allowed; the run has {config.bonus.mixtures}, counted from 0")
-    if not 0 <= epsilon <= 1:
-        raise BadInput(f"epsilon: {epsilon} is not allowed; it must be between 0 and 1")
-    found = Run.open(path).load()
-    if found is None:
-        raise BadInput(f"run: {str(path)!r} has no checkpoint yet; wait for the first, or stop the training once")
+    policy = load(path)
+    config = policy.config
+    check_mixture(config, mixture)
+    within("epsilon", epsilon, 0, 1, "between 0 and 1")
     torch.set_num_threads(config.threads)
     seeds = SeedTree(config.seed).child("evaluate", seed)
     envs = environments(config, seeds.child("env"), count)
-    agent = NGU(config, envs, seeds)
-    agent.adopt(found.tensors)
-    gathered = {name: value.numpy() for name, value in found.tensors["actor"].items()}
-    agent.take_up(below(gathered, "novelty."), memories=False)
-    actor = Actor(config, envs, agent, Nowhere(), seeds, show=(mixture, epsilon))
-    return config, envs, agent, actor
+    rng = seeds.child("actor").numpy()
+    behaviour = EpsilonGreedy(policy.agent, np.full(count, epsilon), np.zeros(count, bool), rng)
+    mixtures = Fixed(np.full(count, mixture))
+    parts = agents.acting_parts(config, policy.agent, count, rng, behaviour, mixtures)
+    parts.novelty.load_state_dict(policy.novelty_state)
+    # the embedding that is looked up stays as it is, or points of two embeddings would lie in one memory
+    actor = Actor(config, envs, policy.agent, parts, Discard(), refreshing=False)
+    return Stage(config, envs, policy, actor)
 
 
 def evaluate(
@@ -74,41 +84,46 @@ def evaluate(
     seed: int = 0,
     mixture: int = 0,
     epsilon: float = 0.0,
-    progress: Progress | None = None,
+    report_progress: ReportProgress | None = None,
 ) -> dict[str, Any]:
-    """Return, length, coverage, places, bonus and success over whole episodes: for each its mean and standard error, over episodes.
+    """The metrics of whole episodes (acting/episodes.py): for each its mean, and under ``<name>_error`` its standard error, over episodes.
 
     Args:
-        path, seed, mixture, epsilon: see ``load``.
+        path, seed, mixture, epsilon: see ``stage``.
         episodes: how many; rounded up to a multiple of the environments, at most 64 side by side.
-        progress: told how many are done.
+        report_progress: called with how many are done, and of how many.
     """
-    if episodes < 1:
-        raise BadInput(f"episodes: {episodes} is not allowed; it must be at least 1")
-    count = min(64, episodes)
-    each = -(-episodes // count)
-    config, envs, _, actor = load(path, count, seed, mixture, epsilon)
+    whole("episodes", episodes, 1)
+    count = min(_MOST_SIDE_BY_SIDE, episodes)
+    episodes_per_env = -(-episodes // count)
+    acting = stage(path, count, seed, mixture, epsilon)
     try:
-        ended: list[dict[str, float]] = []
-        actor.episodes.ended = ended
-        done = np.zeros(count, np.int64)
-        kept: list[dict[str, float]] = []
-        while done.min() < each:
-            actor.advance()
-            for episode in ended:
-                done[int(episode["actor"])] += 1
-                if done[int(episode["actor"])] <= each:
-                    kept.append(episode)
-            ended.clear()
-            if progress:
-                progress(len(kept), each * count)
+        finished = acting.actor.episodes.finished = []
+        ended = np.zeros(count, np.int64)
+        counted: list[dict[str, float]] = []
+        while ended.min() < episodes_per_env:
+            acting.actor.advance()
+            for episode in finished:
+                env = int(episode["actor"])
+                ended[env] += 1
+                if ended[env] <= episodes_per_env:  # those beyond would prefer environments whose episodes are short
+                    counted.append(episode)
+            finished.clear()
+            if report_progress:
+                report_progress(len(counted), episodes_per_env * count)
     finally:
-        envs.close()
+        acting.envs.close()
     result: dict[str, Any] = {
-        "run": str(path), "env": config.env.name, "agent": config.agent, "mixture": mixture, "epsilon": epsilon, "episodes": len(kept), "seed": seed,
-    }  # fmt: skip
-    for name in ("return", "success", "length", "coverage", "places", "bonus"):
-        values = np.array([episode[name] for episode in kept])
+        "run": str(path),
+        "env": acting.config.env.name,
+        "agent": acting.config.agent,
+        "mixture": mixture,
+        "epsilon": epsilon,
+        "episodes": len(counted),
+        "seed": seed,
+    }
+    for name in METRICS:
+        values = np.array([episode[name] for episode in counted])
         result[name] = float(values.mean())
         result[f"{name}_error"] = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
     return result
@@ -138,19 +153,20 @@ class Recording:
     """how many places the episode had in all, 0 if unknown"""
 
 
-def record(path: Path, seed: int = 0, mixture: int = 0, epsilon: float = 0.0, longest: int = 10_000) -> Recording:
-    """One episode of the agent of a run; see ``load``.
+def record(path: Path, seed: int = 0, mixture: int = 0, epsilon: float = 0.0, max_steps: int = 10_000) -> Recording:
+    """One episode of the agent of a run; see ``stage``.
 
     Args:
-        longest: steps after which the recording ends whether the episode has or not.
+        max_steps: steps after which the recording ends whether the episode has or not.
     """
-    config, envs, agent, actor = load(path, 1, seed, mixture, epsilon)
+    acting = stage(path, 1, seed, mixture, epsilon)
+    envs, actor = acting.envs, acting.actor
     try:
-        of = int(envs.places()[0])
+        place_count = int(envs.places()[0])
         pictures, places = [envs.picture()], [int(actor.place[0])]
         actions, rewards, bonuses, points = [], [], [], []
         ended = terminated = False
-        while not ended and len(actions) < longest:
+        while not ended and len(actions) < max_steps:
             actor.advance()
             assert actor.last is not None
             step, action, bonus = actor.last
@@ -160,16 +176,24 @@ def record(path: Path, seed: int = 0, mixture: int = 0, epsilon: float = 0.0, lo
             rewards.append(float(step.reward[0]))
             bonuses.append(float(bonus[0]))
             places.append(int(step.place[0]))
-            if agent.bonus.embeds:
-                points.append(agent.embed(step.final)[0])
+            points.append(actor.novelty.embed(step.final)[0])
             terminated = bool(step.terminated[0])
             ended = terminated or bool(step.truncated[0])
+            # where the environment has begun the next episode, the last picture of this one is gone
             pictures.append(pictures[-1] if step.started[0] else envs.picture())
     finally:
         envs.close()
-    seen = len({place for place in places if place >= 0})
+    visited = len({place for place in places if place >= 0})
     return Recording(
-        env=config.env.name, mixture=mixture, pictures=np.stack(pictures), place=np.array(places), action=np.array(actions),
-        reward=np.array(rewards, np.float32), bonus=np.array(bonuses, np.float32),
-        points=np.array(points, np.float32).reshape(len(actions), -1), terminated=terminated, coverage=seen / of if of else 0.0, places=of,
-    )  # fmt: skip
+        env=acting.config.env.name,
+        mixture=mixture,
+        pictures=np.stack(pictures),
+        place=np.array(places),
+        action=np.array(actions),
+        reward=np.array(rewards, np.float32),
+        bonus=np.array(bonuses, np.float32),
+        points=np.array(points, np.float32).reshape(len(actions), -1),
+        terminated=terminated,
+        coverage=visited / place_count if place_count else 0.0,
+        places=place_count,
+    )

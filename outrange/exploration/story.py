@@ -19,7 +19,7 @@ from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import NATIVE, Envs
 from outrange.exploration.envs.references import POLICIES, coverage
 from outrange.exploration.envs.seen import MINIGRID_WIDTH
-from outrange.exploration.evaluation import Recording, evaluate, load, record
+from outrange.exploration.evaluation import Recording, evaluate, record, stage
 from outrange.exploration.maps import maps_of, record_visits
 from outrange.exploration.metrics import glossary
 from outrange.report.explore import Episode, Map, Meaning, Reference, RunLog, Story
@@ -33,12 +33,12 @@ _NEUTRAL_SETTINGS = {
     "steps",
     "log_every",
     "checkpoint_every",
-    "broken",
+    "max_broken_episodes",
     "threads",
     "device",
     "preset",
-    "acting.process",
-    "acting.ahead",
+    "acting.separate_process",
+    "acting.steps_ahead",
     "env.engine",
 }
 
@@ -91,7 +91,7 @@ def collect(
         report_progress: called with (episodes done, episodes in all) of the evaluation.
 
     Raises:
-        BadInput: no runs, one that is not of this kind, or runs in different environments; or what ``evaluation.load``
+        BadInput: no runs, one that is not of this kind, or runs in different environments; or what ``evaluation.stage``
             refuses.
     """
     if not paths:
@@ -269,7 +269,7 @@ def _played(
     """One episode of the newest checkpoint, and the maps of others."""
     mixtures = run.config.bonus.mixtures
     mixture = mixtures - 1 if mixture is None else mixture
-    recording = record(run.path, seed=seed, mixture=mixture, epsilon=epsilon, longest=max_steps)
+    recording = record(run.path, seed=seed, mixture=mixture, epsilon=epsilon, max_steps=max_steps)
     name = run.name + (f", mixture {mixture} of {mixtures}" if mixtures > 1 else "")
     maps = _maps(run.path, map_count, seed, mixture, epsilon, max_steps) if map_count else []
     return _episode(recording, name, run.config), maps
@@ -277,7 +277,8 @@ def _played(
 
 def _maps(path: Path, count: int, seed: int, mixture: int, epsilon: float, max_steps: int) -> list[Map]:
     """The maps of so many episodes, one of each environment; none where places are no cells of a grid."""
-    config, envs, _, actor = load(path, count, seed, mixture, epsilon)
+    acting = stage(path, count, seed, mixture, epsilon)
+    config, envs, actor = acting.config, acting.envs, acting.actor
     try:
         grid = _grid(config, envs)
         if grid is None:

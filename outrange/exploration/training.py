@@ -1,12 +1,18 @@
 """Training an exploring agent: read ``Trainer.advance`` first. Actor and learner take turns in one process; a run is a directory (core/run.py).
 
-A checkpoint holds all that the next step reads: networks, moments, replay, memories, running means, environments, random states. Where the environments'
-engine cannot say where it is (envpool, ALE), a resumed run begins new episodes, and says so.
+A checkpoint has four groups of tensors, each in a file of its own, so that a reader takes only what it needs:
+
+    policy    what acting needs anywhere: networks, the actors' embedding, running means     evaluation and policies read this alone
+    learner   target networks, optimizers
+    actor     where everything is: environments, running episodes, their memories
+    replay    the sequences
+
+Where the environments' engine cannot say where it is (envpool, ALE), a resumed run begins new episodes, and says so.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,17 +22,23 @@ import torch
 from torch import Tensor
 
 from outrange.core import metrics
+from outrange.core.config import to_json
 from outrange.core.errors import BadInput
 from outrange.core.run import Run, Stopping
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
-from outrange.exploration.acting.actor import Actor, environments, settled
+from outrange.exploration import agents
+from outrange.exploration.acting.actor import Actor, environments, process_settings
 from outrange.exploration.acting.remote import Remote
-from outrange.exploration.agents.ngu import NGU
 from outrange.exploration.config import TrainConfig
+from outrange.exploration.learning.modules import merged
 from outrange.exploration.learning.replay import Replay
+from outrange.exploration.policy import refuse_former
+from outrange.exploration.spec import Spec
 
 log = logging.getLogger("outrange")
-Told = Callable[[dict[str, Any]], None]
+ReportMetrics = Callable[[dict[str, Any]], None]
+_ACCURACY_WINDOW = 20  # updates over which the warm-up's accuracy is averaged
+_WARM_UP_SEQUENCES = 128  # a small network needs no more to begin; the paper's 6,250 sequences are for Q
 
 
 class Trainer:
@@ -37,81 +49,92 @@ class Trainer:
             raise BadInput("device: 'cuda' is not allowed; there is no GPU here; take 'cpu'")
         self.config, self.seeds = config, SeedTree(config.seed)
         self.envs = environments(config, self.seeds.child("env"))
-        self.agent = NGU(config, self.envs, self.seeds)
+        self.spec = Spec.of(self.envs)
+        self.agent = agents.make(config, self.spec, self.seeds)
         self.replay = Replay(
-            streams=self.envs.count, rows=config.rows, trace=config.replay.trace, period=config.replay.period, shape=self.envs.shape,
-            dtype=self.envs.dtype, state_size=self.agent.state_size, crossing=config.replay.crossing, exponent=config.replay.exponent,
-        )  # fmt: skip
-        if config.acting.process:
-            self.envs.close()  # the other process has its own; this one's said what they show
+            streams=self.envs.count,
+            rows=config.rows_per_env,
+            trace=config.replay.trace_length,
+            period=config.replay.period,
+            shape=self.envs.shape,
+            dtype=self.envs.dtype,
+            state_size=self.agent.state_size,
+            crossing=config.replay.cross_episodes,
+            exponent=config.replay.priority_exponent,
+            fields=self.agent.replay_fields,
+        )
+        if config.acting.separate_process:
+            self.envs.close()  # the other process has its own; this one's have said what they show
             self.actor: Actor | Remote = Remote(config, self.agent, self.replay)
         else:
-            self.actor = Actor(config, self.envs, self.agent, self.replay, self.seeds)
+            rng = self.seeds.child("actor").numpy()
+            parts = agents.acting_parts(config, self.agent, self.envs.count, rng)
+            self.actor = Actor(config, self.envs, self.agent, parts, self.replay)
         self.rng = self.seeds.child("replay").numpy()
-        self.step = self.warm_steps = self.warm_updates = 0
-        self.debt = 0.0
-        self.recent: list[float] = []
+        self.step = self.warm_up_steps = self.warm_up_updates = 0
+        self.steps_not_learned = 0.0
+        self.recent_accuracy: list[float] = []
         self.sums: dict[str, tuple[float, int]] = {}
 
     @property
-    def warming(self) -> bool:
-        """Whether the embedding is still being warmed up."""
-        bonus = self.config.bonus
-        known = len(self.recent) == 20 and sum(self.recent) / 20 >= bonus.warmup_accuracy
-        return bonus.learns and self.warm_updates < bonus.warmup and not known
+    def warming_up(self) -> bool:
+        """Whether the embedding still learns from uniformly random actions."""
+        bonus, recent = self.config.bonus, self.recent_accuracy
+        accurate = len(recent) == _ACCURACY_WINDOW and sum(recent) / _ACCURACY_WINDOW >= bonus.warmup_accuracy
+        return self.agent.warms_up and self.warm_up_updates < bonus.warmup_updates and not accurate
 
     def advance(self) -> None:
         """One step of all environments, and the updates that are due after it."""
-        if self.warming:
-            return self._warm()
-        done = self.actor.advance()
-        self.step += done
-        if self.replay.ready < self.config.replay.start:
+        if self.warming_up:
+            return self._warm_up()
+        transitions = self.actor.advance()
+        self.step += transitions
+        if self.replay.ready < self.config.replay.min_sequences:
             return
-        self.debt += done
-        while self.debt >= self.config.update_every:
-            self.debt -= self.config.update_every
-            sequences = self.replay.sample(self.config.learner.batch, self.rng)
-            self.agent.slow(self.step / self.config.steps)
-            priorities, told = self.agent.learn(sequences)
+        self.steps_not_learned += transitions
+        while self.steps_not_learned >= self.config.steps_per_update:
+            self.steps_not_learned -= self.config.steps_per_update
+            sequences = self.replay.sample(self.config.learner.batch_size, self.rng)
+            self.agent.set_progress(self.step / self.config.steps)
+            priorities, numbers = self.agent.learn(sequences)
             self.replay.update(sequences.slots, priorities)
-            self._note(told)
+            self._add_to_means(numbers)
 
-    def _warm(self) -> None:
+    def _warm_up(self) -> None:
         """The embedding learns from uniformly random actions; then the replay is emptied and the run begins."""
-        done = self.actor.advance(uniform=True)
-        self.step += done
-        self.warm_steps += done
-        if self.replay.ready >= min(
-            self.config.replay.start, 128
-        ):  # a small network needs no more; the paper's 6,250 sequences are for Q
-            sequences = self.replay.sample(self.config.learner.batch, self.rng)
-            told = self.agent.learn_novelty(sequences, self.config.replay.trace)
-            self._note(told)
-            self.recent = [*self.recent, told.get("embedding_accuracy", 0.0)][-20:]
-            self.warm_updates += 1
-            if not self.warming:
-                self.actor.refresh()
-                self.replay.clear()
-                self.actor.restart()
+        transitions = self.actor.advance(uniform=True)
+        self.step += transitions
+        self.warm_up_steps += transitions
+        if self.replay.ready < min(self.config.replay.min_sequences, _WARM_UP_SEQUENCES):
+            return
+        sequences = self.replay.sample(self.config.learner.batch_size, self.rng)
+        numbers = self.agent.warm_up(sequences)
+        self._add_to_means(numbers)
+        accuracy = numbers.get("embedding_accuracy", 0.0)
+        self.recent_accuracy = [*self.recent_accuracy, accuracy][-_ACCURACY_WINDOW:]
+        self.warm_up_updates += 1
+        if not self.warming_up:
+            self.actor.refresh()
+            self.replay.clear()
+            self.actor.restart()
 
-    def _note(self, told: dict[str, float]) -> None:
-        for name, value in told.items():
-            total, number = self.sums.get(name, (0.0, 0))
-            self.sums[name] = total + value, number + 1
+    def _add_to_means(self, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = total + value, count + 1
 
     def report(self) -> dict[str, float]:
-        """What happened since the last report, for the log."""
-        values = {name: total / number for name, (total, number) in self.sums.items()}
+        """Metrics since the last report: means over updates, and what episodes came to."""
+        means = {name: total / count for name, (total, count) in self.sums.items()}
         self.sums.clear()
-        return values | {"updates": self.agent.updates, "replay": self.replay.filled} | self.actor.report()
+        return means | {"updates": self.agent.updates, "replay": self.replay.filled} | self.actor.report()
 
     def pause(self) -> None:
         """Let an actor that is ahead come to rest, so that what is saved is one moment."""
         if isinstance(self.actor, Remote):
-            done = self.actor.drain()
-            self.step += done
-            self.debt += done
+            transitions = self.actor.drain()
+            self.step += transitions
+            self.steps_not_learned += transitions
 
     def close(self) -> None:
         """End processes and environments."""
@@ -120,38 +143,49 @@ class Trainer:
         else:
             self.envs.close()
 
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint holds of tensors."""
-        return self.agent.tensors() | {"replay": _tensors(self.replay.state()), "actor": _tensors(self.actor.arrays())}
+    def state_dict(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """What a checkpoint holds: tensors by group, and everything else as JSON."""
+        acting, actor_counters = self.actor.state_dict()
+        arrays = acting | {"replay": self.replay.state_dict()}
+        groups = {group: _tensors(values) for group, values in arrays.items()}
+        state = {
+            "spec": to_json(self.spec),
+            "step": self.step,
+            "warm_up_steps": self.warm_up_steps,
+            "warm_up_updates": self.warm_up_updates,
+            "steps_not_learned": self.steps_not_learned,
+            "recent_accuracy": self.recent_accuracy,
+            "updates": self.agent.updates,
+            "sums": {name: list(pair) for name, pair in self.sums.items()},
+            "actor": actor_counters,
+            "rng": numpy_state(self.rng),
+            "learner_rng": numpy_state(self.agent.rng),
+        }
+        return merged(self.agent.state_dict(), groups), state
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds besides tensors."""
-        return {
-            "step": self.step, "warm_steps": self.warm_steps, "warm_updates": self.warm_updates, "debt": self.debt,
-            "recent": self.recent, "updates": self.agent.updates,
-            "sums": {name: list(pair) for name, pair in self.sums.items()}, "actor": self.actor.counters(),
-            "rng": numpy_state(self.rng), "learner_rng": numpy_state(self.agent.rng),
-        }  # fmt: skip
-
-    def restore(self, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.step, self.warm_steps, self.warm_updates = (state[name] for name in ("step", "warm_steps", "warm_updates"))
-        self.debt, self.recent = state["debt"], state["recent"]
-        self.sums = {name: (total, number) for name, (total, number) in state["sums"].items()}
-        self.replay.restore(_arrays(tensors["replay"]))
-        self.agent.restore(tensors, state["updates"])
-        self.actor.restore(_arrays(tensors["actor"]), state["actor"])
+    def load_state_dict(self, groups: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self.step, self.steps_not_learned = state["step"], state["steps_not_learned"]
+        self.warm_up_steps, self.warm_up_updates = state["warm_up_steps"], state["warm_up_updates"]
+        self.recent_accuracy = state["recent_accuracy"]
+        self.sums = {name: (total, count) for name, (total, count) in state["sums"].items()}
+        self.replay.load_state_dict(_arrays(groups["replay"]))
+        self.agent.load_state_dict(groups)
+        self.agent.updates = state["updates"]
+        acting = {group: _arrays(groups[group]) for group in ("policy", "actor")}
+        self.actor.load_state_dict(acting, state["actor"])
+        # random state last
         restore_numpy(self.rng, state["rng"])
         restore_numpy(self.agent.rng, state["learner_rng"])
 
 
-def train(config: TrainConfig, path: Path, tell: Told | None = None) -> dict[str, Any]:
+def train(config: TrainConfig, path: Path, report_metrics: ReportMetrics | None = None) -> dict[str, Any]:
     """Train, or go on with a training that was stopped.
 
     Args:
         config: everything.
         path: the run's directory.
-        tell: called with what there is to show: step, steps, seconds, and whatever was logged.
+        report_metrics: called with what there is to show: step, steps, seconds, and whatever was logged.
 
     Returns:
         what came of it: steps, updates, the last line of the log, seconds, and whether it was stopped before the end.
@@ -161,21 +195,22 @@ def train(config: TrainConfig, path: Path, tell: Told | None = None) -> dict[str
         NonFinite: a loss or gradient is not finite; nothing was updated.
         Broken: the environments broke too often.
     """
-    with settled(config), closing(Trainer(config)) as trainer, Run.create(path, "explore", config) as run:
-        return _loop(trainer, run, tell)
+    with process_settings(config), closing(Trainer(config)) as trainer, Run.create(path, "explore", config) as run:
+        return _loop(trainer, run, report_metrics)
 
 
-def resume(path: Path, tell: Told | None = None) -> dict[str, Any]:
+def resume(path: Path, report_metrics: ReportMetrics | None = None) -> dict[str, Any]:
     """Go on with a run that was stopped."""
-    return train(Run.configuration(path, TrainConfig), path, tell)
+    return train(Run.configuration(path, TrainConfig), path, report_metrics)
 
 
-def _loop(trainer: Trainer, run: Run, tell: Told | None) -> dict[str, Any]:
+def _loop(trainer: Trainer, run: Run, report_metrics: ReportMetrics | None) -> dict[str, Any]:
     config = trainer.config
     log.info("%s", trainer.replay.describe())
-    found = run.load()
-    if found:
-        trainer.restore(found.tensors, found.state)
+    checkpoint = run.load()
+    if checkpoint:
+        refuse_former(run.path, checkpoint.state)
+        trainer.load_state_dict(checkpoint.tensors, checkpoint.state)
         if not trainer.envs.exact and trainer.step < config.steps:
             log.warning(
                 "env: %s cannot bring its environments back; new episodes begin at step %s",
@@ -205,15 +240,21 @@ def _loop(trainer: Trainer, run: Run, tell: Told | None) -> dict[str, Any]:
                     "steps_per_cpu_second": round((done - start) / used, 1),
                 }
                 run.timing.write(step=done, seconds=round(before + seconds, 3), cpu_seconds=round(used, 3), **pace)
-                if tell:
-                    tell({"step": done, "steps": config.steps, "seconds": seconds, "logged": True} | pace | last)
-            elif tell:
-                warm = {"warming": trainer.warm_updates, "of": config.bonus.warmup} if trainer.warming else {}
-                tell({"step": done, "steps": config.steps, "seconds": seconds} | warm)
+                if report_metrics:
+                    report_metrics(
+                        {"step": done, "steps": config.steps, "seconds": seconds, "logged": True} | pace | last
+                    )
+            elif report_metrics:
+                warm = (
+                    {"warming": trainer.warm_up_updates, "of": config.bonus.warmup_updates}
+                    if trainer.warming_up
+                    else {}
+                )
+                report_metrics({"step": done, "steps": config.steps, "seconds": seconds} | warm)
             stopped = stopping.requested
             if stopped or ended or done // config.checkpoint_every > saved // config.checkpoint_every:
                 trainer.pause()
-                run.save(trainer.step, trainer.tensors(), trainer.state(), keep=1)
+                run.save(trainer.step, *trainer.state_dict(), keep=1)
                 saved = trainer.step
     return {
         "steps": trainer.step,
@@ -225,9 +266,9 @@ def _loop(trainer: Trainer, run: Run, tell: Told | None) -> dict[str, Any]:
     }
 
 
-def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
 
 
-def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: value.numpy().copy() for name, value in tensors.items()}

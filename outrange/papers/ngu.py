@@ -30,9 +30,10 @@ def formulas() -> Measured:
     import numpy as np
     import torch
 
+    from outrange.exploration.config import EpisodicConfig
     from outrange.exploration.learning.family import betas, gammas
     from outrange.exploration.learning.returns import rescale, unrescale
-    from outrange.exploration.novelty.episodic import EpisodicConfig, kernel_bonus
+    from outrange.exploration.novelty.kernel import kernel_bonus
 
     config = EpisodicConfig()
     # Twelve decades of values, of both signs.
@@ -41,10 +42,10 @@ def formulas() -> Measured:
     beta, gamma = betas(32, 0.3), gammas(32, 0.997, 0.99)
     return {
         # All neighbours at distance 0 are the most familiar state there is, infinitely far ones the newest.
-        "least_bonus": float(kernel_bonus(np.zeros(config.k), config)),
-        "largest_bonus": float(kernel_bonus(np.full(config.k, np.inf), config)),
-        "largest_similarity": math.sqrt(config.k) + config.c,
-        "cut_off": config.maximum,
+        "least_bonus": float(kernel_bonus(np.zeros(config.neighbours), config)),
+        "largest_bonus": float(kernel_bonus(np.full(config.neighbours, np.inf), config)),
+        "largest_similarity": math.sqrt(config.neighbours) + config.pseudo_count,
+        "cut_off": config.max_similarity,
         "inverse_error": float(((unrescale(rescale(x)) - x).abs() / x.abs()).max()),
         ("beta", 0): float(beta[0]),
         ("beta", 15): float(beta[15]),
@@ -193,12 +194,12 @@ def _compare(values: Measurements, measure: str, agent: str, others: tuple[str, 
 
 def judge_coverage(values: Measurements) -> Verdict:
     """Shown: the learned embedding covers eight times as much as either alternative, and no seeds overlap."""
-    return _compare(values, "coverage", "ngu", ("ngu-projection", "rnd"), 8)
+    return _compare(values, "coverage", "ngu-episodic", ("ngu-projection", "rnd"), 8)
 
 
 def judge_whole_frame(values: Measurements) -> Verdict:
     """Shown: a median coverage of 40 % over several seeds. Partly: 10 %."""
-    coverage = values["coverage", "ngu"]
+    coverage = values["coverage", "ngu-episodic"]
     median, several = statistics.median(coverage), len(coverage) > 1
     verdict = "shown" if median >= 0.4 and several else "partly" if median >= 0.1 else "not at this scale"
     return verdict, f"median coverage {median:.1%}{'' if several else ', one seed'}"
@@ -278,7 +279,7 @@ PAPER = Paper(
             published="curves without numbers: the learned one explores any maze, the others only avoid walls",
             run=maze,
             judge=judge_coverage,
-            scales=_laptop(steps=1_500_000, agents=("ngu", "ngu-projection", "rnd")),
+            scales=_laptop(steps=1_500_000, agents=("ngu-episodic", "ngu-projection", "rnd")),
             labels=BY_AGENT,
         ),
         Claim(
@@ -290,7 +291,7 @@ PAPER = Paper(
             run=maze,
             judge=judge_whole_frame,
             # 35 minutes of one core.
-            scales=_laptop(steps=4_000_000, agents=("ngu",), encoder="cells", **{"learner.ratio": 4}),
+            scales=_laptop(steps=4_000_000, agents=("ngu-episodic",), encoder="cells", **{"learner.replay_ratio": 4}),
             labels=BY_AGENT,
         ),
         Claim(

@@ -7,7 +7,7 @@ import pytest
 
 from outrange.cli import main
 
-SMALL = ["--bonus.warmup", "3", "--replay.rows", "2000", "--checkpoint-every", "2000"]
+SMALL = ["--bonus.warmup_updates", "3", "--replay.capacity", "2000", "--checkpoint-every", "2000"]
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_the_benchmark_says_where_the_time_goes(capsys):
                 "600",
                 "--rounds",
                 "2",
-                "--replay.rows",
+                "--replay.capacity",
                 "2000",
                 "--json",
             ]

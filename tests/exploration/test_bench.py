@@ -2,9 +2,9 @@
 
 import pytest
 
+from outrange.core.config import changed
 from outrange.core.errors import BadInput
 from outrange.exploration.bench import Clock, bench
-from outrange.exploration.config import changed
 from outrange.exploration.presets import preset
 
 
@@ -23,7 +23,7 @@ def test_a_part_inside_another_counts_for_the_outer_one_alone(monkeypatch):
 
 def test_shares_of_a_short_bench_make_a_whole_and_the_rate_is_the_median_of_rounds():
     told = []
-    found = bench(preset("smoke"), steps=400, rounds=3, progress=lambda done, of: told.append((done, of)))
+    found = bench(preset("smoke"), steps=400, rounds=3, report_progress=lambda done, of: told.append((done, of)))
     assert sum(found["shares"].values()) == pytest.approx(1) and set(found["shares"]) >= {
         "learning",
         "acting",
@@ -46,7 +46,7 @@ def test_no_steps_or_rounds_are_refused(numbers, said):
 
 
 def test_acting_alone_is_measured_where_hardly_an_update_falls_into_a_round():
-    found = bench(changed(preset("smoke"), {"learner.ratio": 1e-9}), steps=400, rounds=2)
+    found = bench(changed(preset("smoke"), {"learner.replay_ratio": 1e-9}), steps=400, rounds=2)
     assert (
         "learning" not in found["shares"]
         and found["steps_per_cpu_second"] > 0

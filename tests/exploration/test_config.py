@@ -6,27 +6,28 @@ from dataclasses import replace
 
 import pytest
 
-from outrange.core.config import from_json, to_json
+from outrange.core.config import changed, from_json, to_json
 from outrange.core.errors import BadInput
-from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, TrainConfig, changed
-from outrange.exploration.presets import AGENTS, PRESETS, fitting, preset
+from outrange.exploration.agents import AGENTS
+from outrange.exploration.config import ActingConfig, BonusConfig, EnvConfig, TrainConfig
+from outrange.exploration.presets import PRESETS, fitting, preset
 from outrange.exploration.training import Trainer
 from tests.exploration.helpers.scripted import SMALL
 
 WRONG = {
-    "env.count": [0, -1, 5000, 1.5, True, "four"], "env.options": [["size"], "size=3"], "env.name": [3], "network.width": [0, -3], "network.hidden": [0, 8193],
-    "network.head": [0, 99_999], "network.encoder": ["picture", 7], "acting.base": [-0.1, 1.1], "acting.greedy": [-1, 5000, 2], "acting.epsilon_greedy": [-0.1, 2.0],
-    "acting.assign": ["each"], "replay.trace": [1, 0, 10_001], "replay.period": [0, 5], "replay.start": [0], "replay.exponent": [-1.0, 11.0],
-    "replay.eta": [-0.1, 1.1], "replay.crossing": [1, "yes"], "learner.target": ["td"], "learner.lam": [-0.1, 1.1, "much"], "learner.n": [0, 1001],
-    "learner.transform": ["log"], "learner.target_epsilon": [-1.0, 2.0], "learner.gamma": [1.0, -0.1, 1.5], "learner.gamma_explore": [1.0, -1.0],
-    "learner.batch": [0, 1.5], "learner.burn_in": [-1, 4, 99], "learner.ratio": [0.0, -1.0], "learner.rate": [-1.0, 2.0], "learner.copy_every": [0],
-    "learner.foreign": [-1.0, 2.0], "bonus.kind": ["novel"], "bonus.mixtures": [0, 300], "bonus.beta": [-1.0], "bonus.at": ["here"], "bonus.dimension": [0],
-    "bonus.encoder": ["x"], "bonus.k": [0, 21], "bonus.missing": ["x"], "bonus.mean": ["x"], "bonus.mean_scope": ["x"], "bonus.mean_of": ["x"],
-    "bonus.ceiling": [0.5], "bonus.frames": [0, 5], "bonus.refresh": [0], "bonus.wipe_every": [0], "steps": [-1, 0.5], "log_every": [0], "checkpoint_every": [0],
-    "threads": [0], "env.engine": ["foo"], "acting.alpha": [-1.0], "acting.ahead": [-1], "replay.rows": [0, -5, 7], "learner.transform_epsilon": [-1.0],
-    "learner.adam_epsilon": [-1.0], "learner.clip": [0.0, -1.0], "learner.scale": [0.0, -1.0], "bonus.epsilon": [0.0, -1.0], "bonus.xi": [-1.0], "bonus.c": [-1.0], "bonus.maximum": [0.0],
-    "bonus.mean_rate": [0.0, 2.0], "bonus.rate": [-1.0], "bonus.adam_epsilon": [-1.0], "bonus.decay": [-1.0], "bonus.rnd_width": [0, -1], "bonus.rnd_rate": [-1.0],
-    "bonus.capacity": [0], "bonus.warmup": [-1], "bonus.warmup_accuracy": [-1.0, 2.0], "broken": [-1], "device": ["gpu"], "agent": [None],
+    "env.count": [0, -1, 5000, 1.5, True, "four"], "env.options": [["size"], "size=3"], "env.name": [3], "network.encoder_size": [0, -3], "network.hidden_size": [0, 8193],
+    "network.head_size": [0, 99_999], "network.encoder": ["picture", 7], "acting.epsilon_base": [-0.1, 1.1], "acting.greedy_actors": [-1, 5000, 2], "acting.greedy_epsilon": [-0.1, 2.0],
+    "acting.mixture_assignment": ["each"], "replay.trace_length": [1, 0, 10_001], "replay.period": [0, 5], "replay.min_sequences": [0], "replay.priority_exponent": [-1.0, 11.0],
+    "replay.priority_eta": [-0.1, 1.1], "replay.cross_episodes": [1, "yes"], "learner.target": ["td"], "learner.retrace_lambda": [-0.1, 1.1, "much"], "learner.n_steps": [0, 1001],
+    "learner.transform": ["log"], "learner.target_policy_epsilon": [-1.0, 2.0], "learner.gamma": [1.0, -0.1, 1.5], "learner.gamma_explore": [1.0, -1.0],
+    "learner.batch_size": [0, 1.5], "learner.burn_in": [-1, 4, 99], "learner.replay_ratio": [0.0, -1.0], "learner.learning_rate": [-1.0, 2.0], "learner.target_update_period": [0],
+    "learner.cross_mixture_share": [-1.0, 2.0], "bonus.mixtures": [0, 300], "bonus.beta": [-1.0], "bonus.timing": ["here"], "bonus.embedding_size": [0],
+    "bonus.encoder": ["x"], "bonus.neighbours": [0, 21], "bonus.missing_neighbours": ["x"], "bonus.distance_mean": ["x"], "bonus.distance_mean_scope": ["x"], "bonus.distance_mean_of": ["x"],
+    "bonus.max_factor": [0.5], "bonus.training_steps": [0, 5], "bonus.embedding_refresh_period": [0], "bonus.episodes_per_memory": [0], "steps": [-1, 0.5], "log_every": [0], "checkpoint_every": [0],
+    "threads": [0], "env.engine": ["foo"], "acting.epsilon_alpha": [-1.0], "acting.steps_ahead": [-1], "replay.capacity": [0, -5, 7], "learner.transform_epsilon": [-1.0],
+    "learner.adam_epsilon": [-1.0], "learner.max_grad_norm": [0.0, -1.0], "learner.reward_scale": [0.0, -1.0], "bonus.kernel_epsilon": [0.0, -1.0], "bonus.cluster_distance": [-1.0], "bonus.pseudo_count": [-1.0], "bonus.max_similarity": [0.0],
+    "bonus.distance_mean_rate": [0.0, 2.0], "bonus.embedding_learning_rate": [-1.0], "bonus.adam_epsilon": [-1.0], "bonus.embedding_weight_decay": [-1.0], "bonus.rnd_size": [0, -1], "bonus.rnd_learning_rate": [-1.0],
+    "bonus.memory_capacity": [0], "bonus.warmup_updates": [-1], "bonus.warmup_accuracy": [-1.0, 2.0], "max_broken_episodes": [-1], "device": ["gpu"], "agent": [None],
 }  # fmt: skip
 
 
@@ -45,7 +46,9 @@ def test_what_is_not_allowed_is_one_sentence_that_names_the_setting_the_value_an
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["learner.gamma", "learner.ratio", "bonus.beta", "replay.eta", "acting.base"])
+@pytest.mark.parametrize(
+    "name", ["learner.gamma", "learner.replay_ratio", "bonus.beta", "replay.priority_eta", "acting.epsilon_base"]
+)
 def test_what_is_not_finite_is_refused_however_it_comes(name, value):
     with pytest.raises(BadInput, match=name):
         changed(SMALL, {name: value})
@@ -56,34 +59,37 @@ def test_what_is_not_finite_is_refused_however_it_comes(name, value):
 
 def test_what_does_not_go_together_says_both():
     for settings, said in (
-        ({"bonus.mixtures": 2}, r"env.count: 1 is not allowed; it must be at least bonus.mixtures, 2, or take acting.assign uniform"),
-        ({"env.count": 4, "bonus.mixtures": 2, "acting.greedy": 3}, r"acting.greedy: 3 for each of 2 mixtures .* the 4 of env.count"),
-        ({"bonus.continuing": True, "replay.crossing": False}, r"bonus.continuing: true is not allowed with replay.crossing false"),
-        ({"bonus.continuing": True, "acting.assign": "uniform"}, r"bonus.continuing: true is not allowed with acting.assign uniform"),
-        ({"learner.burn_in": 4}, r"learner.burn_in: 4 .* less than replay.trace, 4"), ({"bonus.frames": 5}, r"bonus.frames: 5 .* at most replay.trace, 4"),
-        ({"replay.period": 6, "replay.trace": 5}, r"replay.period: 6"),
+        ({"bonus.mixtures": 2}, r"env.count: 1 is not allowed; it must be at least bonus.mixtures, 2, or take acting.mixture_assignment uniform"),
+        ({"env.count": 4, "bonus.mixtures": 2, "acting.greedy_actors": 3}, r"acting.greedy_actors: 3 for each of 2 mixtures .* the 4 of env.count"),
+        ({"bonus.non_episodic_returns": True, "replay.cross_episodes": False}, r"bonus.non_episodic_returns: true is not allowed with replay.cross_episodes false"),
+        ({"bonus.non_episodic_returns": True, "acting.mixture_assignment": "uniform"}, r"bonus.non_episodic_returns: true is not allowed with acting.mixture_assignment uniform"),
+        ({"learner.burn_in": 4}, r"learner.burn_in: 4 .* less than replay.trace_length, 4"), ({"bonus.training_steps": 5}, r"bonus.training_steps: 5 .* at most replay.trace_length, 4"),
+        ({"replay.period": 6, "replay.trace_length": 5}, r"replay.period: 6"),
         ({"learner.gamma": 0.9, "learner.gamma_explore": 0.95}, r"learner.gamma_explore: 0.95 .* at most learner.gamma, 0.9"),
-        ({"replay.rows": 40, "replay.start": 19}, r"replay.start: 19 .* never holds more than 18 sequences"),
-        ({"env.count": 3, "replay.rows": 23}, r"replay.rows: 23 .* 3 environments need at least 24"), ({"bonus.capacity": 3, "bonus.k": 4}, r"bonus.k: 4 .* bonus.capacity"),
+        ({"replay.capacity": 40, "replay.min_sequences": 19}, r"replay.min_sequences: 19 .* never holds more than 18 sequences"),
+        ({"env.count": 3, "replay.capacity": 23}, r"replay.capacity: 23 .* 3 environments need at least 24"), ({"bonus.memory_capacity": 3, "bonus.neighbours": 4}, r"bonus.neighbours: 4 .* bonus.memory_capacity"),
     ):  # fmt: skip
         with pytest.raises(BadInput, match=said):
             changed(SMALL, settings)
-    assert changed(SMALL, {"bonus.mixtures": 2, "acting.assign": "uniform"}).bonus.mixtures == 2
+    assert changed(SMALL, {"bonus.mixtures": 2, "acting.mixture_assignment": "uniform"}).bonus.mixtures == 2
 
 
 def test_a_change_reaches_its_setting_alone_and_the_last_one_that_is_needed_makes_it_allowed():
-    config = changed(SMALL, {"learner.gamma": 0.995, "steps": 7, "env.options": ("size=9", "cap=3"), "acting.base": 1})
-    assert (config.learner.gamma, config.steps, config.env.options, config.acting.base) == (
+    config = changed(
+        SMALL, {"learner.gamma": 0.995, "steps": 7, "env.options": ("size=9", "cap=3"), "acting.epsilon_base": 1}
+    )
+    assert (config.learner.gamma, config.steps, config.env.options, config.acting.epsilon_base) == (
         0.995,
         7,
         ("size=9", "cap=3"),
         1.0,
     )
-    assert type(config.acting.base) is float
+    assert type(config.acting.epsilon_base) is float
     back = replace(config, learner=SMALL.learner, steps=SMALL.steps, env=SMALL.env, acting=SMALL.acting)
     assert back == SMALL and changed(SMALL, {}) == SMALL
     assert (
-        changed(SMALL, {"replay.trace": 2, "bonus.frames": 2, "replay.period": 1}).replay.trace == 2
+        changed(SMALL, {"replay.trace_length": 2, "bonus.training_steps": 2, "replay.period": 1}).replay.trace_length
+        == 2
     )  # checked together, not one by one
 
 
@@ -102,15 +108,15 @@ def test_an_unknown_setting_names_the_nearest(name, said):
 
 #: Tables 6 and 8 of Never Give Up, as the fact sheet has them (section 6.1 and 6.3); what they leave open is not here
 PAPER = {
-    "bonus.mixtures": 32, "learner.adam_epsilon": 1e-4, "bonus.adam_epsilon": 1e-4, "learner.clip": 40.0, "learner.rate": 1e-4, "bonus.rate": 5e-4,
-    "bonus.rnd_rate": 5e-4, "learner.gamma_explore": 0.99, "learner.gamma": 0.997, "learner.batch": 64, "replay.trace": 80, "replay.period": 40,
-    "learner.lam": 0.95, "learner.transform": "rescale", "learner.transform_epsilon": 1e-3, "bonus.capacity": 30_000, "bonus.beta": 0.3, "bonus.epsilon": 1e-4,
-    "bonus.k": 10, "bonus.xi": 0.008, "bonus.c": 1e-3, "bonus.maximum": 8.0, "replay.exponent": 0.9, "replay.rows": 5_000_000, "replay.start": 6250,
-    "bonus.refresh": 100, "learner.copy_every": 1500, "bonus.decay": 1e-5, "bonus.ceiling": 5.0, "learner.target_epsilon": 0.01, "learner.foreign": 0.0,
-    "learner.target": "retrace", "bonus.kind": "ngu", "bonus.dimension": 32, "bonus.frames": 5, "bonus.at": "departure", "bonus.wipe_every": 1,
-    "bonus.missing": "zero", "bonus.mean": "cumulative", "bonus.mean_scope": "global", "bonus.mean_of": "all", "bonus.rnd_width": 128, "bonus.warmup": 0,
-    "replay.eta": 0.9, "replay.crossing": False, "learner.burn_in": 0, "acting.base": 0.4, "acting.alpha": 7.0, "acting.assign": "fixed", "acting.greedy": 0,
-    "network.encoder": "pixels", "bonus.encoder": "pixels", "network.width": 512, "network.hidden": 512, "network.head": 512, "env.options": (), "learner.over": "sum",
+    "bonus.mixtures": 32, "learner.adam_epsilon": 1e-4, "bonus.adam_epsilon": 1e-4, "learner.max_grad_norm": 40.0, "learner.learning_rate": 1e-4, "bonus.embedding_learning_rate": 5e-4,
+    "bonus.rnd_learning_rate": 5e-4, "learner.gamma_explore": 0.99, "learner.gamma": 0.997, "learner.batch_size": 64, "replay.trace_length": 80, "replay.period": 40,
+    "learner.retrace_lambda": 0.95, "learner.transform": "rescale", "learner.transform_epsilon": 1e-3, "bonus.memory_capacity": 30_000, "bonus.beta": 0.3, "bonus.kernel_epsilon": 1e-4,
+    "bonus.neighbours": 10, "bonus.cluster_distance": 0.008, "bonus.pseudo_count": 1e-3, "bonus.max_similarity": 8.0, "replay.priority_exponent": 0.9, "replay.capacity": 5_000_000, "replay.min_sequences": 6250,
+    "bonus.embedding_refresh_period": 100, "learner.target_update_period": 1500, "bonus.embedding_weight_decay": 1e-5, "bonus.max_factor": 5.0, "learner.target_policy_epsilon": 0.01, "learner.cross_mixture_share": 0.0,
+    "learner.target": "retrace", "agent": "ngu", "bonus.embedding_size": 32, "bonus.training_steps": 5, "bonus.timing": "departure", "bonus.episodes_per_memory": 1,
+    "bonus.missing_neighbours": "zero", "bonus.distance_mean": "cumulative", "bonus.distance_mean_scope": "global", "bonus.distance_mean_of": "all", "bonus.rnd_size": 128, "bonus.warmup_updates": 0,
+    "replay.priority_eta": 0.9, "replay.cross_episodes": False, "learner.burn_in": 0, "acting.epsilon_base": 0.4, "acting.epsilon_alpha": 7.0, "acting.mixture_assignment": "fixed", "acting.greedy_actors": 0,
+    "network.encoder": "pixels", "bonus.encoder": "pixels", "network.encoder_size": 512, "network.hidden_size": 512, "network.head_size": 512, "env.options": (), "learner.reduction": "sum",
 }  # fmt: skip
 
 
@@ -128,18 +134,18 @@ def test_the_papers_steps_are_its_frames_over_the_action_repeat():
 
 def test_disco_keeps_of_table_7_what_it_does_not_say_to_leave():
     config = preset("disco")
-    assert (config.bonus.capacity, config.bonus.epsilon, config.bonus.mixtures, config.bonus.beta) == (
+    assert (config.bonus.memory_capacity, config.bonus.kernel_epsilon, config.bonus.mixtures, config.bonus.beta) == (
         5000,
         0.01,
         1,
         0.3,
     )
     assert (
-        config.replay.trace,
+        config.replay.trace_length,
         config.replay.period,
-        config.learner.lam,
+        config.learner.retrace_lambda,
         config.learner.transform,
-        config.learner.copy_every,
+        config.learner.target_update_period,
     ) == (
         50,
         50,
@@ -147,7 +153,7 @@ def test_disco_keeps_of_table_7_what_it_does_not_say_to_leave():
         "identity",
         100,
     )
-    assert config.acting.epsilon_greedy == 0.0 and config.bonus.encoder == "cells"
+    assert config.acting.greedy_epsilon == 0.0 and config.bonus.encoder == "cells"
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -155,27 +161,20 @@ def test_disco_keeps_of_table_7_what_it_does_not_say_to_leave():
 def test_every_preset_of_every_agent_goes_to_json_and_back_and_says_its_name(name, agent):
     config = preset(name, agent, seed=3)
     assert from_json(TrainConfig, json.loads(json.dumps(to_json(config)))) == config
-    assert (config.preset, config.agent, config.seed) == (name, agent, 3) and config.rows % config.replay.period == 0
+    assert (config.preset, config.agent, config.seed) == (
+        name,
+        agent,
+        3,
+    ) and config.rows_per_env % config.replay.period == 0
 
 
 def test_agents_differ_in_their_bonus_alone():
     base = preset("minigrid")
-    kinds = {}
     for agent in AGENTS:
         config = preset("minigrid", agent)
         assert replace(config, agent="ngu", bonus=base.bonus) == base
-        kinds[agent] = config.bonus.kind
-        assert (config.bonus.embeds, config.bonus.distils) == {
-            "ngu": (True, True), "episodic": (True, False), "projection": (True, False), "rnd": (False, True), "none": (False, False),
-        }[config.bonus.kind]  # fmt: skip
-    assert kinds == {
-        "ngu": "ngu",
-        "ngu-episodic": "episodic",
-        "ngu-projection": "projection",
-        "rnd": "rnd",
-        "r2d2": "none",
-    }
-    assert preset("minigrid", "r2d2").bonus.mixtures == 1 and preset("minigrid", "ngu-projection").bonus.warmup == 0
+    assert preset("minigrid", "r2d2").bonus.mixtures == 1
+    assert preset("minigrid", "ngu-projection").bonus.warmup_updates == 0
 
 
 def test_unknown_presets_and_agents_name_the_nearest():
@@ -197,13 +196,15 @@ def test_the_preset_that_fits_an_environment_goes_by_its_name():
 
 
 def test_rows_are_of_each_environment_and_whole_periods():
-    config = changed(SMALL, {"env.count": 4, "replay.rows": 103, "replay.trace": 6, "replay.period": 5})
-    assert config.rows == 25
-    assert changed(SMALL, {"learner.ratio": 4.0, "learner.batch": 6}).update_every == 6 * 4 / 4
+    config = changed(SMALL, {"env.count": 4, "replay.capacity": 103, "replay.trace_length": 6, "replay.period": 5})
+    assert config.rows_per_env == 25
+    assert changed(SMALL, {"learner.replay_ratio": 4.0, "learner.batch_size": 6}).steps_per_update == 6 * 4 / 4
 
 
 def test_defaults_are_what_the_classes_say():
-    assert TrainConfig().bonus == BonusConfig() and TrainConfig().env == EnvConfig() and ActingConfig().base == 0.4
+    assert (
+        TrainConfig().bonus == BonusConfig() and TrainConfig().env == EnvConfig() and ActingConfig().epsilon_base == 0.4
+    )
 
 
 @pytest.mark.parametrize("name", ["network.encoder", "bonus.encoder"])

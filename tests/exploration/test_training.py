@@ -15,37 +15,39 @@ import torch
 
 from outrange.cli import main
 from outrange.core import checkpoint, metrics
+from outrange.core.config import changed
 from outrange.core.run import Run
 from outrange.exploration import evaluation, training
 from outrange.exploration.acting import remote
-from outrange.exploration.config import TrainConfig, changed
+from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.evaluation import evaluate, load, record
+from outrange.exploration.evaluation import evaluate, record, stage
 from outrange.exploration.learning import returns
+from outrange.exploration.learning.modules import copied
 from outrange.exploration.presets import preset
 from outrange.exploration.training import Trainer, train
 from tests.exploration.helpers.scripted import Scripted, tiny
 
 SETTINGS = {
-    "replay.trace": 8, "replay.period": 4, "replay.rows": 480, "replay.start": 4, "learner.batch": 4, "learner.copy_every": 5, "acting.greedy": 1,
-    "network.width": 12, "network.hidden": 12, "network.head": 12, "bonus.refresh": 7, "bonus.capacity": 12, "bonus.k": 4,
+    "replay.trace_length": 8, "replay.period": 4, "replay.capacity": 480, "replay.min_sequences": 4, "learner.batch_size": 4, "learner.target_update_period": 5, "acting.greedy_actors": 1,
+    "network.encoder_size": 12, "network.hidden_size": 12, "network.head_size": 12, "bonus.embedding_refresh_period": 7, "bonus.memory_capacity": 12, "bonus.neighbours": 4,
 }  # fmt: skip
 AGENTS = {
     "ngu": {
-        "bonus.kind": "ngu",
-        "bonus.warmup": 4,
+        "agent": "ngu",
+        "bonus.warmup_updates": 4,
         "bonus.mixtures": 2,
-        "acting.assign": "uniform",
-        "learner.foreign": 0.3,
+        "acting.mixture_assignment": "uniform",
+        "learner.cross_mixture_share": 0.3,
     },
     "ngu-episodic": {
-        "bonus.at": "departure",
-        "bonus.wipe_every": 3,
-        "bonus.mean_scope": "episode",
-        "bonus.warmup": 2,
-        "replay.crossing": False,
+        "bonus.timing": "departure",
+        "bonus.episodes_per_memory": 3,
+        "bonus.distance_mean_scope": "episode",
+        "bonus.warmup_updates": 2,
+        "replay.cross_episodes": False,
     },
-    "r2d2": {"learner.target": "n-step", "learner.burn_in": 3, "learner.rate_end": 0.1},
+    "r2d2": {"learner.target": "n-step", "learner.burn_in": 3, "learner.final_rate_share": 0.1},
 }
 STOPS = {"ngu": (40, 48, 228), "ngu-episodic": (264,), "r2d2": (244,)}  # the warm-up of ngu ends with step 48
 STEPS = 360
@@ -157,13 +159,13 @@ def test_those_runs_were_stopped_in_the_middle_of_what_matters(whole):
     at = {}
     while trainer.step < 228:
         trainer.advance()
-        at[trainer.step] = trainer.warming, trainer.replay.filled, trainer.warm_updates
+        at[trainer.step] = trainer.warming_up, trainer.replay.filled, trainer.warm_up_updates
     assert at[40][0] and at[40][2] == 2 and at[48] == (False, 0, 4) and at[52][1] == 4
     assert (
         trainer.actor.episodes.length.any()
-        and trainer.agent.memory.held.max() > 1
+        and trainer.actor.novelty.episodic.memory.counts.max() > 1
         and trainer.agent.updates > 10
-        and trainer.debt > 0
+        and trainer.steps_not_learned > 0
     )
 
 
@@ -179,7 +181,6 @@ def test_the_command_line_trains_and_leaves_a_run_that_says_what_it_was(agent, w
         and about["env"]["options"] == ["size=7", "cap=40"]
         and about["env"]["count"] == 4
     )
-    assert about["bonus"]["kind"] == {"ngu": "ngu", "ngu-episodic": "episodic", "r2d2": "none"}[agent]
     assert [line["step"] for line in lines] == [100, 200, 300, 360]
     assert lines[-1]["updates"] > 30 and all(np.isfinite(value) for line in lines for value in line.values())
     assert {"loss", "gradient_norm", "return", "length", "coverage"} <= set(lines[-1])
@@ -208,7 +209,7 @@ def test_the_same_command_again_changes_nothing(whole, capsys):
 
 def test_going_on_with_a_changed_setting_is_refused_in_a_sentence(whole, capsys):
     for change, said in (
-        (["--learner.rate", "0.5"], "learner.rate 0.0007, now 0.5"),
+        (["--learner.learning_rate", "0.5"], "learner.learning_rate 0.0007, now 0.5"),
         (["--seed", "9"], "seed 0, now 9"),
     ):
         assert main([*command("r2d2", whole / "r2d2"), *change]) == 2
@@ -244,7 +245,7 @@ def test_a_process_asked_to_stop_saves_and_ends_with_exit_code_1(tmp_path):
     [
         (["--learner.gama", "0.9"], "did you mean --learner.gamma"), (["--learner.gamma", "2"], "learner.gamma: 2"), (["--learner.gamma"], "is missing"),
         (["--option", "size=8"], "size: 8 is not allowed"), (["--option", "sise=7"], "did you mean 'size'"), (["--env", "outrange/RandomDiscMaze-v0"], "did you mean"),
-        (["--network.encoder", "pixels"], "encoder: 'pixels' needs an image"), (["--replay.rows", "20"], "rows: "), (["--steps", "-1"], "steps: -1"),
+        (["--network.encoder", "pixels"], "encoder: 'pixels' needs an image"), (["--replay.capacity", "20"], "replay.capacity: "), (["--steps", "-1"], "steps: -1"),
         (["--device", "cuda"], "device: 'cuda'"),
     ],
 )  # fmt: skip
@@ -270,7 +271,9 @@ def test_a_configuration_is_whole_and_takes_no_agent_or_preset_beside_it(whole, 
 
 
 def test_an_actor_in_a_process_of_its_own_in_lock_step_gives_the_numbers_of_one_process(whole, tmp_path):
-    config = changed(Run.configuration(whole / "ngu", TrainConfig), {"acting.process": True, "acting.ahead": 0})
+    config = changed(
+        Run.configuration(whole / "ngu", TrainConfig), {"acting.separate_process": True, "acting.steps_ahead": 0}
+    )
     assert train(config, tmp_path / "run")["steps"] == STEPS
     assert differences(whole / "ngu", tmp_path / "run") == []
 
@@ -287,8 +290,13 @@ def scripted_trainer(monkeypatch, scripts=(("...T", ".....C"),) * 2, exact=True,
     return Trainer(tiny(env__count=len(scripts), **settings))
 
 
+def acting_tensors(trainer):
+    """Copies of the tensors of every network, by network and name."""
+    return {name: copied(module) for name, module in trainer.agent.acting_modules().items()}
+
+
 def test_updates_are_as_many_as_the_ratio_says_and_begin_when_there_are_enough_sequences(monkeypatch):
-    trainer = scripted_trainer(monkeypatch, replay__start=4, learner__ratio=0.8, learner__batch=3)
+    trainer = scripted_trainer(monkeypatch, replay__min_sequences=4, learner__replay_ratio=0.8, learner__batch_size=3)
     counted = []
     while len(counted) < 60:
         trainer.advance()
@@ -300,7 +308,7 @@ def test_updates_are_as_many_as_the_ratio_says_and_begin_when_there_are_enough_s
 
 
 def test_priorities_of_what_was_learned_from_go_back_to_the_replay(monkeypatch):
-    trainer = scripted_trainer(monkeypatch, learner__ratio=4)
+    trainer = scripted_trainer(monkeypatch, learner__replay_ratio=4)
     given, learned, update, learn = [], [], trainer.replay.update, trainer.agent.learn
     monkeypatch.setattr(
         trainer.replay,
@@ -316,21 +324,23 @@ def test_priorities_of_what_was_learned_from_go_back_to_the_replay(monkeypatch):
 
 
 def test_the_warm_up_is_uniform_earns_nothing_teaches_the_embedding_alone_and_its_rows_are_gone_after(monkeypatch):
-    trainer = scripted_trainer(monkeypatch, bonus__kind="episodic", bonus__warmup=5, bonus__missing="unit")
-    before, rows, append = trainer.agent.tensors(), [], trainer.replay.append
+    trainer = scripted_trainer(
+        monkeypatch, agent="ngu-episodic", bonus__warmup_updates=5, bonus__missing_neighbours="unit"
+    )
+    before, rows, append = acting_tensors(trainer), [], trainer.replay.append
     monkeypatch.setattr(
         trainer.replay,
         "append",
-        lambda columns, where, state: (
+        lambda columns, mask, state: (
             rows.append({n: c.copy() for n, c in columns.items()}),
-            append(columns, where, state),
+            append(columns, mask, state),
         ),
     )
-    while trainer.warming:
+    while trainer.warming_up:
         assert trainer.agent.updates == 0
         trainer.advance()
-    after = trainer.agent.tensors()
-    assert trainer.warm_updates == 5 and trainer.step == trainer.warm_steps > 0
+    after = acting_tensors(trainer)
+    assert trainer.warm_up_updates == 5 and trainer.step == trainer.warm_up_steps > 0
     assert all(torch.equal(value, after["q"][name]) for name, value in before["q"].items())
     assert any(not torch.equal(value, after["embedding"][name]) for name, value in before["embedding"].items())
     assert not any(row["bonus"].any() or row["last_bonus"].any() for row in rows) and {
@@ -338,12 +348,12 @@ def test_the_warm_up_is_uniform_earns_nothing_teaches_the_embedding_alone_and_it
     } == {float(np.float32(1 / 3))}
     assert (
         trainer.replay.filled == trainer.replay.ready == 0
-        and trainer.agent.memory.held.tolist() == [1, 1]
-        and not trainer.agent.kernel.mean.value.any()
+        and trainer.actor.novelty.memory.counts.tolist() == [1, 1]
+        and not trainer.actor.novelty.kernel.mean.value.any()
     )
     x = np.arange(12, dtype=np.uint8).reshape(4, 3)
-    assert trainer.agent.embed(x) == pytest.approx(
-        trainer.agent.embedding.encoder(torch.from_numpy(x)).detach().numpy()
+    assert trainer.actor.novelty.embed(x) == pytest.approx(
+        trainer.agent.acting_modules()["embedding"].encoder(torch.from_numpy(x)).detach().numpy()
     )  # the actors have what was learned
     rows.clear()
     trainer.advance()
@@ -352,16 +362,16 @@ def test_the_warm_up_is_uniform_earns_nothing_teaches_the_embedding_alone_and_it
 
 
 def test_the_warm_up_ends_sooner_when_actions_are_told_apart_over_20_updates(monkeypatch):
-    trainer = scripted_trainer(monkeypatch, bonus__kind="episodic", bonus__warmup=100, bonus__warmup_accuracy=0.5)
+    trainer = scripted_trainer(monkeypatch, agent="ngu-episodic", bonus__warmup_updates=100, bonus__warmup_accuracy=0.5)
     told = iter([0.4] * 5 + [0.6] * 100)
-    monkeypatch.setattr(trainer.agent, "learn_novelty", lambda sequences, frames: {"embedding_accuracy": next(told)})
-    while trainer.warming:
+    monkeypatch.setattr(trainer.agent, "warm_up", lambda sequences: {"embedding_accuracy": next(told)})
+    while trainer.warming_up:
         trainer.advance()
-    assert trainer.warm_updates == 20  # 5 x 0.4 + 15 x 0.6 = 20 x 0.55
+    assert trainer.warm_up_updates == 20  # 5 x 0.4 + 15 x 0.6 = 20 x 0.55
 
 
 def test_the_numbers_of_a_report_are_means_since_the_last_one(monkeypatch):
-    trainer = scripted_trainer(monkeypatch, learner__ratio=4)
+    trainer = scripted_trainer(monkeypatch, learner__replay_ratio=4)
     losses, learn = [], trainer.agent.learn
     monkeypatch.setattr(trainer.agent, "learn", lambda s: (losses.append(learn(s)), losses[-1])[1])
     for _ in range(2):
@@ -377,11 +387,11 @@ def test_the_numbers_of_a_report_are_means_since_the_last_one(monkeypatch):
 
 
 def test_a_projection_is_not_trained_by_a_warm_up_either(monkeypatch):
-    trainer = scripted_trainer(monkeypatch, bonus__kind="projection", bonus__warmup=3)
-    before = trainer.agent.tensors()["embedding"]
+    trainer = scripted_trainer(monkeypatch, agent="ngu-projection", bonus__warmup_updates=3)
+    before = acting_tensors(trainer)["embedding"]
     for _ in range(30):
         trainer.advance()
-    assert all(torch.equal(value, before[name]) for name, value in trainer.agent.tensors()["embedding"].items())
+    assert all(torch.equal(value, before[name]) for name, value in acting_tensors(trainer)["embedding"].items())
 
 
 def begun_anew(monkeypatch, scripts, steps, **settings):
@@ -389,7 +399,7 @@ def begun_anew(monkeypatch, scripts, steps, **settings):
     trainer, other = (scripted_trainer(monkeypatch, scripts, exact=False, **settings) for _ in range(2))
     for _ in range(steps):
         trainer.advance()
-    other.restore(trainer.tensors(), trainer.state())
+    other.load_state_dict(*trainer.state_dict())
     return trainer, other
 
 
@@ -398,11 +408,15 @@ def test_after_a_resume_that_begins_new_episodes_no_step_is_bootstrapped_from_an
     monkeypatch, crossing
 ):
     trainer, other = begun_anew(
-        monkeypatch, [["......T"], ["...C"], ["..C", ".....T"]], 9, replay__crossing=crossing, replay__start=50
+        monkeypatch,
+        [["......T"], ["...C"], ["..C", ".....T"]],
+        9,
+        replay__cross_episodes=crossing,
+        replay__min_sequences=50,
     )
     for _ in range(9):
         other.advance()
-    held = other.replay.state()
+    held = other.replay.state_dict()
     ends = np.cumsum(held["position"])
     for begin, end in zip([0, *ends], ends):
         first, over, filler = (held[name][begin:end] for name in ("first", "terminated", "filler"))
@@ -458,28 +472,30 @@ def furthest_from_the_best(monkeypatch, **settings):
     monkeypatch.setattr(training, "environments", lambda config, seeds, count=None: Chain(16))
     given = {
         "learner__gamma": 0.9,
-        "learner__target_epsilon": 0.0,
-        "learner__batch": 16,
-        "learner__ratio": 10,
-        "learner__rate": 1e-2,
-        "learner__copy_every": 10,
+        "learner__target_policy_epsilon": 0.0,
+        "learner__batch_size": 16,
+        "learner__replay_ratio": 10,
+        "learner__learning_rate": 1e-2,
+        "learner__target_update_period": 10,
     }
     shape = {
-        "replay__trace": 10,
+        "replay__trace_length": 10,
         "replay__period": 10,
-        "replay__rows": 16 * 400,
-        "network__width": 16,
-        "network__hidden": 16,
-        "network__head": 16,
+        "replay__capacity": 16 * 400,
+        "network__encoder_size": 16,
+        "network__hidden_size": 16,
+        "network__head_size": 16,
     }
-    trainer = Trainer(tiny(env__count=16, acting__base=1.0, acting__alpha=0.0, **given | shape | settings))
+    trainer = Trainer(
+        tiny(env__count=16, acting__epsilon_base=1.0, acting__epsilon_alpha=0.0, **given | shape | settings)
+    )
     for _ in range(200):
         trainer.advance()
     error, right = 0.0, True
     for _ in range(20):
         row, state = trainer.actor.row, trainer.actor.state
         q, best = trainer.agent.values(row, state)[0], Chain.BEST[row["observation"].argmax(1)]
-        q = trainer.agent.transform.back(torch.from_numpy(q)).numpy()
+        q = trainer.agent.heads["q"].transform.back(torch.from_numpy(q)).numpy()
         error, right = max(error, float(np.abs(q - best).max())), right and bool((q.argmax(1) == 1).all())
         trainer.actor.advance()
     return error, right
@@ -487,7 +503,7 @@ def furthest_from_the_best(monkeypatch, **settings):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"learner__transform": "identity"}, {"learner__target": "n-step", "learner__n": 1}],
+    [{"learner__transform": "identity"}, {"learner__target": "n-step", "learner__n_steps": 1}],
     ids=["retrace", "n-step, rescaled"],
 )
 def test_the_values_of_a_chain_are_learned_to_their_closed_form(monkeypatch, settings):
@@ -543,20 +559,20 @@ def test_an_evaluation_does_not_prefer_environments_whose_episodes_are_short(mon
 
 def test_an_evaluation_acts_with_the_mixture_and_epsilon_it_was_told(whole):
     for mixture in range(2):
-        _, envs, agent, actor = load(whole / "ngu", 3, mixture=mixture)
-        shown, values = [], agent.values
+        acting = stage(whole / "ngu", 3, mixture=mixture)
+        agent, shown, values = acting.policy.agent, [], acting.policy.agent.values
         agent.values = lambda row, state, values=values, shown=shown: (
             shown.append(row["mixture"].copy()),
             values(row, state),
         )[1]
         for _ in range(60):
-            actor.advance()
+            acting.actor.advance()
         assert {int(m) for row in shown for m in row} == {mixture}  # though the run draws a mixture for each episode
-        assert not actor.epsilon.any()
-        envs.close()
-    _, envs, _, actor = load(whole / "ngu", 3, epsilon=0.25)
-    assert actor.epsilon.tolist() == [0.25] * 3
-    envs.close()
+        assert not acting.actor.behaviour.epsilon.any()
+        acting.envs.close()
+    acting = stage(whole / "ngu", 3, epsilon=0.25)
+    assert acting.actor.behaviour.epsilon.tolist() == [0.25] * 3
+    acting.envs.close()
 
 
 def test_eval_prints_every_mixture_and_refuses_what_is_none(whole, capsys):
@@ -597,28 +613,28 @@ def test_the_warm_up_is_among_the_steps_of_a_run_as_its_setting_says():
     settings = {
         "steps": 400,
         "env.count": 4,
-        "acting.greedy": 1,
-        "replay.trace": 8,
+        "acting.greedy_actors": 1,
+        "replay.trace_length": 8,
         "replay.period": 4,
-        "replay.rows": 480,
-        "replay.start": 4,
-        "bonus.warmup": 10,
+        "replay.capacity": 480,
+        "replay.min_sequences": 4,
+        "bonus.warmup_updates": 10,
     }
     trainer = Trainer(changed(preset("smoke"), settings))
     while trainer.step < trainer.config.steps:  # as the training does
         trainer.advance()
-    assert 0 < trainer.warm_steps < 400 <= trainer.step < 404
+    assert 0 < trainer.warm_up_steps < 400 <= trainer.step < 404
 
 
 def test_after_a_training_small_numbers_are_what_they_were(tmp_path):
     settings = {
         "steps": 40,
         "env.count": 4,
-        "acting.greedy": 1,
-        "replay.trace": 8,
+        "acting.greedy_actors": 1,
+        "replay.trace_length": 8,
         "replay.period": 4,
-        "replay.rows": 480,
-        "bonus.warmup": 0,
+        "replay.capacity": 480,
+        "bonus.warmup_updates": 0,
     }
     train(changed(preset("smoke"), settings), tmp_path / "run")
     assert float(torch.tensor(1e-39) * 0.5) > 0
@@ -626,7 +642,7 @@ def test_after_a_training_small_numbers_are_what_they_were(tmp_path):
 
 def test_an_actor_process_that_hangs_is_ended_with_the_training(monkeypatch):
     monkeypatch.setattr(remote, "PATIENCE", 0.5)
-    trainer = Trainer(changed(preset("smoke"), {"acting.process": True, "replay.rows": 2000}))
+    trainer = Trainer(changed(preset("smoke"), {"acting.separate_process": True, "replay.capacity": 2000}))
     child = trainer.actor._process
     os.kill(child.pid, signal.SIGSTOP)
     trainer.close()

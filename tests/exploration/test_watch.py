@@ -288,9 +288,9 @@ def test_a_delay_that_is_none_is_refused(recording):
 def trained(path: Path, agent: str = "ngu", **changes) -> Path:
     small = preset("smoke", agent)
     settings = {
-        "env": replace(small.env, count=4, options=("size=7", "cap=12")), "acting": replace(small.acting, greedy=1), "steps": 160, "log_every": 40, "checkpoint_every": 160,
-        "replay": replace(small.replay, rows=400, start=4, trace=8, period=8), "learner": replace(small.learner, batch=4),
-        "bonus": replace(small.bonus, warmup=min(small.bonus.warmup, 2)),
+        "env": replace(small.env, count=4, options=("size=7", "cap=12")), "acting": replace(small.acting, greedy_actors=1), "steps": 160, "log_every": 40, "checkpoint_every": 160,
+        "replay": replace(small.replay, capacity=400, min_sequences=4, trace_length=8, period=8), "learner": replace(small.learner, batch_size=4),
+        "bonus": replace(small.bonus, warmup_updates=min(small.bonus.warmup_updates, 2)),
     }  # fmt: skip
     train(replace(small, **settings | changes), path)
     return path
@@ -304,7 +304,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         "ngu": trained(folder / "ngu"),
         "again": trained(folder / "again", seed=1),
         "rnd": trained(folder / "rnd", "rnd"),
-        "two": trained(folder / "two", bonus=replace(wide, kind="ngu", mixtures=2, warmup=2)),
+        "two": trained(folder / "two", bonus=replace(wide, mixtures=2, warmup_updates=2)),
         "young": trained(folder / "young", steps=0),
     }
 
@@ -351,7 +351,7 @@ def test_runs_that_differ_in_their_seed_are_one_group_and_others_are_compared(ru
     assert same.evaluation == [] and same.episode is None
     other = collect([runs["ngu"], runs["again"], runs["rnd"], runs["two"]], episodes=0)
     groups = [run.group for run in other.runs]
-    assert groups == ["ngu kind=episodic mixtures=1", "ngu kind=episodic mixtures=1", "rnd", "ngu kind=ngu mixtures=2"]
+    assert groups == ["ngu mixtures=1", "ngu mixtures=1", "rnd", "ngu mixtures=2"]
     page(other)
 
 

@@ -42,7 +42,7 @@ def test_the_constants_are_the_papers_and_its_cut_off_cannot_fire():
 
 def test_coverage_is_shown_by_eight_times_the_others_and_no_overlap():
     rows = {
-        ("coverage", "ngu"): [0.77, 0.76, 0.78],
+        ("coverage", "ngu-episodic"): [0.77, 0.76, 0.78],
         ("coverage", "ngu-projection"): [0.05, 0.06, 0.05],
         ("coverage", "rnd"): [0.04, 0.05, 0.04],
     }
@@ -78,24 +78,31 @@ def test_a_claim_trains_keeps_its_runs_and_scores_them_again_without_training(tm
     small = {
         "env.options": ["size=7", "cap=20"],
         "env.count": 4,
-        "acting.greedy": 1,
-        "bonus.warmup": 3,
-        "bonus.capacity": 50,
+        "acting.greedy_actors": 1,
+        "bonus.warmup_updates": 3,
+        "bonus.memory_capacity": 50,
     }
-    network = {"network.width": 8, "network.hidden": 8, "network.head": 8}
-    replay = {"replay.rows": 480, "replay.trace": 8, "replay.period": 8, "replay.start": 4, "log_every": 200}
-    measured = ngu.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay)
+    network = {"network.encoder_size": 8, "network.hidden_size": 8, "network.head_size": 8}
+    replay = {
+        "replay.capacity": 480,
+        "replay.trace_length": 8,
+        "replay.period": 8,
+        "replay.min_sequences": 4,
+        "log_every": 200,
+    }
+    measured = ngu.maze(0, steps=400, agents=("ngu-episodic", "rnd"), episodes=8, **small, **network, **replay)
     assert (
-        set(measured) == {("coverage", "ngu"), ("length", "ngu"), ("coverage", "rnd"), ("length", "rnd")}
-        and 0 < measured[("coverage", "ngu")] <= 1
+        set(measured)
+        == {("coverage", "ngu-episodic"), ("length", "ngu-episodic"), ("coverage", "rnd"), ("length", "rnd")}
+        and 0 < measured[("coverage", "ngu-episodic")] <= 1
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "ngu-RandomDiscoMaze-v0-400-steps-0",
+        "ngu-episodic-RandomDiscoMaze-v0-400-steps-0",
         "rnd-RandomDiscoMaze-v0-400-steps-0",
     ]
-    before = (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes()
-    assert ngu.maze(0, steps=400, agents=("ngu", "rnd"), episodes=8, **small, **network, **replay) == measured
-    assert (tmp_path / "ngu-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes() == before
+    before = (tmp_path / "ngu-episodic-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes()
+    assert ngu.maze(0, steps=400, agents=("ngu-episodic", "rnd"), episodes=8, **small, **network, **replay) == measured
+    assert (tmp_path / "ngu-episodic-RandomDiscoMaze-v0-400-steps-0/metrics.jsonl").read_bytes() == before
 
 
 def test_one_seed_never_shows_nor_refutes_a_comparison():
@@ -109,7 +116,7 @@ def test_one_seed_never_shows_nor_refutes_a_comparison():
         == "partly"
     )
     assert PAPER.claim("montezuma").judge({("rooms", "ngu"): [1.0], ("rooms", "r2d2"): [2.0]})[0] == "not at this scale"
-    assert PAPER.claim("whole-frame").judge({("coverage", "ngu"): [0.6]})[0] == "partly"
+    assert PAPER.claim("whole-frame").judge({("coverage", "ngu-episodic"): [0.6]})[0] == "partly"
 
 
 def test_a_comparison_is_shown_or_refuted_by_seeds_that_do_not_overlap():
@@ -138,7 +145,7 @@ def test_the_life_long_factor_is_judged_by_when_learning_succeeds():
 
 def test_the_whole_frame_is_judged_by_its_median():
     assert [
-        PAPER.claim("whole-frame").judge({("coverage", "ngu"): values})[0]
+        PAPER.claim("whole-frame").judge({("coverage", "ngu-episodic"): values})[0]
         for values in ([0.5, 0.3, 0.45], [0.5, 0.2, 0.3], [0.05, 0.02])
     ] == [
         "shown",
@@ -148,7 +155,7 @@ def test_the_whole_frame_is_judged_by_its_median():
 
 
 def test_other_settings_under_a_taken_name_get_a_run_of_their_own(tmp_path, monkeypatch):
-    from outrange.exploration.config import changed
+    from outrange.core.config import changed
     from outrange.exploration.presets import preset
 
     monkeypatch.setattr(ngu, "RUNS", str(tmp_path))

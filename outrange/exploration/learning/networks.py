@@ -1,229 +1,43 @@
-"""The networks: encoders of an observation, the recurrent Q network with one input for the mixture, the inverse-dynamics embedding and RND.
+"""The recurrent Q network with one input for the mixture (Never Give Up, arXiv 2002.06038, section 5 and figure H.1); sizes come from the configuration."""
 
-Never Give Up (arXiv 2002.06038), section 5 and figures H.1 to H.3; sizes come from the configuration. Everything takes observations as the environment gives
-them (bytes, or codes of cells) with any leading axes, and turns them into numbers itself, so that a replay holds bytes only.
-"""
-
-from collections.abc import Callable
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from outrange.core.compiled import compiled
-from outrange.core.errors import BadInput, unknown
+from outrange.exploration.learning.encoders import Encoder, one_hot
 from outrange.exploration.learning.lstm import LSTM, State
-
-#: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things, all of one brightness, so that one layer can tell a wall.
-_PALETTE = [
-    [0, 0, 0],
-    [0, 1, 0],
-    [1, 0, 0],
-    [0, 0, 1],
-    [0.5, 0.5, 0],
-    [0.5, 0, 0.5],
-    [0, 0.5, 0.5],
-    [0.6, 0.2, 0.2],
-    [0.2, 0.2, 0.6],
-    [0.4, 0.3, 0.3],
-]
-
-
-class Crop(nn.Module):
-    """What surrounds the agent in a grid of codes, 9 x 9 cells in colour, through one layer. Our deviation: the paper's network sees the whole frame."""
-
-    def __init__(self, shape: tuple[int, ...], codes: int, width: int, side: int = 9) -> None:
-        super().__init__()
-        self.rows, self.columns = shape
-        self.reach = side // 2
-        colours = torch.tensor(_PALETTE[:codes])
-        beyond = torch.full(
-            (1, 3), 0.0 if codes > 3 else 1 / 3
-        )  # a maze has walls of its own; elsewhere the grid's edge looks like one
-        self.register_buffer("palette", torch.cat([colours, beyond]), persistent=False)
-        self.outside = codes
-        steps = torch.arange(-self.reach, self.reach + 1)
-        self.register_buffer(
-            "around", (steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]).flatten(), persistent=False
-        )
-        self.layer = nn.Linear(3 * side * side, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(self._compiled(x) if x.device.type == "cpu" else self._plain(x))
-
-    def _compiled(self, x: Tensor) -> Tensor:
-        """``_plain`` on a processor, in one pass over the grids."""
-        colours = np.empty((len(x), 2 * self.reach + 1, 2 * self.reach + 1, 3), np.float32)
-        _look_around(x.numpy(), self.palette.numpy(), colours)  # type: ignore[operator]
-        return torch.from_numpy(colours).flatten(1)
-
-    def _plain(self, x: Tensor) -> Tensor:
-        """The colours around the agent, (N, 3 x side x side)."""
-        agent = (x == 1).flatten(1).to(torch.uint8).argmax(1)
-        padded = nn.functional.pad(x, (self.reach,) * 4, value=self.outside).flatten(1)
-        centre = (
-            (agent // self.columns + self.reach) * (self.columns + 2 * self.reach) + agent % self.columns + self.reach
-        )
-        seen = padded.gather(1, centre[:, None] + self.around)  # type: ignore[operator]
-        return nn.functional.embedding(seen.int(), self.palette).flatten(1)  # type: ignore[arg-type]
-
-
-@compiled
-def _look_around(grids, palette, colours):
-    """colours (N, side, side, 3) of the cells around the first cell of code 1 of each grid (N, rows, columns), the first cell where there is none."""
-    rows, columns = grids.shape[1:]
-    side = colours.shape[1]
-    reach, outside = side // 2, len(palette) - 1
-    for n in range(len(grids)):
-        flat = grids[n].ravel()
-        agent = 0
-        for j in range(flat.size):
-            if flat[j] == 1:
-                agent = j
-                break
-        row, column = agent // columns - reach, agent % columns - reach
-        for i in range(side):
-            for j in range(side):
-                y, x = row + i, column + j
-                code = grids[n, y, x] if 0 <= y < rows and 0 <= x < columns else outside
-                for k in range(3):
-                    colours[n, i, j, k] = palette[code, k]
-
-
-class Cells(nn.Module):
-    """A grid of codes, each a channel, through two 3 x 3 convolutions, 16 and 32 filters: stride 1 as published for the maze, or 2, four times cheaper."""
-
-    def __init__(self, shape: tuple[int, ...], codes: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.codes = codes
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(codes, 16, 3, stride, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride, 1), nn.ReLU(), nn.Flatten()
-        )
-        self.layer = nn.Linear(_flat(self.convolutions, (codes, *shape)), width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        channels = (x.unsqueeze(1) == torch.arange(self.codes, device=x.device, dtype=x.dtype).view(-1, 1, 1)).float()
-        return self.layer(self.convolutions(channels))
-
-
-class Pixels(nn.Module):
-    """Images of bytes (H, W) or (H, W, channels) through the three convolutions of DQN: 32 at 8 x 8 / 4, 64 at 4 x 4 / 2, 64 at 3 x 3 / 1."""
-
-    def __init__(self, shape: tuple[int, ...], width: int) -> None:
-        super().__init__()
-        self.grey = len(shape) == 2
-        channels = 1 if self.grey else shape[2]
-        layers = [
-            nn.Conv2d(channels, 32, 8, 4),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 4, 2),
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 3, 1),
-            nn.ReLU(),
-            nn.Flatten(),
-        ]
-        self.convolutions = nn.Sequential(*layers)
-        self.layer = nn.Linear(_flat(self.convolutions, (channels, *shape[:2])), width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.unsqueeze(1) if self.grey else x.movedim(-1, 1)
-        return self.layer(self.convolutions(x.float() / 255))
-
-
-class Objects(nn.Module):
-    """MiniGrid's partial view (7, 7, 4): kind, colour and state of a cell are vectors that are summed; two 3 x 3 convolutions, so that a door is a door
-    wherever it stands; beside them the agent's direction."""
-
-    KINDS, COLOURS, STATES, DIRECTIONS = 11, 6, 3, 4
-
-    def __init__(self, shape: tuple[int, ...], width: int) -> None:
-        super().__init__()
-        self.tables = nn.ModuleList(nn.Embedding(n, 8) for n in (self.KINDS, self.COLOURS, self.STATES))
-        self.convolutions = nn.Sequential(nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.Flatten())
-        self.layer = nn.Linear(_flat(self.convolutions, (8, *shape[:2])) + self.DIRECTIONS, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tops = (self.KINDS, self.COLOURS, self.STATES)
-        kind, colour, state = (
-            table(x[..., k].int().clamp_max(top - 1))
-            for k, (table, top) in enumerate(zip(self.tables, tops, strict=True))
-        )
-        seen = self.convolutions((kind + colour + state).permute(0, 3, 1, 2))
-        return self.layer(torch.cat([seen, _one_hot(x[:, 0, 0, 3], self.DIRECTIONS)], 1))
-
-
-class Vector(nn.Module):
-    """A vector of numbers, or anything small, flattened, through two layers."""
-
-    def __init__(self, shape: tuple[int, ...], width: int, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-        self.first = nn.Linear(int(torch.Size(shape).numel()), 2 * width)
-        self.layer = nn.Linear(2 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(torch.relu(self.first(x.flatten(1).float() * self.scale)))
-
-
-#: name -> (what it needs of an observation, how to make it from shape, codes, byte or not, width)
-ENCODERS: dict[str, tuple[str, Callable[[tuple[int, ...], int, bool, int], nn.Module]]] = {
-    "crop": ("grid", lambda shape, codes, byte, width: Crop(shape, codes, width)),
-    "cells": ("grid", lambda shape, codes, byte, width: Cells(shape, codes, width, 2)),
-    "cells-paper": ("grid", lambda shape, codes, byte, width: Cells(shape, codes, width, 1)),
-    "pixels": ("image", lambda shape, codes, byte, width: Pixels(shape, width)),
-    "objects": ("minigrid", lambda shape, codes, byte, width: Objects(shape, width)),
-    "vector": ("any", lambda shape, codes, byte, width: Vector(shape, width, 1 / 255 if byte and not codes else 1.0)),
-}
-
-
-class Encoder(nn.Module):
-    """An encoder by name; output (…, width), no activation after the last layer."""
-
-    def __init__(
-        self, name: str, shape: tuple[int, ...], codes: int, byte: bool, width: int, setting: str = "encoder"
-    ) -> None:
-        super().__init__()
-        if name not in ENCODERS:
-            raise unknown(setting, name, ENCODERS, "an encoder")
-        needs, make = ENCODERS[name]
-        fits = {
-            "grid": len(shape) == 2 and 0 < codes <= len(_PALETTE) and min(shape) >= 7,
-            "image": byte and not codes and len(shape) in (2, 3) and min(shape[:2]) >= 36,
-            "minigrid": byte and len(shape) == 3 and shape[2] == 4 and min(shape[:2]) >= 5,
-            "any": True,
-        }
-        if not fits[needs]:
-            said = {
-                "grid": "a grid of cell codes, at least 7 x 7",
-                "image": "an image of bytes, at least 36 x 36",
-                "minigrid": "MiniGrid's view (7, 7, 4), at least 5 x 5",
-            }[needs]
-            other = "pixels" if byte and not codes and len(shape) in (2, 3) and min(shape[:2]) >= 36 else "vector"
-            raise BadInput(
-                f"{setting}: {name!r} needs {said}, and the environment shows {shape}{f' with {codes} codes' if codes else ''}; "
-                f"what fits is --network.encoder {other} --bonus.encoder {other}"
-            )
-        self.axes, self.width = len(shape), width
-        self.body = make(tuple(shape), codes, byte, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        ahead = x.shape[: x.ndim - self.axes]
-        return self.body(x.reshape(-1, *x.shape[x.ndim - self.axes :])).view(*ahead, self.width)
 
 
 class QNetwork(nn.Module):
     """Q(x_t, ., mixture | history): encoder; beside it the one-hot mixture and last action and the last rewards; LSTM; dueling heads.
 
     The mixture enters as a one-hot of its index, not as its beta or gamma. Last rewards enter as they are.
+
+    Args:
+        encoder: of observations.
+        actions: how many actions Q is of.
+        mixtures: how many there are; with one, it is no input.
+        hidden_size: of the LSTM.
+        head_size: hidden units of each dueling head.
+        executed_actions: how many actions the environment takes, one of which was the last; as many as ``actions`` if not given.
     """
 
-    def __init__(self, encoder: Encoder, actions: int, mixtures: int, hidden: int, head: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        actions: int,
+        mixtures: int,
+        hidden_size: int,
+        head_size: int,
+        executed_actions: int | None = None,
+    ) -> None:
         super().__init__()
-        self.actions, self.mixtures, self.hidden = actions, mixtures, hidden
+        self.actions, self.mixtures, self.hidden_size = actions, mixtures, hidden_size
+        self.executed_actions = actions if executed_actions is None else executed_actions
         self.encoder = encoder
-        self.lstm = LSTM(encoder.width + actions + 2 + (mixtures if mixtures > 1 else 0), hidden)
-        self.value = nn.Sequential(nn.Linear(hidden, head), nn.ReLU(), nn.Linear(head, 1))
-        self.advantage = nn.Sequential(nn.Linear(hidden, head), nn.ReLU(), nn.Linear(head, actions))
+        inputs = encoder.width + self.executed_actions + 2 + (mixtures if mixtures > 1 else 0)
+        self.lstm = LSTM(inputs, hidden_size)
+        self.value = nn.Sequential(nn.Linear(hidden_size, head_size), nn.ReLU(), nn.Linear(head_size, 1))
+        self.advantage = nn.Sequential(nn.Linear(hidden_size, head_size), nn.ReLU(), nn.Linear(head_size, actions))
 
     def forward(
         self,
@@ -239,7 +53,7 @@ class QNetwork(nn.Module):
 
         Args:
             observation: (T, B, *shape).
-            last_action: (T, B), -1 where there was none.
+            last_action: (T, B), the executed one, -1 where there was none.
             last_reward: (T, B) what the last action brought; 0 where there was none.
             last_bonus: (T, B) the same of the bonus.
             mixture: (T, B) index.
@@ -251,49 +65,27 @@ class QNetwork(nn.Module):
         """
         parts = [
             torch.relu(self.encoder(observation)),
-            _one_hot(last_action, self.actions),
+            one_hot(last_action, self.executed_actions),
             last_reward.unsqueeze(-1),
             last_bonus.unsqueeze(-1),
         ]
         if self.mixtures > 1:
-            parts.append(_one_hot(mixture, self.mixtures))
+            parts.append(one_hot(mixture, self.mixtures))
         h, state = self.lstm(torch.cat(parts, -1), state, first)
+        # dueling: the advantages of all actions have mean 0
         advantage = self.advantage(h)
         return self.value(h) + advantage - advantage.mean(-1, keepdim=True), state
 
+    @property
+    def state_size(self) -> int:
+        """How many numbers the recurrent state of one stream has: h and c."""
+        return 2 * self.hidden_size
 
-class InverseDynamics(nn.Module):
-    """The controllable state f(x) in R^p, and p(a | f(x_t), f(x_{t+1})), by which it is learned (section 3.2)."""
+    def split(self, state: Tensor) -> State:
+        """h and c, (B, H) each, of a state (B, state_size) that lies side by side."""
+        h, c = state.chunk(2, dim=1)
+        return h.contiguous(), c.contiguous()
 
-    def __init__(self, encoder: Encoder, actions: int, hidden: int = 128) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Sequential(nn.Linear(2 * encoder.width, hidden), nn.ReLU(), nn.Linear(hidden, actions))
-
-    def forward(self, observations: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Logits of the action between two observations, (N, actions); ``before`` and ``after`` (N,) number them, so that each is encoded once."""
-        points = torch.relu(self.encoder(observations))
-        return self.head(torch.cat([points[before], points[after]], -1))
-
-
-class RND(nn.Module):
-    """Random network distillation: a fixed random network and one that learns to predict it (section 3.4)."""
-
-    def __init__(self, make: Callable[[], Encoder]) -> None:
-        super().__init__()
-        self.target, self.predictor = make(), make()
-        self.target.requires_grad_(False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The squared error of the prediction, a number each observation."""
-        return (self.predictor(x) - self.target(x)).square().sum(-1)
-
-
-def _one_hot(index: Tensor, count: int) -> Tensor:
-    """One-hot along a new last axis; all zero for an index outside."""
-    return (index.unsqueeze(-1) == torch.arange(count, device=index.device, dtype=index.dtype)).float()
-
-
-def _flat(module: nn.Module, shape: tuple[int, ...]) -> int:
-    with torch.no_grad():
-        return module(torch.zeros(1, *shape)).shape[1]
+    def join(self, state: State) -> Tensor:
+        """h and c side by side, (B, state_size)."""
+        return torch.cat(state, 1)

@@ -1,66 +1,52 @@
-"""Adam with a norm to cut gradients to, whose state can be saved: what every trained part of an agent is moved by (arXiv 2002.06038, table 6)."""
+"""Adam with a norm that gradients are cut to: what moves every trained part of an agent (arXiv 2002.06038, table 6)."""
 
 import torch
 from torch import Tensor, nn
 
+from outrange.core.optim import NamedAdam
 from outrange.core.run import check_finite
 
 
-class Optimizer:
-    """Moves the trainable parameters of a module."""
+class Optimizer(NamedAdam):
+    """Moves the trainable parameters of a module.
+
+    Args:
+        module: what is trained.
+        learning_rate: the step size.
+        epsilon: what is added to the root of the second moment.
+        weight_decay: L2.
+        max_grad_norm: the norm that gradients are cut to.
+    """
 
     def __init__(
-        self, module: nn.Module, rate: float, epsilon: float = 1e-4, decay: float = 0.0, clip: float = 40.0
+        self,
+        module: nn.Module,
+        learning_rate: float,
+        epsilon: float = 1e-4,
+        weight_decay: float = 0.0,
+        max_grad_norm: float = 40.0,
     ) -> None:
-        self.named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-        self.parameters = [p for _, p in self.named]
-        self.clip = clip
-        self.adam = torch.optim.Adam(self.parameters, lr=rate, eps=epsilon, weight_decay=decay, fused=True)
-        for p in self.parameters:
-            self.adam.state[p] = {
-                "step": torch.zeros((), device=p.device),
-                "exp_avg": torch.zeros_like(p),
-                "exp_avg_sq": torch.zeros_like(p),
-            }
+        trainable = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+        parameters = [parameter for _, parameter in trainable]
+        adam = torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, weight_decay=weight_decay, fused=True)
+        super().__init__(adam, trainable)
+        self.max_grad_norm = max_grad_norm
 
-    @property
-    def rate(self) -> float:
-        """The learning rate."""
-        return self.adam.param_groups[0]["lr"]
+    def update(self, loss: Tensor, name: str) -> tuple[float, float]:
+        """One step against the gradient of a loss; returns the loss and the gradient's norm before it was cut.
 
-    @rate.setter
-    def rate(self, value: float) -> None:
-        for group in self.adam.param_groups:
-            group["lr"] = value
-
-    def step(self, loss: Tensor, what: str) -> tuple[float, float]:
-        """One update from a loss; returns the loss and the gradient's norm before it was cut.
+        Args:
+            loss: a number, with its graph.
+            name: what messages call the loss.
 
         Raises:
             NonFinite: one of them is not finite; nothing was updated.
         """
         value = loss.item()
-        check_finite(value, what)
-        self.adam.zero_grad(set_to_none=True)
+        check_finite(value, name)
+        self.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip).item()
-        check_finite(norm, f"the gradient's norm of {what}")
-        self.adam.step()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm).item()
+        check_finite(norm, f"the gradient's norm of {name}")
+        self.step()
         return value, norm
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Moments by the parameters' names, and how many steps were taken."""
-        kept = {
-            f"{name}.{kind}": self.adam.state[p][kind].to("cpu", copy=True)
-            for name, p in self.named
-            for kind in ("exp_avg", "exp_avg_sq")
-        }
-        return kept | {"step": self.adam.state[self.parameters[0]]["step"].to("cpu", copy=True)}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from what ``tensors`` gave."""
-        for name, p in self.named:
-            held = self.adam.state[p]
-            held["step"].copy_(tensors["step"])
-            for kind in ("exp_avg", "exp_avg_sq"):
-                held[kind].copy_(tensors[f"{name}.{kind}"])

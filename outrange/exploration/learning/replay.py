@@ -14,7 +14,7 @@ the learner begins anew where ``first`` (where episodes are short, most of what 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -40,13 +40,8 @@ FIELDS = {
 #: What ``append`` takes.
 COLUMNS = ("observation", *FIELDS)
 
-_NAMES = frozenset(COLUMNS)
-_RECORD = np.dtype(list(FIELDS.items()), align=True)  # 32 bytes: one line of cache holds two rows
 _DTYPES = ("bool", "uint8", "int16", "int32", "int64", "float32", "float64")  # those that torch and safetensors hold
 _SHARE = 0.9  # of the free memory; the rest is for networks, batches and everybody else
-_PADDING = np.zeros(1, _RECORD)
-_PADDING["mu"] = 1  # pi / mu is taken before it is masked
-_PADDING["first"] = _PADDING["filler"] = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,12 +72,19 @@ class Sequences:
     """(T, K) bool: x_t begins an episode"""
     filler: np.ndarray
     """(T, K) bool: no action was taken here"""
+    own: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """the agent's own columns, (T, K) each (``Agent.replay_fields``)"""
     state: np.ndarray
     """(K, S) float32 before the first row"""
     slots: np.ndarray
     """(K,) int64: which sequences these are, for ``Replay.update``; every sequence ever stored has its own number"""
     probability: np.ndarray
     """(K,) float64 with which each was drawn"""
+
+    @property
+    def executed_action(self) -> np.ndarray:
+        """(T, K) int16: what the environment was given for a_t, which is a_t itself unless the agent keeps a column of this name."""
+        return self.own.get("executed_action", self.action)
 
 
 class Replay:
@@ -98,6 +100,7 @@ class Replay:
         state_size: numbers of a recurrent state; 0 for none.
         crossing: whether sequences may span the end of an episode.
         exponent: of priorities, 0 (all the same) to 10.
+        fields: further columns of an agent's own, name to numpy type; padding has zeros there.
 
     Raises:
         BadInput: something is not allowed, or the replay would not fit into the memory that is free. (Memory is taken only as rows come; without this check a
@@ -116,6 +119,7 @@ class Replay:
         state_size: int,
         crossing: bool,
         exponent: float = 0.9,
+        fields: Mapping[str, type[np.generic]] | None = None,
     ) -> None:
         self.streams, self.trace, self.period = (
             _whole("streams", streams, 1),
@@ -141,17 +145,26 @@ class Replay:
         if isinstance(exponent, bool) or not isinstance(exponent, int | float) or not 0 <= exponent <= 10:
             raise BadInput(f"exponent: {brief(exponent)} is not allowed; it must be from 0 to 10")
         self.exponent = float(exponent)
+        self._own_names = tuple(fields or ())
+        if clash := [name for name in self._own_names if name in COLUMNS]:
+            raise BadInput(f"fields: {brief(clash)} is not allowed; a replay has columns of these names already")
+        self._types = {**FIELDS, **(fields or {})}
+        self._names = frozenset(("observation", *self._types))
+        # aligned: without further fields a row takes 32 bytes, so that one line of cache holds two
+        self._record = np.dtype(list(self._types.items()), align=True)
+        self._padding = np.zeros(1, self._record)
+        self._padding["mu"] = 1  # pi / mu is taken before it is masked
+        self._padding["first"] = self._padding["filler"] = True
         self._per_stream = rows // period
         self._count = self._per_stream * streams
         self._refuse_too_large()
         self._generation = np.zeros(
             self._count, np.int64
         )  # which of the sequences of a slot is in it now; never goes back
-        self._names = np.arange(streams)
         self._steps = np.arange(trace + 1)[:, None]
-        self._row = np.zeros(streams, _RECORD)  # what is appended, before it goes where it belongs
-        self._fields = {name: self._row[name] for name in FIELDS}
-        self._where = np.zeros(streams, np.bool_)
+        self._row = np.zeros(streams, self._record)  # what is appended, before it goes where it belongs
+        self._fields = {name: self._row[name] for name in self._types}
+        self._mask = np.zeros(streams, np.bool_)
         self._at = np.zeros(streams, np.int64)
         self._begun = np.zeros((2, streams), np.int64)
         self._events = np.zeros(2 * streams, np.int64)
@@ -165,7 +178,7 @@ class Replay:
 
     def _bytes(self, rows: int) -> int:
         slots = self.streams * (rows // self.period)
-        row = math.prod(self.shape) * self.dtype.itemsize + _RECORD.itemsize
+        row = math.prod(self.shape) * self.dtype.itemsize + self._record.itemsize
         return self.streams * rows * row + slots * (4 * self.state_size + 8) + SumTree.bytes_of(slots)
 
     def _refuse_too_large(self) -> None:
@@ -208,7 +221,7 @@ class Replay:
     def clear(self) -> None:
         """Empty it; memory is given back, numbers of sequences drawn before stay stale."""
         self._observation = np.zeros((self.streams * self.rows, *self.shape), self.dtype)
-        self._records = np.zeros(self.streams * self.rows, _RECORD)
+        self._records = np.zeros(self.streams * self.rows, self._record)
         self._state = np.zeros((self._count, self.state_size), np.float32)
         self._tree = SumTree(self._count)
         self._position = np.zeros(
@@ -216,26 +229,25 @@ class Replay:
         )  # rows ever written to a stream; the ring's row is this modulo rows
         self._enter_with(1.0)
 
-    def append(self, columns: Mapping[str, np.ndarray], where: np.ndarray, state: np.ndarray) -> None:
-        """Append one row to each stream in ``where``.
+    def append(self, columns: Mapping[str, np.ndarray], mask: np.ndarray, state: np.ndarray) -> None:
+        """Append one row to each stream in ``mask``.
 
         Without ``crossing`` a row that is ``first`` is put at the next multiple of ``period``, behind padding.
 
         Args:
             columns: the names in ``COLUMNS``; observation (B, *shape) in the replay's dtype, the others (B,).
-            where: (B,) bool.
+            mask: (B,) bool.
             state: (B, S) recurrent states before the rows' observations.
 
         Raises:
             BadInput: a column is missing, unknown, or of another shape or kind; nothing was appended then.
         """
-        if columns.keys() != _NAMES:
-            raise BadInput(
-                f"columns: {brief(sorted(columns.keys() ^ _NAMES))} missing or unknown; give {', '.join(COLUMNS)}"
-            )
-        for name, field in self._fields.items():
-            _copy(name, columns[name], field)
-        _copy("where", where, self._where)
+        if columns.keys() != self._names:
+            wrong = brief(sorted(columns.keys() ^ self._names))
+            raise BadInput(f"columns: {wrong} missing or unknown; give {', '.join(('observation', *self._types))}")
+        for name, target in self._fields.items():
+            _copy(name, columns[name], target)
+        _copy("mask", mask, self._mask)
         observation = columns["observation"]
         if observation.shape != (self.streams, *self.shape) or observation.dtype != self.dtype:
             raise BadInput(
@@ -246,10 +258,10 @@ class Replay:
                 f"state: shape {np.shape(state)} is not allowed; it must be {(self.streams, self.state_size)}"
             )
         rows, begun, events = _append(
-            self._where,
+            self._mask,
             self._row,
             self._records,
-            _PADDING,
+            self._padding,
             self._position,
             self._generation,
             self.rows,
@@ -262,25 +274,25 @@ class Replay:
             self._events,
             self._values,
         )
-        self._observation[self._at[:rows]] = observation if rows == self.streams else observation[self._where]
+        self._observation[self._at[:rows]] = observation if rows == self.streams else observation[self._mask]
         if begun:
             slots, streams = self._begun[:, :begun]
             self._state[slots] = state[streams]
         if events:
             self._tree.put(self._events[:events], self._values[:events])
 
-    def drop(self, where: np.ndarray, lengths: np.ndarray) -> None:
-        """Make the last ``lengths`` (B,) rows of the streams in ``where`` (B,) fillers: an episode that broke is dropped whole.
+    def drop(self, mask: np.ndarray, lengths: np.ndarray) -> None:
+        """Make the last ``lengths`` (B,) rows of the streams in ``mask`` (B,) fillers: an episode that broke is dropped whole.
 
         Sequences that are ready keep their priority but lose those steps; one that becomes ready later without a step left never enters.
         """
-        _copy("where", where, self._where)
+        _copy("mask", mask, self._mask)
         if np.shape(lengths) != (self.streams,) or np.min(lengths) < 0:
             raise BadInput(
                 f"lengths: {brief(lengths)} are not allowed; give {self.streams} whole numbers, none negative"
             )
         filler = self._records["filler"].reshape(self.streams, self.rows)
-        for stream in np.flatnonzero(self._where):
+        for stream in np.flatnonzero(self._mask):
             end = int(self._position[stream])
             begin = end - min(int(lengths[stream]), end, self.rows)
             filler[stream, np.arange(begin, end) % self.rows] = True
@@ -301,10 +313,11 @@ class Replay:
             beyond = np.logical_or.accumulate(records["first"][1:], 0)
             if beyond[-1].any():
                 observation[1:][beyond] = 0
-                records[1:][beyond] = _PADDING[0]
+                records[1:][beyond] = self._padding[0]
         return Sequences(
             observation=observation,
             **{name: np.ascontiguousarray(records[name]) for name in FIELDS},
+            own={name: np.ascontiguousarray(records[name]) for name in self._own_names},
             state=self._state[places],
             slots=self._generation[places] * self._count + places,
             probability=self._tree.value(places) / self._tree.total,
@@ -353,7 +366,7 @@ class Replay:
         age = (last - slots * self.period) % self.rows  # rows written since the slot's first
         return (age >= self.trace) & (age <= last)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """All of it as arrays that torch takes, of what is filled only: a copy, so it takes as much memory again for as long as it is held."""
         held = np.minimum(self._position, self.rows)
         rows, slots = self._held(held)
@@ -365,17 +378,17 @@ class Replay:
             "largest": np.array([self._largest]),
             "recurrent": self._state[slots],
             "observation": self._observation[rows],
-            **{name: self._records[name][rows] for name in FIELDS},
+            **{name: self._records[name][rows] for name in self._types},
         }
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Become what ``state`` says; the same rows and draws then give the same sequences.
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Become what ``state_dict`` gave; the same rows and draws then give the same sequences.
 
         Raises:
             BadInput: it is the state of a replay of another form, or none; nothing is changed then.
         """
         form = self._form()
-        names = {*form, *_NAMES, "position", "generation", "weight", "largest", "recurrent"}
+        names = {*form, *self._names, "position", "generation", "weight", "largest", "recurrent"}
         if state.keys() != names:
             raise BadInput(f"replay: {brief(sorted(state.keys() ^ names))} missing or unknown in what was saved")
         for name, own in form.items():
@@ -394,8 +407,8 @@ class Replay:
         rows, slots = self._held(np.minimum(state["position"], self.rows))
         _expect(state, "recurrent", (len(slots), self.state_size), np.float32)
         _expect(state, "observation", (len(rows), *self.shape), self.dtype)
-        for name in FIELDS:
-            _expect(state, name, (len(rows),), FIELDS[name])
+        for name, kind in self._types.items():
+            _expect(state, name, (len(rows),), kind)
         tree = SumTree(self._count)
         tree.update(np.arange(self._count), state["weight"])
         self.clear()
@@ -404,7 +417,7 @@ class Replay:
         self._position[:], self._generation[:] = state["position"], state["generation"]
         self._state[slots] = state["recurrent"]
         self._observation[rows] = state["observation"]
-        for name in FIELDS:
+        for name in self._types:
             self._records[name][rows] = state[name]
 
     def _held(self, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """The actor: the rows that reach the replay from scripted environments, probabilities, the ladder, what breaks, what is counted."""
 
+import copy
 import math
 
 import numpy as np
@@ -7,19 +8,18 @@ import pytest
 
 from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree
-from outrange.exploration.acting.actor import Actor, Broken
+from outrange.exploration.acting.actor import Broken
 from outrange.exploration.presets import preset
-from tests.exploration.helpers.scripted import ACTIONS, Scripted, Told, Written, tiny
+from tests.exploration.helpers.scripted import ACTIONS, Directed, Scripted, Written, actor_of, tiny
 
 SCRIPTS = [["..T", "C", "...C", "T"], [".C", ".....T"]]
 REWARDS = [[[1, 2, 3], [4], [5, 6, 7, 8], [9]], [[0.5, -1], [0, 0, 0, 0, 0, 2.5]]]
 
 
-def actor_for(scripts=SCRIPTS, rewards=REWARDS, habit="same", config=None, agent=None, exact=True, **settings):
+def actor_for(scripts=SCRIPTS, rewards=REWARDS, habit="same", config=None, exact=True, **settings):
     envs = Scripted(scripts, rewards if scripts is SCRIPTS else None, habit, exact)
     config = config or tiny(**{"env__count": envs.count} | settings)
-    agent = agent or Told(config, envs)
-    return Actor(config, envs, agent, Written(envs.count), SeedTree(5))
+    return actor_of(config, envs, Directed(config), Written(envs.count), SeedTree(5))
 
 
 def walked(actor, rows):
@@ -55,7 +55,7 @@ def story(b, count, departure=False, mixture=0):
 @pytest.mark.parametrize("at", ["arrival", "departure"])
 @pytest.mark.parametrize("habit", ["same", "next"])
 def test_the_rows_that_reach_the_replay_are_those_of_the_script_whatever_the_habit_of_autoreset(habit, at):
-    actor = walked(actor_for(habit=habit, bonus__at=at), 25)
+    actor = walked(actor_for(habit=habit, bonus__timing=at), 25)
     for b in range(2):
         for found, wanted in zip(actor.replay.rows[b], story(b, 25, at == "departure"), strict=False):
             told = {name: value.tolist() for name, value in found.items()}
@@ -89,13 +89,13 @@ def test_what_is_judged_is_where_a_step_arrived_unless_it_ended_the_episode_by_i
         actor = actor_for([["..T", ".C"]], habit=habit)
         for _ in range(5 if habit == "same" else 7):
             actor.advance()
-        assert actor.agent.judged == [[0, 0, 1], [0, 0, 2], [0, 1, 1], [0, 1, 2]]
-        assert actor.agent.begun == [[0, 0, 0], [0, 1, 0], [0, 2, 0]]
+        assert actor.novelty.judged == [[0, 0, 1], [0, 0, 2], [0, 1, 1], [0, 1, 2]]
+        assert actor.novelty.begun == [[0, 0, 0], [0, 1, 0], [0, 2, 0]]
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
 def test_mu_is_the_probability_of_the_action_whether_it_was_drawn_or_chosen(epsilon):
-    actor = actor_for([["....T", ".C", "..C"]] * 50, acting__base=epsilon, acting__alpha=0.0)
+    actor = actor_for([["....T", ".C", "..C"]] * 50, acting__epsilon_base=epsilon, acting__epsilon_alpha=0.0)
     for _ in range(80):
         actor.advance()
     rows = [row for stream in actor.replay.rows for row in stream if not row["filler"]]
@@ -113,7 +113,7 @@ def test_mu_is_the_probability_of_the_action_whether_it_was_drawn_or_chosen(epsi
 
 
 def test_uniform_steps_draw_every_action_alike_earn_nothing_are_not_judged_and_say_so():
-    actor = actor_for([["....T", ".C", "..C"]] * 40, acting__base=0.0)
+    actor = actor_for([["....T", ".C", "..C"]] * 40, acting__epsilon_base=0.0)
     for _ in range(60):
         actor.advance(uniform=True)
     rows = [row for stream in actor.replay.rows for row in stream if not row["filler"]]
@@ -121,28 +121,30 @@ def test_uniform_steps_draw_every_action_alike_earn_nothing_are_not_judged_and_s
         row["bonus"] or row["last_bonus"] for row in rows
     )
     assert np.bincount([row["action"] for row in rows]) / len(rows) == pytest.approx([1 / 3] * 3, abs=0.04)
-    assert not actor.agent.judged and "episodes" not in actor.episodes.report()
+    assert not actor.novelty.judged and "episodes" not in actor.episodes.report()
 
 
 def test_one_ladder_of_epsilon_runs_over_all_actors_and_the_first_of_each_mixture_are_greedy():
     actor = actor_for(
         [["T"]] * 10,
         bonus__mixtures=2,
-        bonus__kind="episodic",
-        acting__base=0.4,
-        acting__greedy=2,
-        acting__epsilon_greedy=0.01,
+        agent="ngu-episodic",
+        acting__epsilon_base=0.4,
+        acting__greedy_actors=2,
+        acting__greedy_epsilon=0.01,
     )
-    assert actor.mixture.tolist() == [0, 1] * 5
+    assert actor.mixtures.mixture.tolist() == [0, 1] * 5
     ladder = [0.4 ** (1 + 7 * i / 9) for i in range(10)]
     for mixture in range(2):
-        assert actor.epsilon[mixture::2] == pytest.approx([0.01, 0.01, *ladder[mixture::2][2:]])
-        assert actor.greedy[mixture::2].tolist() == [True, True, False, False, False]
-    assert actor_for([["T"]] * 4, acting__base=0.4).epsilon == pytest.approx([0.4 ** (1 + 7 * i / 3) for i in range(4)])
+        assert actor.behaviour.epsilon[mixture::2] == pytest.approx([0.01, 0.01, *ladder[mixture::2][2:]])
+        assert actor.behaviour.greedy[mixture::2].tolist() == [True, True, False, False, False]
+    assert actor_for([["T"]] * 4, acting__epsilon_base=0.4).behaviour.epsilon == pytest.approx(
+        [0.4 ** (1 + 7 * i / 3) for i in range(4)]
+    )
 
 
 def test_greedy_actors_do_what_is_best_while_others_draw():
-    actor = actor_for([["......T"]] * 6, acting__base=1.0, acting__alpha=0.0, acting__greedy=2)
+    actor = actor_for([["......T"]] * 6, acting__epsilon_base=1.0, acting__epsilon_alpha=0.0, acting__greedy_actors=2)
     for _ in range(40):
         actor.advance()
     wrong = [
@@ -152,10 +154,10 @@ def test_greedy_actors_do_what_is_best_while_others_draw():
 
 
 def test_fixed_mixtures_stay_and_drawn_ones_change_where_episodes_begin_only():
-    actor = walked(actor_for(bonus__mixtures=2, bonus__kind="episodic"), 20)
+    actor = walked(actor_for(bonus__mixtures=2, agent="ngu-episodic"), 20)
     assert [set(actor.replay.column(b, "mixture")) for b in range(2)] == [{0}, {1}]
     scripts = [["." * (k % 5) + "C", ".T"] for k in range(30)]  # so that some go on where others begin
-    actor = actor_for(scripts, bonus__mixtures=3, bonus__kind="episodic", acting__assign="uniform")
+    actor = actor_for(scripts, bonus__mixtures=3, agent="ngu-episodic", acting__mixture_assignment="uniform")
     for _ in range(40):
         actor.advance()
     drawn = []
@@ -171,7 +173,7 @@ def test_fixed_mixtures_stay_and_drawn_ones_change_where_episodes_begin_only():
 
 @pytest.mark.parametrize("habit", ["same", "next"])
 def test_an_episode_that_breaks_is_dropped_whole_and_counted_and_the_others_go_on(habit):
-    actor = actor_for([["..T", "..B", "...T"], ["....T"]], habit=habit, broken=5)
+    actor = actor_for([["..T", "..B", "...T"], ["....T"]], habit=habit, max_broken_episodes=5)
     for _ in range(12):
         actor.advance()
     fate = {}
@@ -198,7 +200,7 @@ def test_an_episode_that_breaks_before_its_first_step_drops_nothing():
 
 
 def test_breaking_more_often_than_allowed_ends_the_run_with_a_sentence():
-    actor = actor_for([[".B"], ["....T"]], broken=2)
+    actor = actor_for([[".B"], ["....T"]], max_broken_episodes=2)
     for _ in range(4):
         actor.advance()
     assert actor.broken == 2
@@ -210,7 +212,9 @@ def test_breaking_more_often_than_allowed_ends_the_run_with_a_sentence():
 
 def test_what_episodes_came_to_is_told_by_mixture_and_of_the_greedy_and_then_forgotten():
     scripts = [["..T", "C"], ["T"], ["...C"], [".T"]]
-    actor = actor_for(scripts, bonus__mixtures=2, bonus__kind="episodic", acting__greedy=1, acting__base=0.0)
+    actor = actor_for(
+        scripts, bonus__mixtures=2, agent="ngu-episodic", acting__greedy_actors=1, acting__epsilon_base=0.0
+    )
     actor.envs.rewards = [[[1, 2, 3], [-4]], [[0]], [[0, 0, 0, 0.5]], [[1, 1]]]
     for _ in range(4):
         actor.advance()
@@ -268,18 +272,18 @@ def _elsewhere(step):
 def test_an_actor_brought_back_in_the_middle_of_episodes_goes_on_with_the_same_rows(at, exact):
     given = {
         "bonus__mixtures": 3,
-        "bonus__kind": "episodic",
-        "acting__assign": "uniform",
-        "acting__base": 0.5,
-        "bonus__at": at,
+        "agent": "ngu-episodic",
+        "acting__mixture_assignment": "uniform",
+        "acting__epsilon_base": 0.5,
+        "bonus__timing": at,
     }
     scripts = [["..T", ".C", "......T"], [".C", "..B", "...T"]]
     actor, other = actor_for(scripts, exact=exact, **given), actor_for(scripts, exact=exact, **given)
     for _ in range(10):
         actor.advance()
-    arrays, counters = {name: value.copy() for name, value in actor.arrays().items()}, actor.counters()
+    groups, counters = copy.deepcopy(actor.state_dict())
     marks = [len(rows) for rows in actor.replay.rows]
-    other.restore({name: value.copy() for name, value in arrays.items()}, counters)
+    other.load_state_dict(copy.deepcopy(groups), counters)
     for _ in range(12):
         assert actor.advance() == other.advance()
     for b in range(2):
@@ -289,7 +293,7 @@ def test_an_actor_brought_back_in_the_middle_of_episodes_goes_on_with_the_same_r
             assert {name: value.tolist() for name, value in one.items()} == {
                 name: value.tolist() for name, value in two.items()
             }
-    assert actor.episodes.report() == other.episodes.report() and actor.counters() == other.counters()
+    assert actor.episodes.report() == other.episodes.report() and actor.state_dict()[1] == other.state_dict()[1]
 
 
 def test_after_a_restart_nothing_is_remembered_of_the_episodes_before():
@@ -313,15 +317,15 @@ def test_after_a_restart_nothing_is_remembered_of_the_episodes_before():
 
 
 def test_the_embedding_is_refreshed_when_steps_are_due_and_not_while_warming_up():
-    actor = actor_for(bonus__refresh=3)
+    actor = actor_for(bonus__embedding_refresh_period=3)
     due = []
     for _ in range(8):
         actor.advance()
-        due.append(actor.agent.refreshed)
+        due.append(actor.agent.weights_read)
     assert due == [0, 0, 1, 1, 1, 2, 2, 2]
     for _ in range(6):
         actor.advance(uniform=True)
-    assert actor.agent.refreshed == 2
+    assert actor.agent.weights_read == 2
 
 
 def test_the_ladder_of_the_papers_preset_falls_from_its_top_to_its_bottom():
@@ -329,7 +333,7 @@ def test_the_ladder_of_the_papers_preset_falls_from_its_top_to_its_bottom():
     epsilon = actor_for(
         [["T"]] * paper.env.count,
         bonus__mixtures=paper.bonus.mixtures,
-        bonus__kind="rnd",
-        acting__base=paper.acting.base,
-    ).epsilon
+        agent="rnd",
+        acting__epsilon_base=paper.acting.epsilon_base,
+    ).behaviour.epsilon
     assert epsilon.max() == pytest.approx(0.4) and epsilon.min() == pytest.approx(0.4**8)

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from outrange.core.seeding import SeedTree
-from outrange.exploration.acting.actor import Actor
-from outrange.exploration.agents.ngu import NGU
+from outrange.exploration.learning.modules import copied
 from outrange.exploration.learning.replay import Sequences
-from tests.exploration.helpers.scripted import ACTIONS, Scripted, Written, tiny
+from tests.exploration.helpers.scripted import ACTIONS, Scripted, Written, actor_of, made, tiny
 
 pytestmark = pytest.mark.usefixtures("own_draws")
 EPSILON, XI, C = 1e-4, 0.008, 1e-3
@@ -25,13 +24,19 @@ def bonus_of(*distances):
 def acting(scripts, points, habit="same", **settings):
     """An actor whose controllable state is a number looked up by the steps into the episode; the mean distance is each episode's own."""
     config = tiny(
-        **{"bonus__kind": "episodic", "bonus__dimension": 1, "bonus__mean_scope": "episode", "env__count": len(scripts)}
+        **{
+            "agent": "ngu-episodic",
+            "bonus__embedding_size": 1,
+            "bonus__distance_mean_scope": "episode",
+            "env__count": len(scripts),
+        }
         | settings
     )
     envs = Scripted(scripts, habit=habit)
-    agent = NGU(config, envs, SeedTree(2))
-    agent.embed = lambda observation: np.array([[points[int(row[2])]] for row in observation], np.float32)
-    return Actor(config, envs, agent, Written(envs.count), SeedTree(3))
+    agent = made(config, envs, SeedTree(2))
+    novelty = agent.novelty(envs.count)
+    novelty.embed = lambda observation: np.array([[points[int(row[2])]] for row in observation], np.float32)
+    return actor_of(config, envs, agent, Written(envs.count), SeedTree(3), novelty)
 
 
 def earned(actor, steps, b=0, name="bonus"):
@@ -58,7 +63,7 @@ def test_on_arrival_a_step_earns_the_novelty_of_where_it_leads_and_nothing_where
 @pytest.mark.parametrize("habit", ["same", "next"])
 @pytest.mark.parametrize("end", ["T", "C"])
 def test_on_departure_a_step_earns_the_novelty_of_what_it_leaves_as_the_paper_has_it(habit, end):
-    actor = acting([[f"....{end}"]], [*POINTS, 99], habit, bonus__at="departure")
+    actor = acting([[f"....{end}"]], [*POINTS, 99], habit, bonus__timing="departure")
     assert earned(actor, 5) == pytest.approx([0, *BY_HAND], rel=1e-5)  # the first observation meets an empty memory
     again = earned(actor, 5 if habit == "same" else 6)
     assert again[5:] == pytest.approx([0, *BY_HAND], rel=1e-5)
@@ -66,7 +71,7 @@ def test_on_departure_a_step_earns_the_novelty_of_what_it_leaves_as_the_paper_ha
 
 def test_the_network_is_shown_the_bonus_of_the_step_before():
     for at in ("arrival", "departure"):
-        actor = acting([["....T"]], POINTS + [9], bonus__at=at)
+        actor = acting([["....T"]], POINTS + [9], bonus__timing=at)
         found = earned(actor, 5)
         assert earned(actor, 0, name="last_bonus") == [0, *found[:-1]]
 
@@ -83,7 +88,7 @@ def test_streams_have_their_own_memories_and_one_begins_anew_while_another_goes_
 
 
 def test_the_memory_can_be_kept_over_several_episodes():
-    actor = acting([[".C"]], POINTS, bonus__wipe_every=2, bonus__at="departure")
+    actor = acting([[".C"]], POINTS, bonus__episodes_per_memory=2, bonus__timing="departure")
     found = earned(actor, 8)
     # an episode leaves 0 and 3 and ends at 3; kept, it is followed by 0 again, which is known, and 3, which is known
     assert found[:2] == pytest.approx([0, bonus_of(1)], rel=1e-5) and found[2:4] == pytest.approx(
@@ -94,9 +99,9 @@ def test_the_memory_can_be_kept_over_several_episodes():
 
 def test_the_first_observation_is_remembered_before_the_first_arrival_is_judged_and_nothing_is_its_own_neighbour():
     actor = acting([["....T"]], [5] * 6)
-    assert actor.agent.memory.held.tolist() == [1]
+    assert actor.novelty.memory.counts.tolist() == [1]
     assert earned(actor, 1) == pytest.approx([1 / 1.001], rel=1e-5)  # the only neighbour is the first observation
-    assert actor.agent.memory.held.tolist() == [2]
+    assert actor.novelty.memory.counts.tolist() == [2]
     assert earned(acting([["....T"]], [5, 7, 5, 5, 5, 5]), 1) == pytest.approx(
         [bonus_of(1)], rel=1e-5
     )  # itself would have given 1 / 1.001
@@ -107,20 +112,20 @@ def test_the_memory_holds_each_observation_of_the_running_episode_once(habit):
     actor = acting([["...C", "..T", ".....T"]], range(10), habit)
     for _ in range(9 if habit == "same" else 11):
         actor.advance()
-    state = actor.agent.memory.state()
+    state = actor.novelty.memory.state_dict()
     assert state["points"][:, 0].tolist() == [0, 1, 2]
 
 
 def test_with_fewer_than_k_neighbours_nothing_is_earned_or_the_missing_stand_at_distance_one():
-    assert earned(acting([["...C"]], POINTS, bonus__k=3), 2) == [0, 0]
-    found = earned(acting([["...C"]], POINTS, bonus__k=3, bonus__missing="unit"), 2)
+    assert earned(acting([["...C"]], POINTS, bonus__neighbours=3), 2) == [0, 0]
+    found = earned(acting([["...C"]], POINTS, bonus__neighbours=3, bonus__missing_neighbours="unit"), 2)
     # one neighbour at 9 of mean 9; then neighbours 0 and 9, mean 6
     assert found == pytest.approx([bonus_of(1, 1, 1), bonus_of(0, 1.5, 1)], rel=1e-5)
 
 
 def test_a_memory_that_is_full_forgets_the_oldest():
     # capacity 2: at 2, 0 is still there; it is overwritten by it, so the next 0 finds the 1
-    found = earned(acting([["...C"]], [0, 1, 2, 0, 0], bonus__capacity=2), 4)
+    found = earned(acting([["...C"]], [0, 1, 2, 0, 0], bonus__memory_capacity=2), 4)
     assert found == pytest.approx([bonus_of(1), bonus_of(1), bonus_of(1), bonus_of(0)], rel=1e-5)
 
 
@@ -130,21 +135,20 @@ def test_a_step_of_the_warm_up_earns_nothing_and_is_not_remembered():
         actor.advance(uniform=True)
     assert (
         earned(actor, 0) == [0] * 4
-        and actor.agent.memory.held.tolist() == [1]
-        and not actor.agent.kernel.mean.value.any()
+        and actor.novelty.memory.counts.tolist() == [1]
+        and not actor.novelty.kernel.mean.value.any()
     )
 
 
 # the life-long factor
 
 
-def with_errors(kind, errors, **settings):
-    """An agent of four streams whose RND errors are given."""
-    config = tiny(bonus__kind=kind, env__count=4, **settings)
-    agent = NGU(config, Scripted([["T"]] * 4), SeedTree(0))
-    given = iter(errors)
-    agent.rnd = lambda observation: torch.tensor(next(given), dtype=torch.float32)
-    return agent
+def with_errors(agent, errors, **settings):
+    """The novelty of four streams whose RND errors are given."""
+    novelty = made(tiny(agent=agent, env__count=4, **settings), Scripted([["T"]] * 4), SeedTree(0)).novelty(4)
+    lifelong, given = getattr(novelty, "lifelong", novelty), iter(errors)
+    lifelong.rnd = lambda observation: torch.tensor(next(given), dtype=torch.float32)
+    return novelty
 
 
 ERRORS = [[1, 2, 3, 6], [9, 1, 0, 2], [2, 2, 2, 2]]
@@ -159,35 +163,35 @@ def factors():
 
 
 def test_rnd_alone_is_its_factor_cut_to_0_and_L():
-    agent = with_errors("rnd", ERRORS, bonus__ceiling=2.0)
+    novelty = with_errors("rnd", ERRORS, bonus__max_factor=2.0)
     wanted = list(factors())
     assert min(map(min, wanted)) < 0 and max(map(max, wanted)) > 2
     for alpha in wanted:
-        found = agent.novelty(SHOWN, EVERY)
+        found = novelty.reward(SHOWN, EVERY)
         assert found == pytest.approx(np.clip(alpha, 0, 2), rel=1e-5) and found.dtype == np.float32
 
 
 def test_the_factor_amplifies_the_episodic_bonus_one_to_L_times_and_never_weakens_it():
-    agent = with_errors("ngu", ERRORS, bonus__ceiling=2.0, bonus__dimension=1, bonus__k=1)
+    novelty = with_errors("ngu", ERRORS, bonus__max_factor=2.0, bonus__embedding_size=1, bonus__neighbours=1)
     points = iter([[0, 0, 0, 0], [1, 1, 1, 1], [5, 5, 5, 5]])
-    agent.embed = lambda observation: np.array(next(points), np.float32)[:, None]
+    novelty.episodic.embed = lambda observation: np.array(next(points), np.float32)[:, None]
     episodic = [0, bonus_of(1), bonus_of(16 / 8.5)]  # the mean over all streams and steps
     for alpha, bonus in zip(factors(), episodic):
-        assert agent.novelty(SHOWN, EVERY) == pytest.approx(bonus * np.clip(alpha, 1, 2), rel=1e-5)
+        assert novelty.reward(SHOWN, EVERY) == pytest.approx(bonus * np.clip(alpha, 1, 2), rel=1e-5)
 
 
 def test_errors_of_streams_that_do_not_count_are_neither_paid_nor_averaged():
     counts = np.array([True, True, True, False])
-    found = with_errors("rnd", [[1, 2, 3, 1000]]).novelty(SHOWN, counts)
+    found = with_errors("rnd", [[1, 2, 3, 1000]]).reward(SHOWN, counts)
     known = np.array([1, 2, 3])
     assert found == pytest.approx([*np.clip(1 + (known - known.mean()) / known.std(), 0, 5), 0], rel=1e-5)
-    nan = with_errors("rnd", [[1, 2, 3, math.nan]]).novelty(SHOWN, counts)
+    nan = with_errors("rnd", [[1, 2, 3, math.nan]]).reward(SHOWN, counts)
     assert nan.tolist() == found.tolist()
 
 
 def test_an_agent_without_a_bonus_earns_none():
-    agent = NGU(tiny(env__count=4), Scripted([["T"]] * 4), SeedTree(0))
-    assert agent.novelty(SHOWN, EVERY).tolist() == [0] * 4 == agent.begin(SHOWN, EVERY).tolist()
+    novelty = made(tiny(env__count=4), Scripted([["T"]] * 4), SeedTree(0)).novelty(4)
+    assert novelty.reward(SHOWN, EVERY).tolist() == [0] * 4 == novelty.begin(SHOWN, EVERY, True).tolist()
 
 
 # what trains on what
@@ -221,16 +225,24 @@ def sequences(trace=6, count=5, seed=0):
     )  # fmt: skip
 
 
-def trainer(kind="ngu", **settings):
-    return NGU(tiny(bonus__kind=kind, env__count=1, replay__trace=6, **settings), Scripted([["T"]]), SeedTree(0))
+def learner(agent="ngu", **settings):
+    return made(tiny(agent=agent, env__count=1, replay__trace_length=6, **settings), Scripted([["T"]]), SeedTree(0))
+
+
+def embedding_of(agent):
+    return agent.acting_modules()["embedding"]
+
+
+def rnd_of(agent):
+    return agent.acting_modules()["rnd"]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 6])
 def test_embedding_and_rnd_train_on_the_last_steps_of_a_sequence_and_on_no_pair_across_an_end(frames):
-    agent, s, given = trainer(), sequences(), []
+    agent, s, given = learner(), sequences(), []
     assert s.terminated[:-1].any() and s.filler[:-1].any()
-    agent.embedding.register_forward_pre_hook(lambda module, values: given.extend(values))
-    agent.rnd.register_forward_pre_hook(lambda module, values: given.extend(values))
+    embedding_of(agent).register_forward_pre_hook(lambda module, values: given.extend(values))
+    rnd_of(agent).register_forward_pre_hook(lambda module, values: given.extend(values))
     told = agent.learn_novelty(s, frames)
     pairs = sorted(
         [b, t] for b in range(5) for t in range(6 - frames, 6) if not s.filler[t, b] and not s.terminated[t, b]
@@ -245,15 +257,15 @@ def test_embedding_and_rnd_train_on_the_last_steps_of_a_sequence_and_on_no_pair_
 
 
 def test_the_embedding_learns_by_cross_entropy_of_the_action_and_rnd_by_its_squared_error():
-    agent, s = trainer(), sequences()
+    agent, s = learner(), sequences()
     at = [(t, b) for t in range(4, 6) for b in range(5) if not s.filler[t, b] and not s.terminated[t, b]]
     before, after = (torch.from_numpy(np.stack([s.observation[t + d, b] for t, b in at])) for d in (0, 1))
     action = torch.tensor([int(s.action[t, b]) for t, b in at])
     count = torch.arange(len(at))
-    chances = torch.softmax(agent.embedding(torch.cat([before, after]), count, count + len(at)), 1)
+    chances = torch.softmax(embedding_of(agent)(torch.cat([before, after]), count, count + len(at)), 1)
     wanted = {
         "embedding_loss": -chances[torch.arange(len(at)), action].log().mean(), "embedding_accuracy": (chances.argmax(1) == action).float().mean(),
-        "rnd_loss": agent.rnd(after).mean(),
+        "rnd_loss": rnd_of(agent)(after).mean(),
     }  # fmt: skip
     assert agent.learn_novelty(s, 2) == pytest.approx(
         {name: float(value.detach()) for name, value in wanted.items()}, rel=1e-5
@@ -261,8 +273,8 @@ def test_the_embedding_learns_by_cross_entropy_of_the_action_and_rnd_by_its_squa
 
 
 def test_training_makes_the_action_readable_and_the_frames_familiar_and_leaves_rnds_target_alone():
-    agent = trainer(bonus__rate=1e-2, bonus__rnd_rate=1e-2, bonus__dimension=8)
-    target = copy.deepcopy(agent.rnd.target.state_dict())
+    agent = learner(bonus__embedding_learning_rate=1e-2, bonus__rnd_learning_rate=1e-2, bonus__embedding_size=8)
+    target = copy.deepcopy(rnd_of(agent).target.state_dict())
     s = sequences(count=12)
     s.observation[..., 2] = 0
     s.observation[1:, :, 2] = 80 * s.action[:-1] + 40  # what an action was can be seen after it
@@ -271,69 +283,59 @@ def test_training_makes_the_action_readable_and_the_frames_familiar_and_leaves_r
         told[-1]["embedding_accuracy"] > 0.95 > told[0]["embedding_accuracy"]
         and told[-1]["rnd_loss"] < 0.1 * told[0]["rnd_loss"]
     )
-    assert all(torch.equal(value, target[name]) for name, value in agent.rnd.target.state_dict().items())
+    assert all(torch.equal(value, target[name]) for name, value in rnd_of(agent).target.state_dict().items())
 
 
 def test_sequences_without_a_pair_train_nothing():
-    agent, s = trainer(), sequences()
+    agent, s = learner(), sequences()
     s.terminated[4:] = True
     assert agent.learn_novelty(s, 2) == {}
 
 
 @pytest.mark.parametrize(
-    ("kind", "moves"),
+    ("name", "moves"),
     [
         ("ngu", {"q", "embedding", "rnd"}),
-        ("episodic", {"q", "embedding"}),
+        ("ngu-episodic", {"q", "embedding"}),
         ("rnd", {"q", "rnd"}),
-        ("projection", {"q"}),
-        ("none", {"q"}),
+        ("ngu-projection", {"q"}),
+        ("r2d2", {"q"}),
     ],
 )
-def test_each_kind_trains_its_parts_and_a_projection_none_of_its_embedding(kind, moves):
-    agent = trainer(kind)
-    before = agent.tensors()
+def test_each_agent_trains_its_parts_and_a_projection_none_of_its_embedding(name, moves):
+    agent = learner(name)
+    before = {part: copied(module) for part, module in agent.acting_modules().items()}
     for k in range(3):
         agent.learn(sequences(seed=k))
-    after = agent.tensors()
-    moved = {
-        part
-        for part in before
-        if not part.endswith(("-optimizer", "-target"))
-        and any(not torch.equal(v, after[part][n]) for n, v in before[part].items())
-    }
+    after = {part: copied(module) for part, module in agent.acting_modules().items()}
+    moved = {part for part in before if any(not torch.equal(v, after[part][n]) for n, v in before[part].items())}
     assert moved == moves
     assert {"embedding" in before, "rnd" in before} == {
-        kind in ("ngu", "episodic", "projection"),
-        kind in ("ngu", "rnd"),
+        name in ("ngu", "ngu-episodic", "ngu-projection"),
+        name in ("ngu", "rnd"),
     }
 
 
 def test_the_embedding_is_decayed_and_rnd_is_not_and_their_rates_are_their_own():
-    agent = NGU(
-        tiny(bonus__kind="ngu", bonus__rate=3e-3, bonus__rnd_rate=4e-3, bonus__decay=0.5),
-        Scripted([["T"]]),
-        SeedTree(0),
-    )
-    ours = [
-        optimizer.adam.param_groups[0]
-        for optimizer in (agent.embedding_optimizer, agent.rnd_optimizer, agent.optimizer)
-    ]
+    rates = {"bonus__embedding_learning_rate": 3e-3, "bonus__rnd_learning_rate": 4e-3}
+    agent = made(tiny(agent="ngu", bonus__embedding_weight_decay=0.5, **rates), Scripted([["T"]]), SeedTree(0))
+    trained = (agent.bonus.episodic, agent.bonus.lifelong, agent.heads["q"])
+    ours = [part.optimizer.optimizer.param_groups[0] for part in trained]
     assert [(group["lr"], group["weight_decay"]) for group in ours] == [(3e-3, 0.5), (4e-3, 0), (1e-2, 0)]
 
 
 def test_the_actors_copy_changes_when_it_is_due_and_at_no_other_time():
-    config = tiny(bonus__kind="episodic", bonus__refresh=3, replay__trace=6)
+    config = tiny(agent="ngu-episodic", bonus__embedding_refresh_period=3, replay__trace_length=6)
     envs = Scripted([["....T"]])
-    agent = NGU(config, envs, SeedTree(0))
-    actor = Actor(config, envs, agent, Written(1), SeedTree(1))
+    agent = made(config, envs, SeedTree(0))
+    actor = actor_of(config, envs, agent, Written(1), SeedTree(1))
     x = np.random.default_rng(0).integers(256, size=(5, 3)).astype(np.uint8)
-    said = [agent.embed(x)]
-    assert said[0] == pytest.approx(agent.embedding.encoder(torch.from_numpy(x)).detach().numpy())
+    said = [actor.novelty.embed(x)]
+    assert said[0] == pytest.approx(embedding_of(agent).encoder(torch.from_numpy(x)).detach().numpy())
     for k in range(7):
         agent.learn(sequences(seed=k))
         actor.advance()
-        said.append(agent.embed(x))
+        said.append(actor.novelty.embed(x))
     assert [bool((now != then).any()) for now, then in zip(said[1:], said)] == [
         False,
         False,
@@ -343,69 +345,64 @@ def test_the_actors_copy_changes_when_it_is_due_and_at_no_other_time():
         True,
         False,
     ]
-    assert not np.isclose(said[-1], agent.embedding.encoder(torch.from_numpy(x)).detach().numpy()).all()
+    assert not np.isclose(said[-1], embedding_of(agent).encoder(torch.from_numpy(x)).detach().numpy()).all()
 
 
 def test_what_is_looked_up_is_the_embedding_itself_in_all_its_dimensions():
-    agent = trainer(bonus__dimension=5)
+    novelty = learner("ngu-episodic", bonus__embedding_size=5).novelty(4)
     x = np.random.default_rng(0).integers(256, size=(4, 3)).astype(np.uint8)
-    assert agent.embed(x).shape == (4, 5) and agent.embed(x).dtype == np.float32 and agent.memory.dimension == 5
+    points = novelty.embed(x)
+    assert points.shape == (4, 5) and points.dtype == np.float32 and novelty.memory.size == 5
 
 
 def test_an_episodes_own_mean_is_not_carried_into_the_next():
-    agent = acting([["...C"]], POINTS).agent
-    assert agent.kernel.mean.scope == "episode"
-    found = earned(acting([["C"], ["C"]], POINTS, bonus__mean_scope="global"), 3)
+    assert acting([["...C"]], POINTS).novelty.kernel.mean.scope == "episode"
+    found = earned(acting([["C"], ["C"]], POINTS, bonus__distance_mean_scope="global"), 3)
     assert found == pytest.approx([bonus_of(1)] * 3, rel=1e-5)  # 9 of a mean of nines
 
 
 def test_settings_of_the_bonus_reach_the_kernel():
     settings = {
-        "epsilon": 0.02,
-        "xi": 0.1,
-        "c": 0.3,
-        "maximum": 2.0,
-        "k": 4,
-        "missing": "unit",
-        "mean": "momentum",
-        "mean_rate": 0.3,
-        "mean_of": "kth",
+        "kernel_epsilon": 0.02,
+        "cluster_distance": 0.1,
+        "pseudo_count": 0.3,
+        "max_similarity": 2.0,
+        "neighbours": 4,
+        "missing_neighbours": "unit",
+        "distance_mean": "momentum",
+        "distance_mean_rate": 0.3,
+        "distance_mean_of": "kth",
     }
-    agent = NGU(
-        tiny(bonus__kind="ngu", **{f"bonus__{name}": value for name, value in settings.items()}),
-        Scripted([["T"]]),
-        SeedTree(0),
-    )
-    assert {name: getattr(agent.kernel.config, name) for name in settings} == settings and agent.memory.capacity == 20
+    config = tiny(agent="ngu-episodic", **{f"bonus__{name}": value for name, value in settings.items()})
+    novelty = made(config, Scripted([["T"]]), SeedTree(0)).novelty(1)
+    kernel = novelty.kernel
+    assert {name: getattr(kernel.config, name) for name in settings} == settings and novelty.memory.capacity == 20
+    assert (kernel.mean.average, kernel.mean.rate, kernel.mean.neighbours) == ("momentum", 0.3, "kth")
 
 
 def test_a_sequence_that_ends_in_padding_teaches_with_its_own_last_steps():
-    agent, s, given = trainer("episodic"), sequences(count=1), []
+    agent, s, given = learner("ngu-episodic"), sequences(count=1), []
     s.terminated[:], s.first[:], s.filler[:] = False, False, False
     s.terminated[3] = s.first[0] = True
     s.first[4:] = s.filler[4:] = True  # an episode of four steps, as the replay gives it when sequences do not cross
-    agent.embedding.register_forward_pre_hook(lambda module, values: given.extend(values))
+    embedding_of(agent).register_forward_pre_hook(lambda module, values: given.extend(values))
     agent.learn_novelty(s, 3)
     observations, before = given[0].tolist(), given[1].tolist()
     assert [observations[k][1] for k in before] == [1, 2]  # of the last three steps the last leads nowhere
 
 
 def test_a_warm_up_moves_no_running_mean_where_first_observations_are_judged():
-    config = tiny(bonus__kind="ngu", bonus__at="departure", bonus__missing="unit")
+    config = tiny(agent="ngu", bonus__timing="departure", bonus__missing_neighbours="unit")
     envs, written = Scripted([["....T"]]), Written(1)
-    agent = NGU(config, envs, SeedTree(0))
-    actor = Actor(config, envs, agent, written, SeedTree(1))
-    known = agent.moments.count
+    actor = actor_of(config, envs, made(config, envs, SeedTree(0)), written, SeedTree(1))
+    moments = actor.novelty.lifelong.moments
+    known = moments.count
     for _ in range(12):
         actor.advance(uniform=True)
-    assert (
-        not any(written.column(0, "bonus"))
-        and not any(written.column(0, "last_bonus"))
-        and agent.moments.count == known
-    )
+    assert not any(written.column(0, "bonus")) and not any(written.column(0, "last_bonus")) and moments.count == known
 
 
 def test_building_an_agent_of_any_kind_draws_nothing_from_torchs_global_generator():
     before = torch.get_rng_state()
-    trainer("ngu")
+    learner("ngu")
     assert torch.equal(before, torch.get_rng_state())

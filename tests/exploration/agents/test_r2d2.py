@@ -9,25 +9,48 @@ import torch
 
 from outrange.core.run import NonFinite
 from outrange.core.seeding import SeedTree
+from outrange.exploration.agents.ngu import family_of
 from outrange.exploration.agents.r2d2 import R2D2
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.learning.lstm import unroll
+from outrange.exploration.learning.modules import unprefixed
 from outrange.exploration.learning.optimizer import Optimizer
 from outrange.exploration.learning.replay import Sequences
+from outrange.exploration.spec import Spec
 from tests.exploration.helpers.scripted import ACTIONS, Scripted, tiny
 
 pytestmark = pytest.mark.usefixtures("own_draws")
 EPSILON = 1e-3  # of h
 
 
+def q_agent(config, seed=0):
+    """The learner of Q alone, without what trains the bonus; its family is that of the configuration's agent."""
+    family = None if config.agent == "r2d2" else family_of(config)
+    return R2D2(config, Spec.of(Scripted([["T"]])), SeedTree(seed), family)
+
+
 def agent_for(config, shaken=True):
     """An agent whose target network says other things than the online one."""
-    agent = R2D2(config, Scripted([["T"]]), SeedTree(1))
+    agent = q_agent(config, 1)
     if shaken:
         with torch.no_grad():
-            for p in (*agent.online.parameters(), *agent.target.parameters()):
+            for p in (*agent.heads["q"].online.parameters(), *agent.heads["q"].target.parameters()):
                 p.add_(torch.randn_like(p) * (1.0 if p.ndim > 1 else 0.1))
     return agent
+
+
+def saved(agent):
+    """Every tensor that a checkpoint holds of an agent, by its name."""
+    groups = agent.state_dict()
+    return groups["policy"] | groups["learner"]
+
+
+def q_weights(agent):
+    return unprefixed("q.", saved(agent))
+
+
+def target_weights(agent):
+    return unprefixed("q_target.", saved(agent))
 
 
 def batch(trace, count, mixtures, state_size, seed=0, crossing=True):
@@ -117,9 +140,9 @@ def back(z):
 def wanted(agent, config, s):
     """Errors Q - target (T, B) with a gradient, the rows that count, and all the targets: section 2.3 of the sheet as loops."""
     learner = config.learner
-    q = unrolled(agent.online, s, learner.burn_in)
+    q = unrolled(agent.heads["q"].online, s, learner.burn_in)
     says = q.detach().double().numpy()
-    worth = unrolled(agent.target, s).detach().double().numpy()
+    worth = unrolled(agent.heads["q"].target, s).detach().double().numpy()
     if learner.transform == "rescale":
         worth = back(worth)
     steps, count = len(s.first) - 1, s.first.shape[1]
@@ -127,14 +150,16 @@ def wanted(agent, config, s):
     for k in range(count):
 
         def reward(s_, k=k):
-            return learner.scale * (float(s.reward[s_, k]) + agent.beta[s.mixture[s_, k]] * float(s.bonus[s_, k]))
+            return learner.reward_scale * (
+                float(s.reward[s_, k]) + agent.family.beta[s.mixture[s_, k]] * float(s.bonus[s_, k])
+            )
 
         def gamma(s_, k=k):
-            return agent.gamma[s.mixture[s_, k]]
+            return agent.family.gamma[s.mixture[s_, k]]
 
         def policy(s_, k=k):
-            probabilities = np.full(ACTIONS, learner.target_epsilon / ACTIONS)
-            probabilities[says[s_, k].argmax()] += 1 - learner.target_epsilon
+            probabilities = np.full(ACTIONS, learner.target_policy_epsilon / ACTIONS)
+            probabilities[says[s_, k].argmax()] += 1 - learner.target_policy_epsilon
             return probabilities
 
         for t in range(steps):
@@ -145,19 +170,23 @@ def wanted(agent, config, s):
             if learner.target == "retrace":
                 total = worth[t, k, s.action[t, k]]
                 while True:
-                    ends = s.terminated[at, k] and not (config.bonus.continuing and agent.beta[s.mixture[at, k]])
+                    ends = s.terminated[at, k] and not (
+                        config.bonus.non_episodic_returns and agent.family.beta[s.mixture[at, k]]
+                    )
                     after = 0.0 if ends else gamma(at) * policy(at + 1) @ worth[at + 1, k]
                     total += weight * (reward(at) + after - worth[at, k, s.action[at, k]])
                     if s.terminated[at, k] or at + 1 == steps or s.filler[at + 1, k]:
                         break
                     assert not s.first[at + 1, k]
                     weight *= (
-                        gamma(at) * learner.lam * min(1.0, policy(at + 1)[s.action[at + 1, k]] / float(s.mu[at + 1, k]))
+                        gamma(at)
+                        * learner.retrace_lambda
+                        * min(1.0, policy(at + 1)[s.action[at + 1, k]] / float(s.mu[at + 1, k]))
                     )
                     at += 1
             else:
                 total = 0.0
-                for _ in range(learner.n):
+                for _ in range(learner.n_steps):
                     total += weight * reward(at)
                     if s.terminated[at, k]:
                         weight = 0.0
@@ -175,31 +204,31 @@ def wanted(agent, config, s):
 def adapted(agent, config, loss):
     """A copy of the online network after one step of PyTorch's Adam on a loss of that copy."""
     learner = config.learner
-    adam = torch.optim.Adam(agent.online.parameters(), lr=learner.rate, eps=learner.adam_epsilon)
+    adam = torch.optim.Adam(agent.heads["q"].online.parameters(), lr=learner.learning_rate, eps=learner.adam_epsilon)
     loss.backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(agent.online.parameters(), learner.clip))
+    norm = float(torch.nn.utils.clip_grad_norm_(agent.heads["q"].online.parameters(), learner.max_grad_norm))
     adam.step()
     return norm
 
 
 VARIANTS = {
     "the paper's": {},
-    "greedy, untransformed": {"learner__target_epsilon": 0.0, "learner__transform": "identity"},
-    "burnt in": {"learner__burn_in": 3, "learner__target_epsilon": 0.2},
-    "n-step": {"learner__target": "n-step", "learner__n": 3},
+    "greedy, untransformed": {"learner__target_policy_epsilon": 0.0, "learner__transform": "identity"},
+    "burnt in": {"learner__burn_in": 3, "learner__target_policy_epsilon": 0.2},
+    "n-step": {"learner__target": "n-step", "learner__n_steps": 3},
     "n-step beyond the sequence, burnt in": {
         "learner__target": "n-step",
-        "learner__n": 50,
+        "learner__n_steps": 50,
         "learner__burn_in": 2,
         "learner__transform": "identity",
     },
-    "one step": {"learner__target": "n-step", "learner__n": 1},
-    "no trace": {"learner__lam": 0.0},
-    "cut gradients": {"learner__clip": 0.01, "learner__transform": "identity"},
-    "a mean over steps": {"learner__over": "mean"},
-    "priorities of means": {"replay__eta": 0.25},
-    "without a bonus": {"bonus__kind": "none"},
-    "scaled": {"learner__scale": 5.0},
+    "one step": {"learner__target": "n-step", "learner__n_steps": 1},
+    "no trace": {"learner__retrace_lambda": 0.0},
+    "cut gradients": {"learner__max_grad_norm": 0.01, "learner__transform": "identity"},
+    "a mean over steps": {"learner__reduction": "mean"},
+    "priorities of means": {"replay__priority_eta": 0.25},
+    "without a bonus": {"agent": "r2d2"},
+    "scaled": {"learner__reward_scale": 5.0},
 }
 
 
@@ -207,16 +236,16 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_weights(name, crossing):
     family = {
-        "bonus__kind": "episodic",
+        "agent": "ngu-episodic",
         "bonus__mixtures": 3,
         "env__count": 3,
         "bonus__beta": 0.7,
         "learner__gamma": 0.97,
         "learner__gamma_explore": 0.6,
     }
-    config = tiny(**family | {"replay__trace": 10, "learner__lam": 0.9} | VARIANTS[name])
+    config = tiny(**family | {"replay__trace_length": 10, "learner__retrace_lambda": 0.9} | VARIANTS[name])
     agent, own = agent_for(config), agent_for(config, shaken=False)
-    own.online, own.target = slow(agent.online), slow(agent.target)
+    own.heads["q"].online, own.heads["q"].target = slow(agent.heads["q"].online), slow(agent.heads["q"].target)
     s = batch(10, 7, 3, agent.state_size, crossing=crossing)
     if crossing:  # the batch holds what is to be tried
         assert (
@@ -227,44 +256,46 @@ def test_an_update_is_that_of_loops_over_rows_in_targets_priorities_loss_and_wei
             and s.filler[-1].any()
         )
     error, counted, goals = wanted(own, config, s)
-    says = unrolled(own.online, s, config.learner.burn_in).detach().numpy()
-    per = 1 / (error.shape[1] * (len(error) if config.learner.over == "mean" else 1))
+    says = unrolled(own.heads["q"].online, s, config.learner.burn_in).detach().numpy()
+    per = 1 / (error.shape[1] * (len(error) if config.learner.reduction == "mean" else 1))
     norm = adapted(own, config, error.square().sum() * per)
     priorities, told = agent.learn(s)
-    size, eta = error.detach().abs().double().numpy(), config.replay.eta
+    size, eta = error.detach().abs().double().numpy(), config.replay.priority_eta
     for k, priority in enumerate(priorities):
         held = size[counted[:, k], k]
         assert priority == pytest.approx(
             eta * held.max() + (1 - eta) * held.mean() if held.size else 0.0, rel=1e-3, abs=1e-5
         ), (k, goals[:, k])
     assert priorities.dtype == np.float64 and priorities.shape == (7,)
-    assert told["loss"] == pytest.approx((size[counted] ** 2).sum() / counted.sum() / config.learner.scale**2, rel=1e-3)
+    assert told["loss"] == pytest.approx(
+        (size[counted] ** 2).sum() / counted.sum() / config.learner.reward_scale**2, rel=1e-3
+    )
     done = np.take_along_axis(says[:-1], s.action[:-1, :, None].astype(np.int64), -1)[..., 0]
-    assert told["q"] == pytest.approx(done[counted].mean() / config.learner.scale, rel=1e-3, abs=1e-5)
+    assert told["q"] == pytest.approx(done[counted].mean() / config.learner.reward_scale, rel=1e-3, abs=1e-5)
     assert told["gradient_norm"] == pytest.approx(norm, rel=1e-3) and (norm > 0.05)
     assert told["counted"] == pytest.approx(counted.mean())
-    for (weight, ours), theirs in zip(agent.online.named_parameters(), own.online.parameters()):
+    for (weight, ours), theirs in zip(agent.heads["q"].online.named_parameters(), own.heads["q"].online.parameters()):
         torch.testing.assert_close(
             ours,
             theirs,
             rtol=1e-4,
-            atol=config.learner.rate * 2e-3,
+            atol=config.learner.learning_rate * 2e-3,
             msg=lambda said, weight=weight: f"{weight}: {said}",
         )
 
 
 def test_the_target_is_the_target_networks_worth_of_what_the_online_network_would_do():
     config = tiny(
-        learner__target_epsilon=0.0,
+        learner__target_policy_epsilon=0.0,
         learner__transform="identity",
-        replay__trace=6,
+        replay__trace_length=6,
         learner__gamma=0.9,
         learner__gamma_explore=0.9,
-        learner__lam=0.0,
+        learner__retrace_lambda=0.0,
     )
     agent = agent_for(config)
     s = batch(6, 8, 1, agent.state_size)
-    says, worth = unrolled(agent.online, s).detach(), unrolled(agent.target, s).detach()
+    says, worth = unrolled(agent.heads["q"].online, s).detach(), unrolled(agent.heads["q"].target, s).detach()
     best, theirs = says.argmax(-1), worth.argmax(-1)
     assert 0.2 < float((best == theirs).float().mean()) < 0.8  # they disagree, or this would show nothing
     used = worth.gather(-1, best[..., None])[1:, :, 0]
@@ -276,14 +307,14 @@ def test_the_target_is_the_target_networks_worth_of_what_the_online_network_woul
 
 
 def test_rows_that_only_warm_up_the_state_have_no_error_and_send_no_gradient_into_the_network():
-    config = tiny(learner__burn_in=3, replay__trace=6)
+    config = tiny(learner__burn_in=3, replay__trace_length=6)
     s = batch(6, 5, 1, 6)
     s.first[:], s.filler[:], s.terminated[:] = False, False, False
 
     def updated(sequences):
         agent = agent_for(config, shaken=False)
         priorities, _ = agent.learn(sequences)
-        return priorities, agent.tensors()["q"]
+        return priorities, q_weights(agent)
 
     priorities, weights = updated(s)
     louder = copy.deepcopy(s)
@@ -301,7 +332,7 @@ def test_rows_that_only_warm_up_the_state_have_no_error_and_send_no_gradient_int
 
 
 def test_a_sequence_without_a_step_to_learn_from_has_priority_0_and_changes_nothing():
-    config = tiny(replay__trace=4)
+    config = tiny(replay__trace_length=4)
     s = batch(4, 3, 1, 6)
     s.filler[:, 1] = True
     agents = [agent_for(config, shaken=False) for _ in range(2)]
@@ -310,61 +341,63 @@ def test_a_sequence_without_a_step_to_learn_from_has_priority_0_and_changes_noth
     louder = copy.deepcopy(s)
     louder.reward[:, 1], louder.observation[:, 1] = 1000, 9
     agents[1].learn(louder)
-    assert all(torch.equal(a, b) for a, b in zip(agents[0].online.parameters(), agents[1].online.parameters()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(agents[0].heads["q"].online.parameters(), agents[1].heads["q"].online.parameters())
+    )
 
 
 def test_the_target_network_is_copied_after_every_so_many_updates_and_at_no_other_time():
-    config = tiny(learner__copy_every=3, replay__trace=4)
+    config = tiny(learner__target_update_period=3, replay__trace_length=4)
     agent = agent_for(config, shaken=False)
     copies = []
     for k in range(7):
-        before = agent.tensors()["q-target"]
+        before = target_weights(agent)
         agent.learn(batch(4, 3, 1, agent.state_size, seed=k))
-        held = agent.tensors()
-        copies.append(all(torch.equal(held["q"][name], held["q-target"][name]) for name in held["q"]))
-        assert copies[-1] or all(torch.equal(before[name], held["q-target"][name]) for name in before)
+        online, target = q_weights(agent), target_weights(agent)
+        copies.append(all(torch.equal(online[name], target[name]) for name in online))
+        assert copies[-1] or all(torch.equal(before[name], target[name]) for name in before)
     assert copies == [False, False, True, False, False, True, False] and agent.updates == 7
-    assert not any(p.requires_grad for p in agent.target.parameters())
+    assert not any(p.requires_grad for p in agent.heads["q"].target.parameters())
 
 
 @pytest.mark.parametrize("trouble", [math.inf, -math.inf, math.nan])
 def test_a_reward_that_is_not_finite_stops_the_update_and_leaves_weights_moments_and_counters_as_they_were(trouble):
-    agent = agent_for(tiny(replay__trace=4, learner__copy_every=1))
+    agent = agent_for(tiny(replay__trace_length=4, learner__target_update_period=1))
     agent.learn(batch(4, 3, 1, agent.state_size))
-    before = agent.tensors()
+    before = saved(agent)
     s = batch(4, 3, 1, agent.state_size, seed=1)
     s.reward[np.flatnonzero(~s.filler[:-1, 0])[0], 0] = trouble
     with pytest.raises(NonFinite, match="loss of Q in update 1 is .*nothing was updated"):
         agent.learn(s)
-    after = agent.tensors()
-    assert (
-        all(torch.equal(before[part][name], after[part][name]) for part in before for name in before[part])
-        and agent.updates == 1
-    )
+    after = saved(agent)
+    assert all(torch.equal(before[name], after[name]) for name in before) and agent.updates == 1
 
 
 def test_a_gradient_that_is_not_finite_is_found_though_the_loss_is():
-    agent = agent_for(tiny(replay__trace=4))
-    agent.online.value[2].bias.register_hook(lambda gradient: gradient * math.inf)
-    before = agent.tensors()
+    agent = agent_for(tiny(replay__trace_length=4))
+    agent.heads["q"].online.value[2].bias.register_hook(lambda gradient: gradient * math.inf)
+    before = saved(agent)
     with pytest.raises(NonFinite, match="gradient"):
         agent.learn(batch(4, 3, 1, agent.state_size))
-    after = agent.tensors()
-    assert all(torch.equal(before[part][name], after[part][name]) for part in before for name in before[part])
+    after = saved(agent)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_what_fills_up_is_never_in_the_loss_however_wild_its_numbers():
-    config = tiny(replay__trace=6)
+    config = tiny(replay__trace_length=6)
     agent, same = agent_for(config, shaken=False), agent_for(config, shaken=False)
     s = batch(6, 6, 1, agent.state_size)
     wild = copy.deepcopy(s)
     wild.reward[s.filler], wild.bonus[s.filler], wild.action[s.filler], wild.mu[s.filler] = 1e6, 1e6, 2, 0.5
     assert s.filler[:-1].any() and agent.learn(s)[0].tolist() == same.learn(wild)[0].tolist()
-    assert all(torch.equal(a, b) for a, b in zip(agent.online.parameters(), same.online.parameters()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(agent.heads["q"].online.parameters(), same.heads["q"].online.parameters())
+    )
 
 
 def test_acting_sees_the_values_of_the_online_network_and_keeps_h_and_c_side_by_side():
-    agent = agent_for(tiny(bonus__kind="episodic", bonus__mixtures=2, env__count=2))
+    agent = agent_for(tiny(agent="ngu-episodic", bonus__mixtures=2, env__count=2))
     rng = np.random.default_rng(0)
     row = {
         "observation": rng.integers(256, size=(4, 3)).astype(np.uint8), "last_action": np.array([-1, 0, 1, 2], np.int16),
@@ -374,25 +407,25 @@ def test_acting_sees_the_values_of_the_online_network_and_keeps_h_and_c_side_by_
     state = rng.normal(size=(4, agent.state_size)).astype(np.float32)
     q, after = agent.values(row, state)
     inputs = [torch.from_numpy(row[name])[None] for name in row]
-    theirs, (h, c) = agent.online(
+    theirs, (h, c) = agent.heads["q"].online(
         *inputs, (torch.from_numpy(state[:, :3].copy()), torch.from_numpy(state[:, 3:].copy()))
     )
     assert q.shape == (4, ACTIONS) and q == pytest.approx(theirs[0].detach().numpy(), abs=1e-6)
     assert after == pytest.approx(torch.cat([h, c], 1).detach().numpy(), abs=1e-6) and after.dtype == np.float32
     s = batch(4, 4, 1, agent.state_size)  # what acting keeps is what learning begins from
     s.state[:], s.first[0] = after, False
-    begun = unrolled(agent.online, s)[0].detach().numpy()
+    begun = unrolled(agent.heads["q"].online, s)[0].detach().numpy()
     row = {name: getattr(s, name)[0] for name in row}
     assert agent.values(row, after)[0] == pytest.approx(begun, abs=1e-6)
 
 
 def test_foreign_sequences_are_learned_from_under_the_drawn_mixture_with_its_reward_and_discount():
     config = tiny(
-        bonus__kind="episodic",
+        agent="ngu-episodic",
         bonus__mixtures=2,
         env__count=2,
-        learner__foreign=1.0,
-        replay__trace=6,
+        learner__cross_mixture_share=1.0,
+        replay__trace_length=6,
         bonus__beta=5.0,
         learner__gamma_explore=0.3,
     )
@@ -414,33 +447,38 @@ def test_foreign_sequences_are_learned_from_under_the_drawn_mixture_with_its_rew
 def test_where_returns_continue_a_mixture_with_a_bonus_bootstraps_from_the_next_episode_and_mixture_0_does_not(target):
     changes = {
         "learner__target": target,
-        "learner__n": 1,
-        "learner__lam": 0.9,
+        "learner__n_steps": 1,
+        "learner__retrace_lambda": 0.9,
         "learner__transform": "identity",
         "bonus__beta": 0.7,
     }
     config = tiny(
-        bonus__kind="episodic", bonus__mixtures=2, env__count=2, replay__trace=8, bonus__continuing=True, **changes
+        agent="ngu-episodic",
+        bonus__mixtures=2,
+        env__count=2,
+        replay__trace_length=8,
+        bonus__non_episodic_returns=True,
+        **changes,
     )
-    episodic = tiny(bonus__kind="episodic", bonus__mixtures=2, env__count=2, replay__trace=8, **changes)
+    episodic = tiny(agent="ngu-episodic", bonus__mixtures=2, env__count=2, replay__trace_length=8, **changes)
     for mixture in range(2):
         agent = agent_for(config)
         ending = copy.deepcopy(agent)
-        ending.config = episodic
+        ending.mixture_terms = q_agent(episodic).mixture_terms
         s = batch(8, 12, 1, agent.state_size)
         s.mixture[:] = mixture
         assert (s.terminated[:-2] & s.first[1:-1]).any()
-        worth = unrolled(agent.target, s).detach().double().numpy()
-        says = unrolled(agent.online, s).detach().double().numpy()
+        worth = unrolled(agent.heads["q"].target, s).detach().double().numpy()
+        says = unrolled(agent.heads["q"].online, s).detach().double().numpy()
         found, without = agent.learn(s)[0], ending.learn(s)[0]
         assert np.array_equal(found, without) == (mixture == 0)
         if target == "n-step":  # one step: r + gamma V of the row after, whether that is the next episode's or not
             error = np.zeros(s.action[:-1].shape)
             for t, k in np.argwhere(~s.filler[:-1]):
                 best = worth[t + 1, k, says[t + 1, k].argmax()]
-                on = 0.0 if s.terminated[t, k] and mixture == 0 else agent.gamma[mixture]
+                on = 0.0 if s.terminated[t, k] and mixture == 0 else agent.family.gamma[mixture]
                 error[t, k] = says[t, k, s.action[t, k]] - (
-                    s.reward[t, k] + agent.beta[mixture] * s.bonus[t, k] + on * best
+                    s.reward[t, k] + agent.family.beta[mixture] * s.bonus[t, k] + on * best
                 )
             size, counted = np.abs(error), ~s.filler[:-1]
             assert found == pytest.approx(0.9 * size.max(0) + 0.1 * size.sum(0) / counted.sum(0), rel=1e-3)
@@ -448,57 +486,59 @@ def test_where_returns_continue_a_mixture_with_a_bonus_bootstraps_from_the_next_
 
 @pytest.mark.parametrize("mixtures", [1, 2, 32])
 def test_betas_and_discounts_are_the_papers_family(mixtures):
-    config = tiny(bonus__kind="ngu", bonus__mixtures=mixtures, env__count=32, replay__rows=320)
-    agent = R2D2(config, Scripted([["T"]]), SeedTree(0))
+    config = tiny(agent="ngu", bonus__mixtures=mixtures, env__count=32, replay__capacity=320)
+    agent = q_agent(config)
     n = mixtures
     for i in range(n):
         beta = 0.3 if i == n - 1 else 0.0 if i == 0 else 0.3 / (1 + math.exp(-10 * (2 * i - (n - 2)) / (n - 2)))
         gamma = 0.99 if n == 1 else 1 - math.exp(((n - 1 - i) * math.log(1 - 0.997) + i * math.log(1 - 0.99)) / (n - 1))
-        assert agent.beta[i] == pytest.approx(beta) and agent.gamma[i] == pytest.approx(gamma)
+        assert agent.family.beta[i] == pytest.approx(beta) and agent.family.gamma[i] == pytest.approx(gamma)
 
 
 def test_an_agent_without_a_bonus_ignores_it_and_discounts_as_the_exploiting_one():
-    agent = R2D2(tiny(bonus__kind="none", bonus__mixtures=2, env__count=2), Scripted([["T"]]), SeedTree(0))
-    assert agent.beta.tolist() == [0, 0] and agent.gamma.tolist() == [0.997] * 2
+    agent = q_agent(tiny(agent="r2d2", bonus__mixtures=2, env__count=2))
+    assert agent.family.beta.tolist() == [0, 0] and agent.family.gamma.tolist() == [0.997] * 2
 
 
 def test_first_weights_come_from_the_seed_alone():
-    weights = [R2D2(tiny(), Scripted([["T"]]), SeedTree(seed)).tensors() for seed in (3, 3, 4)]
+    agents = [q_agent(tiny(), seed) for seed in (3, 3, 4)]
     torch.manual_seed(99)
-    weights.append(R2D2(tiny(), Scripted([["T"]]), SeedTree(3)).tensors())
-    for name, value in weights[0]["q"].items():
+    agents.append(q_agent(tiny(), 3))
+    weights, target = [q_weights(agent) for agent in agents], target_weights(agents[0])
+    for name, value in weights[0].items():
         assert (
-            torch.equal(value, weights[1]["q"][name])
-            and torch.equal(value, weights[3]["q"][name])
-            and torch.equal(value, weights[0]["q-target"][name])
+            torch.equal(value, weights[1][name])
+            and torch.equal(value, weights[3][name])
+            and torch.equal(value, target[name])
         )
-    assert not torch.equal(weights[0]["q"]["lstm.hidden_weight"], weights[2]["q"]["lstm.hidden_weight"])
+    assert not torch.equal(weights[0]["lstm.hidden_weight"], weights[2]["lstm.hidden_weight"])
 
 
 def test_an_agent_brought_back_learns_on_as_if_it_had_never_stopped():
-    config = tiny(replay__trace=5, learner__copy_every=3)
+    config = tiny(replay__trace_length=5, learner__target_update_period=3)
     agent, other = agent_for(config), agent_for(config)
     for k in range(4):
         agent.learn(batch(5, 3, 1, agent.state_size, seed=k))
-    other.restore(agent.tensors(), agent.updates)
+    other.load_state_dict(agent.state_dict())
+    other.updates = agent.updates
     for k in range(4, 7):
         found = [each.learn(batch(5, 3, 1, agent.state_size, seed=k))[0].tolist() for each in (agent, other)]
         assert found[0] == found[1]
-    for part, tensors in agent.tensors().items():
-        for name, value in tensors.items():
-            assert torch.equal(value, other.tensors()[part][name]), (part, name)
+    theirs = saved(other)
+    for name, value in saved(agent).items():
+        assert torch.equal(value, theirs[name]), name
 
 
 def test_adam_is_pytorchs_with_the_papers_epsilon_and_cuts_the_norm_to_40():
     own, theirs = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     theirs.load_state_dict(own.state_dict())
     ours, adam = (
-        Optimizer(own, 1e-2, decay=0.1),
+        Optimizer(own, 1e-2, weight_decay=0.1),
         torch.optim.Adam(theirs.parameters(), lr=1e-2, betas=(0.9, 0.999), eps=1e-4, weight_decay=0.1),
     )
     for k in range(5):
         x = torch.randn(4, 3) * 10**k
-        value, norm = ours.step(own(x).square().sum(), "a loss")
+        value, norm = ours.update(own(x).square().sum(), "a loss")
         adam.zero_grad()
         loss = theirs(x).square().sum()
         loss.backward()
@@ -508,8 +548,8 @@ def test_adam_is_pytorchs_with_the_papers_epsilon_and_cuts_the_norm_to_40():
         adam.step()
         for a, b in zip(own.parameters(), theirs.parameters()):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-    assert float(ours.tensors()["step"]) == 5
-    assert set(ours.tensors()) == {
+    assert float(ours.state_dict()["step"]) == 5
+    assert set(ours.state_dict()) == {
         "step",
         *(f"{name}.{kind}" for name in ("weight", "bias") for kind in ("exp_avg", "exp_avg_sq")),
     }
@@ -517,7 +557,13 @@ def test_adam_is_pytorchs_with_the_papers_epsilon_and_cuts_the_norm_to_40():
 
 def test_the_defaults_of_the_learner_are_the_sheets():
     learner = TrainConfig().learner
-    assert (learner.lam, learner.transform_epsilon, learner.target_epsilon, learner.adam_epsilon, learner.clip) == (
+    assert (
+        learner.retrace_lambda,
+        learner.transform_epsilon,
+        learner.target_policy_epsilon,
+        learner.adam_epsilon,
+        learner.max_grad_norm,
+    ) == (
         0.95,
         1e-3,
         0.01,
@@ -528,13 +574,11 @@ def test_the_defaults_of_the_learner_are_the_sheets():
 
 @pytest.mark.parametrize("mixtures", [2, 8])
 def test_the_share_of_foreign_sequences_is_the_share_that_was_collected_under_another_mixture(mixtures):
-    agent = R2D2(
-        tiny(bonus__kind="episodic", bonus__mixtures=mixtures, env__count=mixtures, learner__foreign=0.5),
-        Scripted([["T"]]),
-        SeedTree(0),
+    agent = q_agent(
+        tiny(agent="ngu-episodic", bonus__mixtures=mixtures, env__count=mixtures, learner__cross_mixture_share=0.5)
     )
     collected = torch.arange(20_000, dtype=torch.int16).remainder(mixtures).repeat(2, 1)
-    trained = agent._mixtures(collected)
+    trained = agent.mixtures_to_learn(collected)
     assert (
         torch.equal(trained[0], trained[1])
         and set(trained.unique().tolist()) == set(range(mixtures))
@@ -546,28 +590,26 @@ def test_the_share_of_foreign_sequences_is_the_share_that_was_collected_under_an
 def test_building_an_agent_draws_nothing_from_torchs_global_generator():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    R2D2(tiny(), Scripted([["T"]]), SeedTree(0))
+    q_agent(tiny())
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_the_learning_rate_falls_in_proportion_to_the_steps_and_stays_as_it_is_by_default():
-    falling = R2D2(tiny(learner__rate=1e-2, learner__rate_end=0.1), Scripted([["T"]]), SeedTree(0))
+    falling = q_agent(tiny(learner__learning_rate=1e-2, learner__final_rate_share=0.1))
     rates = []
     for progress in (0.0, 0.5, 1.0, 1.5):
-        falling.slow(progress)
-        rates.append(falling.optimizer.rate)
+        falling.set_progress(progress)
+        rates.append(falling.heads["q"].optimizer.learning_rate)
     assert rates == pytest.approx([1e-2, 5.5e-3, 1e-3, 1e-3])
-    late = R2D2(tiny(learner__rate=1e-2, learner__rate_end=0.1, learner__rate_hold=0.6), Scripted([["T"]]), SeedTree(0))
+    late = q_agent(tiny(learner__learning_rate=1e-2, learner__final_rate_share=0.1, learner__rate_hold_share=0.6))
     rates = []
     for progress in (0.0, 0.6, 0.8, 1.0, 1.5):
-        late.slow(progress)
-        rates.append(late.optimizer.rate)
+        late.set_progress(progress)
+        rates.append(late.heads["q"].optimizer.learning_rate)
     assert rates == pytest.approx([1e-2, 1e-2, 5.5e-3, 1e-3, 1e-3])
-    never = R2D2(
-        tiny(learner__rate=1e-2, learner__rate_end=0.1, learner__rate_hold=1.0), Scripted([["T"]]), SeedTree(0)
-    )
-    never.slow(1.0)
-    assert never.optimizer.rate == 1e-2
-    steady = R2D2(tiny(learner__rate=1e-2), Scripted([["T"]]), SeedTree(0))
-    steady.slow(1.0)
-    assert steady.optimizer.rate == 1e-2
+    never = q_agent(tiny(learner__learning_rate=1e-2, learner__final_rate_share=0.1, learner__rate_hold_share=1.0))
+    never.set_progress(1.0)
+    assert never.heads["q"].optimizer.learning_rate == 1e-2
+    steady = q_agent(tiny(learner__learning_rate=1e-2))
+    steady.set_progress(1.0)
+    assert steady.heads["q"].optimizer.learning_rate == 1e-2

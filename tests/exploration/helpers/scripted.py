@@ -1,9 +1,12 @@
 """Environments whose every step is written down beforehand, a replay that writes down what it is given, and configurations of a few numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from outrange.core.seeding import SeedTree
-from outrange.exploration.agents.ngu import NGU
+from outrange.core.config import changed
+from outrange.exploration import agents
+from outrange.exploration.acting.actor import Actor
 from outrange.exploration.config import (
     ActingConfig,
     BonusConfig,
@@ -12,19 +15,28 @@ from outrange.exploration.config import (
     NetworkConfig,
     ReplayConfig,
     TrainConfig,
-    changed,
 )
 from outrange.exploration.envs.contract import Step
+from outrange.exploration.learning.family import Family
+from outrange.exploration.novelty import NoNovelty
+from outrange.exploration.spec import Spec
 
 ACTIONS = 3
 SMALL = TrainConfig(
+    agent="r2d2",
     env=EnvConfig(name="scripted", count=1),
-    network=NetworkConfig(encoder="vector", width=4, hidden=3, head=4),
-    acting=ActingConfig(base=0.0),
-    replay=ReplayConfig(rows=4096, trace=4, period=2, start=1),
-    learner=LearnerConfig(batch=2, rate=1e-2, copy_every=1000),
+    network=NetworkConfig(encoder="vector", encoder_size=4, hidden_size=3, head_size=4),
+    acting=ActingConfig(epsilon_base=0.0),
+    replay=ReplayConfig(capacity=4096, trace_length=4, period=2, min_sequences=1),
+    learner=LearnerConfig(batch_size=2, learning_rate=1e-2, target_update_period=1000),
     bonus=BonusConfig(
-        kind="none", encoder="vector", dimension=2, capacity=20, k=1, frames=2, rnd_width=3, refresh=1000
+        encoder="vector",
+        embedding_size=2,
+        memory_capacity=20,
+        neighbours=1,
+        training_steps=2,
+        rnd_size=3,
+        embedding_refresh_period=1000,
     ),
 )
 
@@ -34,7 +46,7 @@ def tiny(**settings):
     settings = {name.replace("__", "."): value for name, value in settings.items()}
     if settings.get("learner.gamma", 1) < SMALL.learner.gamma_explore:
         settings = {"learner.gamma_explore": settings["learner.gamma"]} | settings
-    return changed(SMALL, {"replay.rows": max(SMALL.replay.rows, 64 * settings.get("env.count", 1))} | settings)
+    return changed(SMALL, {"replay.capacity": max(SMALL.replay.capacity, 64 * settings.get("env.count", 1))} | settings)
 
 
 class Scripted:
@@ -117,14 +129,14 @@ class Written:
     def __init__(self, streams):
         self.rows = [[] for _ in range(streams)]
 
-    def append(self, columns, where, state):
-        for b in np.flatnonzero(where):
+    def append(self, columns, mask, state):
+        for b in np.flatnonzero(mask):
             self.rows[b].append(
                 {name: column[b].copy() for name, column in columns.items()} | {"state": state[b].copy()}
             )
 
-    def drop(self, where, lengths):
-        for b in np.flatnonzero(where):
+    def drop(self, mask, lengths):
+        for b in np.flatnonzero(mask):
             for row in self.rows[b][len(self.rows[b]) - int(lengths[b]) :]:
                 row["filler"] = np.True_
 
@@ -132,24 +144,31 @@ class Written:
         return [np.asarray(row[name]).tolist() for row in self.rows[b]]
 
 
-class Told(NGU):
-    """An agent that does as it is told: its best action, the novelty of an observation and that of a first one are functions of observations (B, 3).
+def made(config, envs, seeds):
+    """The agent that a configuration asks for."""
+    return agents.make(config, Spec.of(envs), seeds)
 
-    Its recurrent state counts the rows of the episode that it has seen. ``seen`` keeps the rows it was shown, ``judged`` and ``begun`` the observations it was
-    asked about.
+
+def actor_of(config, envs, agent, replay, seeds, novelty=None):
+    """An actor of an agent in environments; its novelty is the agent's own, or another."""
+    parts = agents.acting_parts(config, agent, envs.count, seeds.child("actor").numpy())
+    if novelty is not None:
+        parts = replace(parts, novelty=novelty)
+    return Actor(config, envs, agent, parts, replay)
+
+
+class Directed:
+    """An agent whose best action is a function of observations (B, 3). Its recurrent state counts the rows of the episode that it has seen.
+
+    ``seen`` keeps the rows it was shown; ``weights_read`` counts how often an actor asked for its weights.
     """
 
-    def __init__(
-        self,
-        config,
-        envs,
-        best=lambda x: x.sum(1) % ACTIONS,
-        novelty=lambda x: x[:, 2] + 0.5,
-        first=lambda x: np.full(len(x), 0.25),
-    ):
-        super().__init__(config, envs, SeedTree(0))
-        self._best, self._novelty, self._first = best, novelty, first
-        self.seen, self.judged, self.begun, self.refreshed = [], [], [], 0
+    state_size, updates, warms_up, replay_fields = 6, 0, False, {}
+
+    def __init__(self, config, best=lambda x: x.sum(1) % ACTIONS):
+        self.config, self._best = config, best
+        self.family = Family.without_bonus(config.bonus.mixtures, 0.9)
+        self.seen, self.weights_read = [], 0
 
     def values(self, row, state):
         self.seen.append({name: value.copy() for name, value in row.items()})
@@ -157,15 +176,25 @@ class Told(NGU):
         q[np.arange(len(state)), self._best(row["observation"].astype(int))] = 1
         return q, np.where(row["first"][:, None], 0, state) + np.float32(1)
 
-    def novelty(self, observation, counts):
-        self.judged += observation[counts].tolist()
-        return np.where(counts, self._novelty(observation.astype(float)), 0).astype(np.float32)
+    def novelty(self, count):
+        return ByFunction(count)
 
-    def begin(self, observation, started, judge=True):
+    def novelty_weights(self):
+        self.weights_read += 1
+        return {}
+
+
+class ByFunction(NoNovelty):
+    """A novelty that is a function of observations (B, 3); ``judged`` and ``begun`` keep the observations it was asked about."""
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.judged, self.begun = [], []
+
+    def reward(self, observation, valid):
+        self.judged += observation[valid].tolist()
+        return np.where(valid, observation[:, 2] + 0.5, 0).astype(np.float32)
+
+    def begin(self, observation, started, rewarded):
         self.begun += observation[started].tolist()
-        if self.config.bonus.at == "arrival":
-            return np.zeros(len(started), np.float32)
-        return np.where(started, self._first(observation.astype(float)), 0).astype(np.float32)
-
-    def refresh(self):
-        self.refreshed += 1
+        return np.where(started & rewarded, 0.25, 0).astype(np.float32)

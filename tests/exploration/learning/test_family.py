@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outrange.core.errors import BadInput
-from outrange.exploration.learning.family import assign, betas, epsilons, gammas
+from outrange.exploration.acting.behaviour import epsilons
+from outrange.exploration.acting.mixtures import Uniform, round_robin
+from outrange.exploration.learning.family import betas, gammas
 
 
 def test_the_betas_of_thirty_two_mixtures_are_the_papers():
@@ -56,11 +58,11 @@ def test_the_ladder_of_actors_is_that_of_ape_x():
 
 
 def test_actors_keep_their_mixture_or_draw_it():
-    assert assign(3, 8).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    assert set(assign(32, 256).tolist()) == set(range(32))  # also the last
-    drawn = assign(3, 3000, "uniform", np.random.default_rng(0))
+    assert round_robin(3, 8).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert set(round_robin(32, 256).tolist()) == set(range(32))  # also the last
+    drawn = Uniform(3, 3000, np.random.default_rng(0)).mixture
     assert np.bincount(drawn, minlength=3) / 3000 == pytest.approx([1 / 3] * 3, abs=0.03)
-    assert drawn.tolist() == assign(3, 3000, "uniform", np.random.default_rng(0)).tolist()
+    assert drawn.tolist() == Uniform(3, 3000, np.random.default_rng(0)).mixture.tolist()
 
 
 @pytest.mark.parametrize(
@@ -76,10 +78,10 @@ def test_actors_keep_their_mixture_or_draw_it():
         lambda: epsilons(0),
         lambda: epsilons(2, base=1.1),
         lambda: epsilons(2, alpha=-1),
-        lambda: assign(0, 4),
-        lambda: assign(4, 0),
-        lambda: assign(4, 4, "unifrom"),
-        lambda: assign(4, 4, "uniform"),
+        lambda: round_robin(0, 4),
+        lambda: round_robin(4, 0),
+        lambda: Uniform(0, 4, np.random.default_rng(0)),
+        lambda: Uniform(4, 0, np.random.default_rng(0)),
     ],
 )
 def test_what_is_not_allowed_is_said(wrong):

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from outrange.core.errors import BadInput
-from outrange.exploration.learning.networks import _PALETTE, ENCODERS, RND, Encoder, InverseDynamics, QNetwork, _one_hot
+from outrange.exploration.learning.encoders import ENCODERS, PALETTE, Encoder, one_hot
+from outrange.exploration.learning.networks import QNetwork
+from outrange.exploration.novelty.episodic import InverseDynamics
+from outrange.exploration.novelty.lifelong import RND
 
 pytestmark = pytest.mark.usefixtures("own_draws")
 
@@ -118,7 +121,7 @@ def test_the_crop_shows_what_lies_around_the_agent_even_in_a_corner(at):
         encoder.body.layer.weight.copy_(torch.eye(3 * 81))
         encoder.body.layer.bias.zero_()
     seen = encoder(torch.from_numpy(np.stack([np.where(x == 1, 0, x), x])[1:]))[0].detach().numpy().reshape(9, 9, 3)
-    colours = np.array(_PALETTE, np.float32)
+    colours = np.array(PALETTE, np.float32)
     assert len(np.unique(colours, axis=0)) == len(colours) and colours[:2].tolist() == [[0, 0, 0], [0, 1, 0]]
     for i in range(9):
         for j in range(9):
@@ -167,7 +170,7 @@ def test_an_unknown_encoder_names_the_nearest():
 
 
 def test_a_one_hot_is_all_zero_for_an_index_that_is_none():
-    assert _one_hot(torch.tensor([[-1, 0], [2, 3]], dtype=torch.int16), 3).tolist() == [
+    assert one_hot(torch.tensor([[-1, 0], [2, 3]], dtype=torch.int16), 3).tolist() == [
         [[0, 0, 0], [1, 0, 0]],
         [[0, 0, 1], [0, 0, 0]],
     ]
@@ -202,7 +205,7 @@ def test_rows_at_once_are_rows_one_by_one_with_the_state_carried_as_acting_does(
     torch.testing.assert_close(state, after, rtol=1e-5, atol=1e-6)
 
 
-def test_the_lstm_is_given_features_action_rewards_and_the_mixtures_index_as_a_one_hot():
+def test_the_lstm_is_given_features_action_rewards_and_the_mixtures_index_as_aone_hot():
     net, (inputs, state) = q_network(), rows(2, 3)
     given = []
     net.lstm.register_forward_pre_hook(lambda module, values: given.append(values))

@@ -185,9 +185,9 @@ def test_whatever_happens_the_replay_equals_a_plain_list_of_rows(form, deeds, se
             plain.drop(where, lengths)
             broke |= where
         elif deed == "save":
-            saved = replay.state()
+            saved = replay.state_dict()
             replay = replay_of(streams, rows, trace, period, crossing)
-            replay.restore(saved)
+            replay.load_state_dict(saved)
         elif deed == "clear":
             replay.clear()
             plain.clear()
@@ -409,23 +409,23 @@ def test_restored_in_the_middle_it_goes_on_exactly(crossing, count):
 
     replay, source, rng = replay_of(crossing=crossing, exponent=0.9), Rows(2), np.random.default_rng(4)
     run(replay, source, rng, count)
-    saved, bits, number = replay.state(), rng.bit_generator.state, source.count
+    saved, bits, number = replay.state_dict(), rng.bit_generator.state, source.count
     there = run(replay, source, rng, 30)
     other = replay_of(crossing=crossing, exponent=0.9)
     filled(other, 7)  # whatever was in it
-    other.restore(saved)
+    other.load_state_dict(saved)
     rng.bit_generator.state, source.count = bits, number
     here = run(other, source, rng, 30)
     assert len(here) == len(there) > 10
     assert all(equal(a, b) for a, b in zip(here, there))
-    assert all(np.array_equal(replay.state()[name], array) for name, array in other.state().items())
+    assert all(np.array_equal(replay.state_dict()[name], array) for name, array in other.state_dict().items())
 
 
 def test_what_is_saved_is_only_what_is_filled_and_torch_takes_it():
     torch = pytest.importorskip("torch")
     replay = replay_of(streams=2, rows=1200, trace=4, period=2)
     filled(replay, 5)
-    saved = replay.state()
+    saved = replay.state_dict()
     assert saved["observation"].shape == (10, *SHAPE) and saved["recurrent"].shape == (6, S)
     for array in saved.values():
         assert np.array_equal(torch.from_numpy(array).numpy(), array)
@@ -444,13 +444,13 @@ def test_what_is_saved_is_only_what_is_filled_and_torch_takes_it():
     ],
 )
 def test_a_state_of_another_form_is_refused_and_changes_nothing(change, words):
-    saved = replay_of().state()
+    saved = replay_of().state_dict()
     other = replay_of(**change)
     columns, state = Rows(2).next()
     columns["observation"] = np.ones((2, *other.shape), other.dtype)
     other.append(columns, np.ones(2, bool), state)
     with pytest.raises(BadInput, match=words):
-        other.restore(saved)
+        other.load_state_dict(saved)
     assert other.filled == 2
 
 
@@ -458,7 +458,7 @@ def test_a_state_of_another_form_is_refused_and_changes_nothing(change, words):
 def test_a_damaged_state_is_refused_and_changes_nothing(damage):
     replay = replay_of()
     filled(replay, 6)
-    saved = replay.state()
+    saved = replay.state_dict()
     if damage == "missing":
         del saved["mu"]
     elif damage == "more":
@@ -467,10 +467,10 @@ def test_a_damaged_state_is_refused_and_changes_nothing(damage):
         saved["reward"] = saved["reward"][:-1]
     else:
         saved[damage][0] = -1
-    before = replay.state()
+    before = replay.state_dict()
     with pytest.raises(BadInput):
-        replay.restore(saved)
-    assert all(np.array_equal(array, before[name]) for name, array in replay.state().items())
+        replay.load_state_dict(saved)
+    assert all(np.array_equal(array, before[name]) for name, array in replay.state_dict().items())
 
 
 def test_frames_are_stored_once_and_the_size_is_known_beforehand():
@@ -570,7 +570,7 @@ def test_states_and_masks_of_another_form_are_refused():
     columns, state = Rows(2).next()
     with pytest.raises(BadInput, match="state: shape"):
         replay.append(columns, np.ones(2, bool), state[:, :1])
-    with pytest.raises(BadInput, match="where: shape"):
+    with pytest.raises(BadInput, match="mask: shape"):
         replay.append(columns, np.ones(3, bool), state)
     with pytest.raises(BadInput, match="lengths"):
         replay.drop(np.ones(2, bool), np.array([1, -1]))

@@ -10,15 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from outrange.core.errors import BadInput
-from outrange.exploration.novelty.episodic import (
-    EpisodicConfig,
-    EpisodicMemory,
-    KernelBonus,
-    Moments,
-    RunningMean,
-    combine,
-    kernel_bonus,
-)
+from outrange.exploration.config import EpisodicConfig
+from outrange.exploration.novelty.kernel import KernelBonus, RunningMean, kernel_bonus
+from outrange.exploration.novelty.lifelong import Moments, combine
+from outrange.exploration.novelty.memory import EpisodicMemory
 
 PAPER = EpisodicConfig()
 ROOT10 = math.sqrt(10)
@@ -28,7 +23,13 @@ ROOT10 = math.sqrt(10)
 
 
 def test_the_defaults_are_the_papers_table():
-    assert (PAPER.k, PAPER.epsilon, PAPER.xi, PAPER.c, PAPER.maximum) == (10, 1e-4, 0.008, 1e-3, 8.0)
+    assert (
+        PAPER.neighbours,
+        PAPER.kernel_epsilon,
+        PAPER.cluster_distance,
+        PAPER.pseudo_count,
+        PAPER.max_similarity,
+    ) == (10, 1e-4, 0.008, 1e-3, 8.0)
 
 
 def test_ten_coinciding_neighbours_give_one_over_the_root_of_ten_and_c():
@@ -39,7 +40,7 @@ def test_ten_coinciding_neighbours_give_one_over_the_root_of_ten_and_c():
 
 def test_ten_neighbours_at_infinity_give_one_over_c():
     assert kernel_bonus(np.full(10, np.inf), PAPER) == pytest.approx(1000, rel=1e-12)  # 31.6 with c under the root
-    assert kernel_bonus(np.full(10, np.inf), EpisodicConfig(c=0.1)) == pytest.approx(10, rel=1e-12)
+    assert kernel_bonus(np.full(10, np.inf), EpisodicConfig(pseudo_count=0.1)) == pytest.approx(10, rel=1e-12)
 
 
 def test_a_state_at_the_mean_distance_gives_about_thirty():
@@ -48,7 +49,7 @@ def test_a_state_at_the_mean_distance_gives_about_thirty():
         == pytest.approx(1 / (math.sqrt(10 * 1e-4 / (0.992 + 1e-4)) + 0.001), rel=1e-12)
         == pytest.approx(30.5, abs=0.1)
     )
-    assert kernel_bonus(np.ones(10), EpisodicConfig(epsilon=0.01)) == pytest.approx(3.14, abs=0.02)  # the maze's
+    assert kernel_bonus(np.ones(10), EpisodicConfig(kernel_epsilon=0.01)) == pytest.approx(3.14, abs=0.02)  # the maze's
 
 
 def test_distances_up_to_xi_count_as_none():
@@ -73,7 +74,7 @@ def test_the_cut_off_fires_from_sixty_four_neighbours_on():
 
 
 def test_the_cut_off_compares_with_c_outside_the_root():
-    just = EpisodicConfig(k=64, maximum=8.0005)  # 8 + 0.001 is above it, the root of 64.001 below
+    just = EpisodicConfig(neighbours=64, max_similarity=8.0005)  # 8 + 0.001 is above it, the root of 64.001 below
     assert kernel_bonus(np.zeros(64), just) == 0
 
 
@@ -82,20 +83,20 @@ def test_the_cut_off_compares_with_c_outside_the_root():
 
 def test_the_bonus_of_two_streams_by_hand():
     # mean of (1, 3, 2, 6) is 3; normalised 1/3, 1 and 2/3, 2
-    bonus = KernelBonus(EpisodicConfig(k=2, epsilon=0.01), 2).bonus(np.array([[1.0, 3.0], [2.0, 6.0]]))
+    bonus = KernelBonus(EpisodicConfig(neighbours=2, kernel_epsilon=0.01), 2).bonus(np.array([[1.0, 3.0], [2.0, 6.0]]))
     for got, pair in zip(bonus, ((1 / 3, 1), (2 / 3, 2))):
         assert got == pytest.approx(1 / (math.sqrt(sum(0.01 / (d - 0.008 + 0.01) for d in pair)) + 0.001), rel=1e-12)
 
 
 def test_distances_are_normalised_by_the_mean_that_already_has_them():
-    judge = KernelBonus(EpisodicConfig(k=1, mean="cumulative"), 1)
+    judge = KernelBonus(EpisodicConfig(neighbours=1, distance_mean="cumulative"), 1)
     assert judge.bonus(np.array([[4.0]])).item() == pytest.approx(kernel_bonus(np.array([1.0]), judge.config))
     assert judge.bonus(np.array([[8.0]])).item() == pytest.approx(kernel_bonus(np.array([8 / 6]), judge.config))
 
 
 def test_an_empty_memory_gives_nothing_or_what_ten_neighbours_at_one_give():
     empty = np.full((3, 10), np.inf)
-    zero, unit = KernelBonus(PAPER, 3), KernelBonus(EpisodicConfig(missing="unit"), 3)
+    zero, unit = KernelBonus(PAPER, 3), KernelBonus(EpisodicConfig(missing_neighbours="unit"), 3)
     assert zero.bonus(empty).tolist() == [0, 0, 0]
     assert unit.bonus(empty) == pytest.approx(np.full(3, kernel_bonus(np.ones(10), PAPER)), rel=1e-12)
     assert zero.mean.value.tolist() == unit.mean.value.tolist() == [0, 0, 0]
@@ -103,7 +104,10 @@ def test_an_empty_memory_gives_nothing_or_what_ten_neighbours_at_one_give():
 
 def test_a_memory_with_fewer_points_than_neighbours():
     few = np.array([[2.0, 6.0, np.inf], [1.0, 1.0, 4.0]])
-    zero, unit = KernelBonus(EpisodicConfig(k=3), 2), KernelBonus(EpisodicConfig(k=3, missing="unit"), 2)
+    zero, unit = (
+        KernelBonus(EpisodicConfig(neighbours=3), 2),
+        KernelBonus(EpisodicConfig(neighbours=3, missing_neighbours="unit"), 2),
+    )
     assert zero.bonus(few) == pytest.approx(
         [0, float(kernel_bonus(np.array([0.5, 0.5, 2.0]), zero.config))]
     )  # the first leaves the mean of 2 alone
@@ -114,7 +118,7 @@ def test_a_memory_with_fewer_points_than_neighbours():
 
 
 def test_a_stream_out_of_the_mask_gets_nothing_and_leaves_the_mean_alone():
-    judge = KernelBonus(EpisodicConfig(k=2), 2)
+    judge = KernelBonus(EpisodicConfig(neighbours=2), 2)
     bonus = judge.bonus(np.array([[1.0, 3.0], [50.0, 90.0]]), np.array([True, False]))
     assert (
         bonus[1] == 0
@@ -127,7 +131,7 @@ def test_a_mean_of_zero_divides_nothing():
     judge = KernelBonus(PAPER, 2)
     assert judge.bonus(np.zeros((2, 10))) == pytest.approx(np.full(2, 1 / (ROOT10 + 0.001)))
     kth = KernelBonus(
-        EpisodicConfig(k=2, missing="unit", mean_of="kth"), 1
+        EpisodicConfig(neighbours=2, missing_neighbours="unit", distance_mean_of="kth"), 1
     )  # no k-th neighbour yet, so no mean: what is apart stands at 1
     assert kth.bonus(np.array([[5.0, np.inf]])).item() == pytest.approx(kernel_bonus(np.ones(2), kth.config))
     assert kth.bonus(np.array([[0.0, np.inf]])).item() == pytest.approx(kernel_bonus(np.array([0.0, 1.0]), kth.config))
@@ -160,7 +164,7 @@ FIRST, SECOND = np.array([[1.0, 3.0]]), np.array([[2.0, 6.0]])
     ],
 )
 def test_both_readings_of_the_running_mean_by_hand(how, of, expected):
-    mean = RunningMean(1, how, rate=0.25, of=of)
+    mean = RunningMean(1, how, rate=0.25, neighbours=of)
     assert (mean.update(FIRST)[0], mean.update(SECOND)[0]) == pytest.approx(expected, rel=1e-12)
 
 
@@ -175,7 +179,7 @@ def test_a_mean_of_the_episode_is_each_streams_own_and_begins_anew():
 
 
 def test_the_bonus_of_a_new_episode_begins_with_a_new_mean():
-    judge = KernelBonus(EpisodicConfig(k=2, mean_scope="episode"), 2)
+    judge = KernelBonus(EpisodicConfig(neighbours=2, distance_mean_scope="episode"), 2)
     judge.bonus(np.array([[1.0, 3.0], [2.0, 6.0]]))
     judge.reset(np.array([False, True]))
     assert judge.bonus(np.array([[2.0, 2.0], [7.0, 7.0]])) == pytest.approx(
@@ -187,7 +191,7 @@ def test_the_bonus_of_a_new_episode_begins_with_a_new_mean():
 @settings(deadline=None)
 def test_the_cumulative_mean_is_numpys_of_all_that_was_there(distances, masks):
     distances = np.sort(distances, -1)
-    everything, kth = RunningMean(3), RunningMean(3, of="kth", scope="episode")
+    everything, kth = RunningMean(3), RunningMean(3, neighbours="kth", scope="episode")
     for step, mask in zip(distances, masks):
         everything.update(step, mask)
         kth.update(step, mask)
@@ -229,7 +233,7 @@ def test_the_ring_overwrites_its_oldest_points():
     memory.add(zero + 3)
     assert memory.nearest(zero, 4).tolist() == [[1, 4, 9, np.inf]]
     memory.add(zero + 4)
-    assert memory.nearest(zero, 2).tolist() == [[4, 9]] and memory.held.tolist() == [3]
+    assert memory.nearest(zero, 2).tolist() == [[4, 9]] and memory.counts.tolist() == [3]
 
 
 def test_a_state_is_not_its_own_neighbour_when_it_is_asked_for_before_it_is_added():
@@ -244,7 +248,7 @@ def test_streams_have_their_own_points_and_their_own_ends():
     memory.add(np.array([[0, 0], [3, 4], [6, 8]]), np.array([True, True, False]))
     assert memory.nearest(np.zeros((3, 2)), 1)[:, 0].tolist() == [0, 25, np.inf]
     memory.clear(np.array([False, True, False]))
-    assert memory.held.tolist() == [1, 0, 0] and memory.nearest(np.zeros((3, 2)), 1)[:, 0].tolist() == [
+    assert memory.counts.tolist() == [1, 0, 0] and memory.nearest(np.zeros((3, 2)), 1)[:, 0].tolist() == [
         0,
         np.inf,
         np.inf,
@@ -284,7 +288,7 @@ def test_neighbours_equal_those_of_a_full_sort(streams, capacity, dimension, k, 
     for b in range(streams):
         all_of_them = sorted(float(((p - query[b]) ** 2).sum()) for p in reference[b])
         assert found[b].tolist() == (all_of_them + [math.inf] * k)[:k]  # whole numbers: exact
-    assert memory.held.tolist() == [len(r) for r in reference]
+    assert memory.counts.tolist() == [len(r) for r in reference]
 
 
 def test_neighbours_less_than_one_apart_come_in_order():
@@ -319,7 +323,7 @@ def test_memory_is_taken_only_as_it_fills():
         memory.add(np.ones((64, 32)))
         room.append(sum(a.nbytes for a in vars(memory).values() if isinstance(a, np.ndarray)))
     assert room[0] < 3e6 and room[499] < 5e6 and room[-1] < 18e6  # of 246 MB in all
-    assert memory.state()["points"].shape == (64 * 1100, 32)
+    assert memory.state_dict()["points"].shape == (64 * 1100, 32)
     small = EpisodicMemory(1, 300, 1)  # room grows to the capacity, which is no power of two
     for i in range(301):
         small.add(np.full((1, 1), float(i)))
@@ -332,7 +336,7 @@ def test_an_embedding_that_is_not_finite_or_of_another_shape_is_refused():
     with pytest.raises(BadInput, match="stream 1 is not finite"):
         memory.add(bad)
     memory.add(bad, np.array([True, False, True]))
-    assert memory.held.tolist() == [1, 0, 1]
+    assert memory.counts.tolist() == [1, 0, 1]
     for wrong in (
         lambda: memory.add(np.zeros((2, 3))),
         lambda: memory.nearest(np.zeros((2, 3)), 1),
@@ -386,9 +390,9 @@ def test_the_factor_is_one_where_there_is_no_spread():
 
 def test_the_factor_only_amplifies_from_one_to_five():
     assert combine(np.full(5, 2.0), np.array([-7.0, 0.5, 1.0, 3.0, 99.0])).tolist() == [2.0, 2.0, 2.0, 6.0, 10.0]
-    assert combine(np.full(2, 2.0), np.array([-7.0, 99.0]), maximum=1.0).tolist() == [2.0, 2.0]
+    assert combine(np.full(2, 2.0), np.array([-7.0, 99.0]), max_factor=1.0).tolist() == [2.0, 2.0]
     with pytest.raises(BadInput, match="L: 0.5"):
-        combine(np.ones(1), np.ones(1), maximum=0.5)
+        combine(np.ones(1), np.ones(1), max_factor=0.5)
 
 
 def test_an_error_that_is_not_finite_is_refused_before_it_counts():
@@ -403,10 +407,19 @@ def test_an_error_that_is_not_finite_is_refused_before_it_counts():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"mean": "momentum", "mean_scope": "episode", "mean_of": "kth", "missing": "unit"}]
+    "options",
+    [
+        {},
+        {
+            "distance_mean": "momentum",
+            "distance_mean_scope": "episode",
+            "distance_mean_of": "kth",
+            "missing_neighbours": "unit",
+        },
+    ],
 )
 def test_what_was_saved_goes_on_as_if_never_stopped(options):
-    rng, config = np.random.default_rng(0), EpisodicConfig(k=3, **options)
+    rng, config = np.random.default_rng(0), EpisodicConfig(neighbours=3, **options)
 
     def fresh():
         return EpisodicMemory(3, 5, 2), KernelBonus(config, 3), Moments()
@@ -429,19 +442,19 @@ def test_what_was_saved_goes_on_as_if_never_stopped(options):
     got = []
     for n, i in enumerate(inputs):
         if n in (0, 2, 7, 23):  # empty, partly filled, full
-            states = [{name: array.copy() for name, array in p.state().items()} for p in parts]
-            got_from = [p.state() for p in parts]
+            states = [{name: array.copy() for name, array in p.state_dict().items()} for p in parts]
+            got_from = [p.state_dict() for p in parts]
             parts = fresh()
             for part, state in zip(parts, states):
-                part.restore(state)
-            assert all(np.array_equal(a[name], p.state()[name]) for a, p in zip(got_from, parts) for name in a)
+                part.load_state_dict(state)
+            assert all(np.array_equal(a[name], p.state_dict()[name]) for a, p in zip(got_from, parts) for name in a)
         got.append(step(parts, *i))
     assert got == expected
 
 
 def test_a_state_does_not_change_with_what_it_came_from():
-    memory, judge, moments = filled([1, 2]), KernelBonus(EpisodicConfig(k=1), 1), Moments()
-    states = [memory.state(), judge.state(), moments.state()]
+    memory, judge, moments = filled([1, 2]), KernelBonus(EpisodicConfig(neighbours=1), 1), Moments()
+    states = [memory.state_dict(), judge.state_dict(), moments.state_dict()]
     copies = [{name: array.copy() for name, array in s.items()} for s in states]
     memory.add(np.ones((1, 1)))
     judge.bonus(np.ones((1, 1)))
@@ -450,16 +463,16 @@ def test_a_state_does_not_change_with_what_it_came_from():
 
 
 def test_a_state_of_another_shape_is_refused():
-    state = filled([1, 2, 3]).state()
+    state = filled([1, 2, 3]).state_dict()
     for other in (EpisodicMemory(2, 4, 1), EpisodicMemory(1, 2, 1), EpisodicMemory(1, 4, 2), EpisodicMemory(1, 3, 1)):
         if other.capacity == 3:
             with pytest.raises(BadInput, match="memory"):
-                other.restore(state)  # full there, and its next row would lie outside
+                other.load_state_dict(state)  # full there, and its next row would lie outside
             continue
         with pytest.raises(BadInput, match="memory: what was saved, 3 points of 1 streams"):
-            other.restore(state)
+            other.load_state_dict(state)
     with pytest.raises(BadInput, match="mean"):
-        RunningMean(2, scope="episode").restore(RunningMean(2).state())
+        RunningMean(2, scope="episode").load_state_dict(RunningMean(2).state_dict())
 
 
 # settings
@@ -468,17 +481,17 @@ def test_a_state_of_another_shape_is_refused():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"k": 0},
-        {"epsilon": 0.0},
-        {"xi": -1.0},
-        {"c": 0.0},
-        {"maximum": math.nan},
-        {"missing": "none"},
-        {"mean": "median"},
-        {"mean_rate": 0.0},
-        {"mean_rate": 1.5},
-        {"mean_scope": "globl"},
-        {"mean_of": "first"},
+        {"neighbours": 0},
+        {"kernel_epsilon": 0.0},
+        {"cluster_distance": -1.0},
+        {"pseudo_count": 0.0},
+        {"max_similarity": math.nan},
+        {"missing_neighbours": "none"},
+        {"distance_mean": "median"},
+        {"distance_mean_rate": 0.0},
+        {"distance_mean_rate": 1.5},
+        {"distance_mean_scope": "globl"},
+        {"distance_mean_of": "first"},
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(wrong):
