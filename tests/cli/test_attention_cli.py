@@ -13,9 +13,9 @@ from outrange.cli import main
 from tests.attention import families
 
 TEXT = (
-    "to be or not to be that is the question whether it is nobler in the mind to suffer the slings and arrows of outrageous fortune "
-    * 3
-)
+    "to be or not to be that is the question whether it is nobler in the mind "
+    "to suffer the slings and arrows of outrageous fortune "
+) * 3
 
 
 def tokenizer(folder, bos=True):
@@ -51,7 +51,11 @@ def run(capsys, *arguments):
 
 
 def test_help_loads_no_torch():
-    code = "import sys\nfrom outrange.cli import main\ntry:\n    main(['attention', '--help'])\nexcept SystemExit:\n    pass\nprint('torch' in sys.modules, 'transformers' in sys.modules)"
+    code = (
+        "import sys\nfrom outrange.cli import main\n"
+        "try:\n    main(['attention', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print('torch' in sys.modules, 'transformers' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.endswith(
         "False False\n"
     )
@@ -407,8 +411,13 @@ def test_models_stand_side_by_side_and_the_first_is_what_others_are_held_to(spel
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--items", "0"], "items: 0"), (["--seed", "-1"], "seed: -1"), (["--margins", "--tasks", "count ones"], "is not a task of copying"), (["--margins", "--items", "2"], "margins: is not")],
-)  # fmt: skip
+    [
+        (["--items", "0"], "items: 0"),
+        (["--seed", "-1"], "seed: -1"),
+        (["--margins", "--tasks", "count ones"], "is not a task of copying"),
+        (["--margins", "--items", "2"], "margins: is not"),
+    ],
+)
 def test_answers_of_before_are_kept_where_what_is_asked_is_not_allowed(arguments, words, folder, tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text("kept")
     code, _, err = run(capsys, "ask", folder, *arguments, "--out", tmp_path / "a.jsonl")

@@ -104,13 +104,22 @@ def test_a_busy_server_is_asked_again():
 @pytest.mark.parametrize(
     ("answer", "reason", "request_count"),
     [
-        ((500, "x"), "status 500", 2), ((404, '{"error": {"message": "no model of that name", "code": 5}}'), "status 404, 'no model of that name'", 1),
-        ((401, '{"detail": "who are you"}'), "status 401, 'who are you'", 1), ((400, "<p>"), "status 400, '<p>'", 1), ((403, ""), "status 403", 1),
-        ((422, '{"detail": [{"loc": 1}]}'), "status 422, ", 1), ((400, '{"other": 1}'), "status 400, ", 1), ((400, "[" * 5000), "status 400, ", 1), ((200, "<html>"), "no chat completion", 1), ((200, "{}"), "no chat completion", 1),
-        ((200, '{"choices": []}'), "no chat completion", 1), ((200, '{"choices": [{"message": {"content": null}}]}'), "without text", 1), ((200, "[" * 5000), "no chat completion", 1),
+        ((500, "x"), "status 500", 2),
+        ((404, '{"error": {"message": "no model of that name", "code": 5}}'), "status 404, 'no model of that name'", 1),
+        ((401, '{"detail": "who are you"}'), "status 401, 'who are you'", 1),
+        ((400, "<p>"), "status 400, '<p>'", 1),
+        ((403, ""), "status 403", 1),
+        ((422, '{"detail": [{"loc": 1}]}'), "status 422, ", 1),
+        ((400, '{"other": 1}'), "status 400, ", 1),
+        ((400, "[" * 5000), "status 400, ", 1),
+        ((200, "<html>"), "no chat completion", 1),
+        ((200, "{}"), "no chat completion", 1),
+        ((200, '{"choices": []}'), "no chat completion", 1),
+        ((200, '{"choices": [{"message": {"content": null}}]}'), "without text", 1),
+        ((200, "[" * 5000), "no chat completion", 1),
         ((0, ""), "did not answer", 2),
     ],
-)  # fmt: skip
+)
 def test_a_server_that_fails_is_named_and_what_came_before_is_kept(answer, reason, request_count):
     with server(completion("0"), answer) as (url, seen):
         result = ask(at(url, tries=2), build_prompts(["last digit"], [3, 4, 5]))
@@ -314,13 +323,33 @@ def test_a_digit_that_is_not_listed_counts_as_the_last_that_is():
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (completion("0"), "no log-probabilities"), (weighed(("none", {"none": -0.1})), "no token is a 0 or a 1"), ((500, "x"), "status 500"),
-        ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0"}]}}]}'), "no log-probabilities"),
-        ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0", "top_logprobs": [{"token": "0", "logprob": "x"}]}]}}]}'), "no log-prob"),
-        ((200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0", "top_logprobs": []}]}}]}'), "no log-probabilities"),
-        (weighed(("0", {"0": -0.1})), "no log-probabilities"), (weighed(("0", {"0": -(10**400), "1": -1})), "no log-probabilities"),
+        (completion("0"), "no log-probabilities"),
+        (weighed(("none", {"none": -0.1})), "no token is a 0 or a 1"),
+        ((500, "x"), "status 500"),
+        (
+            (200, '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": [{"token": "0"}]}}]}'),
+            "no log-probabilities",
+        ),
+        (
+            (
+                200,
+                '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": '
+                '[{"token": "0", "top_logprobs": [{"token": "0", "logprob": "x"}]}]}}]}',
+            ),
+            "no log-prob",
+        ),
+        (
+            (
+                200,
+                '{"choices": [{"message": {"content": "0"}, "logprobs": {"content": '
+                '[{"token": "0", "top_logprobs": []}]}}]}',
+            ),
+            "no log-probabilities",
+        ),
+        (weighed(("0", {"0": -0.1})), "no log-probabilities"),
+        (weighed(("0", {"0": -(10**400), "1": -1})), "no log-probabilities"),
     ],
-)  # fmt: skip
+)
 def test_margins_that_cannot_be_had_are_said_and_what_came_before_is_kept(answer, reason):
     good = weighed(("0", {"0": -0.1, "1": -1.1}))
     with server(good, good, answer) as (url, _):

@@ -29,10 +29,14 @@ from tests.attention.letters import letters
 @pytest.mark.parametrize(
     ("task", "sequence", "answer"),
     [
-        ("first digit", "01111", 0), ("last digit", "11110", 0), ("last digit, with a hint", "11110", 0), ("last digit, interleaved", "01010", 0),
-        ("count ones", "1111", 4), ("sum ones", "1+1+1+1", 4),
+        ("first digit", "01111", 0),
+        ("last digit", "11110", 0),
+        ("last digit, with a hint", "11110", 0),
+        ("last digit, interleaved", "01010", 0),
+        ("count ones", "1111", 4),
+        ("sum ones", "1+1+1+1", 4),
     ],
-)  # fmt: skip
+)
 def test_sequences_and_answers(task, sequence, answer):
     prompt = build_prompt(task, 4)
     assert (prompt.sequence, prompt.answer) == (sequence, answer) and prompt.text.count(prompt.sequence) == 1
@@ -75,12 +79,22 @@ def test_styles_add_a_thought_or_two_worked_examples_that_are_right():
 @pytest.mark.parametrize(
     ("completion", "value", "error"),
     [
-        ("The final answer to your maths question is: 12", 12, 0), ("I think 3.\nThe final answer to your maths question is: 1,012.", 1012, 1000),
-        ("12", 12, 0), ("first 7, then 12", 12, 0), ("none", None, None), ("", None, None),
-        ("The final answer to your maths question is: 5. The final answer to your maths question is: 11, not 12", 11, 1),
-        ("The final answer to your maths question is: unknown, 12 perhaps", 12, 0), ("-3", -3, 15), ("9" * 400, None, None),
+        ("The final answer to your maths question is: 12", 12, 0),
+        ("I think 3.\nThe final answer to your maths question is: 1,012.", 1012, 1000),
+        ("12", 12, 0),
+        ("first 7, then 12", 12, 0),
+        ("none", None, None),
+        ("", None, None),
+        (
+            "The final answer to your maths question is: 5. The final answer to your maths question is: 11, not 12",
+            11,
+            1,
+        ),
+        ("The final answer to your maths question is: unknown, 12 perhaps", 12, 0),
+        ("-3", -3, 15),
+        ("9" * 400, None, None),
     ],
-)  # fmt: skip
+)
 def test_answers_are_read_behind_the_phrase_or_at_the_end(completion, value, error):
     result = score(build_prompt("count ones", 12), completion)
     if completion == "9" * 400:
@@ -234,11 +248,17 @@ def test_a_pretrained_model_s_answer_is_moved_by_the_first_digit_more_than_by_th
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: build_prompt("last digits", 3), "did you mean 'last digit'"), (lambda m: build_prompt("last digit", 0), "n: 0"), (lambda m: build_prompt("last digit", 3, order=4), "order: 4"),
-        (lambda m: build_prompt("last digit", 3, style="some"), "style: 'some'"), (lambda m: measure_margins(m, letters(), (3,), ("sum one",)), "did you mean 'sum ones'"),
-        (lambda m: measure_margins(m, letters(), (900,), ("last digit",)), "lengths: a prompt of .* fewer ones than 900"),
+        (lambda m: build_prompt("last digits", 3), "did you mean 'last digit'"),
+        (lambda m: build_prompt("last digit", 0), "n: 0"),
+        (lambda m: build_prompt("last digit", 3, order=4), "order: 4"),
+        (lambda m: build_prompt("last digit", 3, style="some"), "style: 'some'"),
+        (lambda m: measure_margins(m, letters(), (3,), ("sum one",)), "did you mean 'sum ones'"),
+        (
+            lambda m: measure_margins(m, letters(), (900,), ("last digit",)),
+            "lengths: a prompt of .* fewer ones than 900",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_allowed_is_said(call, message):
     with pytest.raises(BadInput, match=message):
         call(model("llama"))
