@@ -139,11 +139,11 @@ def sensitivity(seed: int, model: str, tokens: int, directions: int) -> Measured
     """Mean sensitivity of the output to the first and the last tenth of a text, over that to the middle; and the same
     of the paper's upper bound."""
     from outrange.attention.glasses import squashing
-    from outrange.attention.glasses.probe import TEXT
+    from outrange.attention.texts import SHAKESPEARE
     from outrange.lm import opening
 
     opened = opening.open_model(model)
-    token_ids = opening.encode_text(opened.tokenizer, TEXT.read_text(encoding="utf-8"), tokens)
+    token_ids = opening.encode_text(opened.tokenizer, SHAKESPEARE.read_text(encoding="utf-8"), tokens)
     estimate = squashing.estimate_sensitivity(opened.model, token_ids, directions, seed=seed).u_shape()
     bound = squashing.Sensitivity(
         token_ids=tuple(token_ids),

@@ -8,7 +8,6 @@ its conclusions from the numbers.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,10 @@ from outrange.attention.glasses.squashing import (
 from outrange.attention.glasses.symbols import Symbols
 from outrange.attention.glasses.tasks import COPY_TASKS, ORDERS, build_prompt, counterpart
 from outrange.attention.glasses.verdict import Finding, Remedy, draw_verdict, judge_remedies
+from outrange.attention.texts import SHAKESPEARE
 from outrange.core.errors import BadInput
 from outrange.lm.opening import OpenedModel, context_length, decode_tokens, encode_text, model_notes
 
-TEXT = Path(__file__).parents[1] / "texts" / "shakespeare.txt"
 MARGIN_TASKS = (*COPY_TASKS, "count ones", "sum ones")
 """tasks whose margins are measured"""
 
@@ -189,7 +188,7 @@ def probe_model(
 
     report_status("sensitivity")
     # a text of words: sequences of one token would show nothing of what content does
-    text = text or TEXT.read_text(encoding="utf-8")
+    text = text or SHAKESPEARE.read_text(encoding="utf-8")
     token_ids = encode_text(opened.tokenizer, text, min(budget.tokens, limit))
     text_sensitivity = _text_sensitivity(opened, token_ids, budget.directions, seed, report_progress)
 
