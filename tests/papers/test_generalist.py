@@ -72,6 +72,8 @@ def test_eight_rows_at_two_deviations_below_the_published_means_show_the_table()
 
 def test_five_of_ten_rows_or_one_of_two_show_the_table_partly():
     assert PAPER.claim("single-task").judge(rows(-1.9) | rows(-3, generalist.TEN[:3]))[0] == "partly"
+    assert PAPER.claim("single-task").judge(rows(-1.9) | rows(-3, generalist.TEN[:5]))[0] == "partly"
+    assert PAPER.claim("single-task").judge(rows(-1.9) | rows(-3, generalist.TEN[:6]))[0] == "contradicted"
     assert (
         PAPER.claim("single-task").judge(rows(0, ("bfs", "segments_intersect"), 600) | rows(-3, ("bfs",), 600))[0]
         == "partly"
