@@ -176,7 +176,7 @@ def test_the_published_reader_agrees(tmp_path):
 
 def test_the_published_package_has_the_same_blocks():
     constants = pytest.importorskip("gguf").constants
-    for kind, (name, block, width) in gguf_header._TYPES.items():
+    for kind, (name, block, width) in gguf_header.TENSOR_TYPES.items():
         known = constants.GGMLQuantizationType(kind)
         assert (known.name, *constants.GGML_QUANT_SIZES[known]) == (name, block, width)
 

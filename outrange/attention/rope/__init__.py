@@ -7,8 +7,8 @@
     checks                               the paper's statements, tried in types of finite precision
     measure_cost                         what looking costs
 
-A function is a verb or a plural, a module a noun, so that no name of the one hides the other. Names are loaded when they are
-used, so that importing this package loads neither torch nor transformers.
+A function is a verb or a plural, a module a noun, so that no name of the one hides the other. Names are loaded when
+they are used, so that importing this package loads neither torch nor transformers.
 """
 
 import importlib

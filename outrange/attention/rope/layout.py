@@ -10,7 +10,7 @@ With head dimension d, base theta and K turning pairs (arXiv 2410.06205, section
 ``partial_rotary_factor``):
 
     RoPE             theta^(-2m/d), m < d/2
-    p-RoPE           theta^(-2m/d), m < K: the fastest K of RoPE's own frequencies, pairs (m, m + d/2) over the whole head
+    p-RoPE           theta^(-2m/d), m < K: the fastest K of RoPE's own, pairs (m, m + d/2) over the whole head
     partial rotary   theta^(-2m/(2K)), m < K: a whole spectrum squeezed into the first 2K channels, pairs inside them
     NoPE             nothing turns
 
