@@ -17,8 +17,8 @@ from outrange.core.seeding import SeedTree
 from outrange.exploration.acting.actor import environments
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.envs import NATIVE, Envs
+from outrange.exploration.envs.observations import MINIGRID_WIDTH
 from outrange.exploration.envs.references import POLICIES, coverage
-from outrange.exploration.envs.seen import MINIGRID_WIDTH
 from outrange.exploration.evaluation import Recording, evaluate, record, stage
 from outrange.exploration.maps import maps_of, record_visits
 from outrange.exploration.metrics import glossary

@@ -18,7 +18,7 @@ from outrange.core.errors import BadInput
 from outrange.core.run import Run
 from outrange.exploration import watch
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.envs.seen import MINIGRID_WIDTH
+from outrange.exploration.envs.observations import MINIGRID_WIDTH
 from outrange.exploration.evaluation import Recording, evaluate, record
 from outrange.exploration.maps import maps_of, record_visits
 from outrange.exploration.metrics import glossary

@@ -1,19 +1,21 @@
 """Environments: B in lock step, whatever runs them (contract.py), by name.
 
     outrange/…-v0      our own, compiled; a state brings them back exactly (disco.py, coin.py, doors.py, deepsea.py)
-    MiniGrid-…-v0      Python (gym.py); with engine envpool in C++ (pool.py), whose MultiRoom levels, as of 1.2.5, mostly cannot be solved
-    ALE/…-v5           Atari: envpool if it is installed and tells in which room of the game one is, else ale-py (atari.py, pool.py, ale.py)
-    any other id       Gymnasium, in Python (gym.py)
+    MiniGrid-…-v0      Python (gym.py); with engine envpool in C++ (pool.py), whose MultiRoom levels, as of 1.2.5,
+    mostly cannot be solved ALE/…-v5           Atari: envpool if it is installed and shows in which room of the game one
+    is, else ale-py (atari.py, pool.py, ale.py) any other id       Gymnasium, in Python (gym.py)
 
-Importing this registers our ids with Gymnasium. The packages minigrid, ale-py and envpool are needed for their environments only.
+Importing this registers our ids with Gymnasium. The packages minigrid, ale-py and envpool are needed for their
+environments only.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from outrange.core.checks import whole
 from outrange.core.errors import BadInput, unknown
 from outrange.exploration.envs.contract import Envs, Step
-from outrange.exploration.envs.inputs import checked_options, installed, whole
+from outrange.exploration.envs.inputs import checked_options, installed
 from outrange.exploration.envs.registered import NATIVE, native, register
 
 ENGINES = ("native", "gymnasium", "envpool", "ale")
@@ -32,7 +34,8 @@ def make(name: str, count: int, seed: int, engine: str = "auto", **options: Any)
         options: of the environment: see the class that is made.
 
     Raises:
-        BadInput: a name, engine or option that does not exist, a space that is not supported, or a package that is not installed (it says which).
+        BadInput: a name, engine or option that does not exist, a space that is not supported, or a package that is not
+            installed (it says which).
     """
     count = whole("count", count, 1, 1 << 20)
     if engine not in ("auto", *ENGINES):
@@ -77,5 +80,6 @@ def _foreign(engine: str, name: str) -> Callable[[str, int, int, dict[str, Any]]
             name, count, seed, **checked_options(f"env: {name}", PoolMiniGrid.__init__, options)
         )
     raise BadInput(
-        f"engine: {engine!r} does not run {name!r}; envpool runs MiniGrid-… and ALE/…, ale runs ALE/…, gymnasium any id that it knows"
+        f"engine: {engine!r} does not run {name!r}; envpool runs MiniGrid-… and ALE/…, ale runs ALE/…, "
+        f"gymnasium any id that it knows"
     )

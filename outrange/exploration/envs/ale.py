@@ -1,4 +1,5 @@
-"""Atari through ale-py's own vector engine. It tells nothing of the console's memory, so ``place`` is unknown; envpool (pool.py) tells."""
+"""Atari through ale-py's own vector engine. It does not show the console's memory, so ``place`` is unknown; envpool
+(pool.py) does."""
 
 from typing import Any
 
@@ -33,25 +34,40 @@ class Ale(Vectorised):
     def _open(self, seeds: list[int]) -> tuple[np.ndarray, np.ndarray]:
         vector, s = needed(f"env: {self.name}", "ale_py.vector_env", "ale-py"), self.settings
         self._engine = vector.AtariVectorEnv(
-            self._game, self.count, num_threads=s.threads, max_num_frames_per_episode=s.frames, repeat_action_probability=s.sticky, full_action_space=True,
-            autoreset_mode="NextStep" if self.next_step else "SameStep", img_height=s.size, img_width=s.size, grayscale=True, stack_num=s.stack,
-            frameskip=s.skip, maxpool=True, noop_max=s.noops, episodic_life=False, life_loss_info=False, reward_clipping=False, use_fire_reset=False,
-        )  # fmt: skip
+            self._game,
+            self.count,
+            num_threads=s.threads,
+            max_num_frames_per_episode=s.frames,
+            repeat_action_probability=s.sticky,
+            full_action_space=True,
+            autoreset_mode="NextStep" if self.next_step else "SameStep",
+            img_height=s.size,
+            img_width=s.size,
+            grayscale=True,
+            stack_num=s.stack,
+            frameskip=s.skip,
+            maxpool=True,
+            noop_max=s.noops,
+            episodic_life=False,
+            life_loss_info=False,
+            reward_clipping=False,
+            use_fire_reset=False,
+        )
         observation, _ = self._engine.reset(seed=np.array(seeds))
         return images(observation), np.full(self.count, -1, np.int64)
 
     def _advance(self, actions: np.ndarray) -> Raw:
         observation, reward, terminated, truncated, info = self._engine.step(actions)
-        nowhere = np.full(self.count, -1, np.int64)
-        seen = images(observation)
+        unknown = np.full(self.count, -1, np.int64)
+        observations = images(observation)
         return Raw(
-            seen,
+            observations,
             reward,
             terminated,
             truncated,
-            nowhere,
-            images(info["final_obs"]) if "final_obs" in info else seen,
-            nowhere,
+            unknown,
+            images(info["final_obs"]) if "final_obs" in info else observations,
+            unknown,
         )
 
     def _close(self) -> None:

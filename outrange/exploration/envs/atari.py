@@ -1,19 +1,21 @@
-"""Atari as Never Give Up plays it (arXiv 2002.06038, table 8): what both C++ engines are told, and where an agent is.
+"""Atari as Never Give Up plays it (arXiv 2002.06038, table 8): the settings of both C++ engines, and where an agent is.
 
-One grey 84 x 84 frame, the brighter of the last two of four; all 18 actions; up to 30 no-ops at the start; no sticky actions; an episode is cut after 108,000
-frames (30 minutes) and does not end with a life; rewards are as the game gives them. Both engines' own defaults differ (fire at reset, fewer actions, clipped
-rewards, four frames), so every setting is given.
+One grey 84 x 84 frame, the brighter of the last two of four; all 18 actions; up to 30 no-ops at the start; no sticky
+actions; an episode is cut after 108,000 frames (30 minutes) and does not end with a life; rewards are as the game gives
+them. Both engines' own defaults differ (fire at reset, fewer actions, clipped rewards, four frames), so every setting
+is given.
 
-Where the agent is comes from the console's memory: in Montezuma's Revenge the room, byte 0x83, and the level, 0xB9 (appendix I of the paper; 24 rooms a level),
-in Pitfall! the screen, 0x81. The memory begins at 0x80. In other games it is unknown.
+Where the agent is comes from the console's memory: in Montezuma's Revenge the room, byte 0x83, and the level, 0xB9
+(appendix I of the paper; 24 rooms a level), in Pitfall! the screen, 0x81. The memory begins at 0x80. In other games it
+is unknown.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from outrange.core.checks import finite, whole
 from outrange.core.errors import BadInput, brief
-from outrange.exploration.envs.inputs import finite, whole
 
 ACTIONS: tuple[str, ...] = (
     "noop", "fire", "up", "right", "left", "down", "upright", "upleft", "downright", "downleft",

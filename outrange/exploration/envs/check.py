@@ -1,6 +1,8 @@
-"""The contract of environments (contract.py), executable: ``check_envs`` plays at random and says every breach in a sentence.
+"""The contract of environments (contract.py), executable: ``check_envs`` plays at random and says every breach in a
+sentence.
 
-For a new adapter or environment of one's own; an empty list means that none was found. Each kind of breach is said once, with the first step that shows it.
+For a new adapter or environment of one's own; an empty list means that none was found. Each kind of breach is said
+once, with the first step that shows it.
 """
 
 import dataclasses
@@ -58,7 +60,8 @@ def check_envs(envs: Envs, *, steps: int = 200, seed: int = 0, twin: Envs | None
     breaches.at = ""
     breaches.add(
         ends == 0,
-        f"no episode ended within {steps} steps, so what happens there was not seen; give more steps or shorter episodes",
+        f"no episode ended within {steps} steps, so what happens there was not seen; give more steps or shorter "
+        f"episodes",
     )
     if envs.exact:
         _check_restore(breaches, envs, actions[: max(steps // 2, 1)])
@@ -76,11 +79,12 @@ class _Breaches:
             self.said[sentence] = f"{self.name}: {sentence.format(wrong)}{self.at}"
 
 
-def _unlike(value: object, shape: tuple[int, ...], dtype: object) -> str:
+def _unlike(value: object, shape: tuple[int, ...], dtype: type | np.dtype) -> str:
+    """What is wrong with the type or shape of an array; "" if nothing is."""
     if not isinstance(value, np.ndarray):
         return f"{type(value).__name__}, not an array"
     if value.shape != shape or value.dtype != dtype:
-        return f"{value.dtype} of shape {value.shape} instead of {np.dtype(dtype)} of shape {shape}"  # type: ignore[call-overload]
+        return f"{value.dtype} of shape {value.shape} instead of {np.dtype(dtype)} of shape {shape}"
     return ""
 
 

@@ -1,6 +1,8 @@
-"""What every batch of environments is to the agents: B environments in lock step, in numpy arrays, whatever engine runs them.
+"""What every batch of environments is to the agents: B environments in lock step, in numpy arrays, whatever engine runs
+them.
 
-The three habits of autoreset (same step, next step, none) become one: a transition ends in ``final``, and ``observation`` is what the environment shows now.
+The three habits of autoreset (same step, next step, none) become one: a transition ends in ``final``, and
+``observation`` is what the environment shows now.
 """
 
 from dataclasses import dataclass
@@ -13,37 +15,50 @@ import numpy as np
 class Step:
     """One step of B environments. The arrays belong to the caller; no later step writes into them."""
 
-    observation: (
-        np.ndarray
-    )  #: (B, *shape) what each environment shows now: where ``started``, the first observation of an episode
-    final: (
-        np.ndarray
-    )  #: (B, *shape) the observation in which the transition ended; the same array as ``observation`` if nothing ended
-    reward: np.ndarray  #: (B,) float32
-    terminated: np.ndarray  #: (B,) bool
-    truncated: np.ndarray  #: (B,) bool; never both, terminated wins
-    started: np.ndarray  #: (B,) bool: ``observation`` begins an episode
-    valid: (
-        np.ndarray
-    )  #: (B,) bool: False where no transition happened (the dummy step of next-step autoreset): to be dropped
-    broken: np.ndarray  #: (B,) bool: it crashed, stalled or left its space: the running episode is to be dropped whole; started, not valid
-    place: np.ndarray  #: (B,) int64 where the agent is in ``final``, a number for each place of an episode (cell, room); -1 unknown or outside
-    start_place: np.ndarray  #: (B,) int64 where it is in ``observation``; meaningful where ``started``
+    observation: np.ndarray
+    """(B, *shape) what each environment shows now: where ``started``, the first observation of an episode"""
+    final: np.ndarray
+    """(B, *shape) the observation in which the transition ended; the same array as ``observation`` if nothing ended"""
+    reward: np.ndarray
+    """(B,) float32"""
+    terminated: np.ndarray
+    """(B,) bool"""
+    truncated: np.ndarray
+    """(B,) bool; never both, terminated wins"""
+    started: np.ndarray
+    """(B,) bool: ``observation`` begins an episode"""
+    valid: np.ndarray
+    """(B,) bool: False where no transition happened (the dummy step of next-step autoreset): to be dropped"""
+    broken: np.ndarray
+    """(B,) bool: it crashed, stalled or left its space: the running episode is to be dropped whole; started, not
+    valid"""
+    place: np.ndarray
+    """(B,) int64 where the agent is in ``final``: a number for each place of an episode (cell, room); -1 unknown or
+    outside"""
+    start_place: np.ndarray
+    """(B,) int64 where it is in ``observation``; meaningful where ``started``"""
 
 
 @runtime_checkable
 class Envs(Protocol):
-    """B environments. ``restore(state())`` and the same actions give the same steps where ``exact``; elsewhere ``restore`` begins new episodes."""
+    """B environments. ``restore(state())`` and the same actions give the same steps where ``exact``; elsewhere
+    ``restore`` begins new episodes."""
 
     name: str
-    engine: str  #: native, gymnasium, envpool or ale
-    count: int  #: B
+    engine: str
+    """native, gymnasium, envpool or ale"""
+    count: int
+    """B"""
     actions: int
+    """how many actions there are"""
     action_names: tuple[str, ...]
-    shape: tuple[int, ...]  #: of one observation
+    shape: tuple[int, ...]
+    """of one observation"""
     dtype: np.dtype
-    codes: int  #: how many cell codes there are where an observation is a grid of codes, else 0
-    exact: bool  #: whether state and restore bring it back in the middle of an episode
+    codes: int
+    """how many cell codes there are where an observation is a grid of codes, else 0"""
+    exact: bool
+    """whether a saved state brings it back in the middle of an episode"""
 
     def reset(self) -> tuple[np.ndarray, np.ndarray]:
         """Begin a new episode everywhere: observation (B, *shape) and place (B,)."""
@@ -70,5 +85,5 @@ class Envs(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what the engine holds; not used after."""
+        """Free what the engine holds. It is not used after."""
         ...

@@ -1,17 +1,20 @@
-"""Deep sea (Osband et al. 2020, bsuite): N x N cells, one row down every step, left or right; only N times right finds the treasure.
+"""Deep sea (Osband et al. 2020, bsuite): N x N cells, one row down every step, left or right; only N times right finds
+the treasure.
 
-A step right costs 0.01 / N, the treasure in the last column gives 1, so the best return is 0.99 and a uniform policy finds it in 2^-N of its episodes. An
-episode is N steps and ends truly. Which action means right is drawn for every cell. ``place`` is row * N + column; an episode's last step leaves the grid: -1,
-and nothing is shown. Codes: 0 empty, 1 agent.
+A step right costs 0.01 / N, the treasure in the last column gives 1, so the best return is 0.99 and a uniform policy
+finds it in 2^-N of its episodes. An episode is N steps and ends truly. Which action means right is drawn for every
+cell. ``place`` is row * N + column; an episode's last step leaves the grid: -1, and nothing is shown. Codes: 0 empty, 1
+agent.
 
-Which meaning an action has is the task, so it must not differ between the environments that are learnt in and those that are evaluated in: it comes from an
-option of its own, not from the seed. Nothing else is drawn.
+Which meaning an action has is the task, so it must not differ between the environments that are learnt in and those
+that are evaluated in: it comes from an option of its own, not from the seed. Nothing else is drawn.
 """
 
 import numpy as np
 
+from outrange.core.checks import whole
 from outrange.exploration.envs.draws import branch, kernel
-from outrange.exploration.envs.inputs import flag, whole
+from outrange.exploration.envs.inputs import flag
 from outrange.exploration.envs.native import Native
 
 
@@ -42,21 +45,21 @@ class DeepSea(Native):
         if self.mapped:
             _draw(np.uint64(self.mapping), self.right)
 
-    def _move(self, actions, picture, reward, terminated, truncated, place) -> None:
+    def _move(self, actions, observation, reward, terminated, truncated, place) -> None:
         _move(actions, self.right, self._arrays["clock"], self._arrays["cell"], reward, terminated)
-        self._show(picture, place)
+        self._show(observation, place)
 
-    def _begin(self, where, picture, place) -> None:
-        self._arrays["episode"][where] += 1
-        self._arrays["clock"][where] = 0
-        self._arrays["cell"][where] = 0
-        self._show(picture, place)
+    def _begin(self, mask, observation, place) -> None:
+        self._arrays["episode"][mask] += 1
+        self._arrays["clock"][mask] = 0
+        self._arrays["cell"][mask] = 0
+        self._show(observation, place)
 
-    def _show(self, picture, place) -> None:
-        _show(self._arrays["cell"], picture, place)
+    def _show(self, observation, place) -> None:
+        _show(self._arrays["cell"], observation, place)
 
-    def _paint(self, picture) -> None:
-        self._show(picture, np.empty(self.count, np.int64))
+    def _paint(self, observation) -> None:
+        self._show(observation, np.empty(self.count, np.int64))
 
     def places(self) -> np.ndarray:
         """Cells that can be reached at all."""
@@ -71,13 +74,13 @@ def _draw(mapping, right):
 
 
 @kernel
-def _show(cell, picture, place):
-    size = picture.shape[1]
+def _show(cell, observation, place):
+    size = observation.shape[1]
     for i in range(len(cell)):
-        picture[i, :, :] = 0
+        observation[i, :, :] = 0
         place[i] = -1
         if cell[i] < size * size:
-            picture[i, cell[i] // size, cell[i] % size] = 1
+            observation[i, cell[i] // size, cell[i] % size] = 1
             place[i] = cell[i]
 
 

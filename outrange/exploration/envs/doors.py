@@ -1,18 +1,21 @@
-"""Two doors: a corridor with a small reward behind the door nearby and a large one behind the door far off; which is better depends on the discount.
+"""Two doors: a corridor with a small reward behind the door nearby and a large one behind the door far off; which is
+better depends on the discount.
 
-Both doors end the episode. Going straight, the near door brings small * gamma^(near - 1) and the far one large * gamma^(far - 1), so they are worth the same at
+Both doors end the episode. Going straight, the near door brings small * gamma^(near - 1) and the far one large *
+gamma^(far - 1), so they are worth the same at
 
     gamma = (small / large)^(1 / (far - near)),
 
-with the numbers here 0.99494: a discount of 0.99 goes for the near door (0.776 against 0.624), one of 0.997 for the far one (0.868 against 0.793).
-It stands for what Agent57 says of its discounts (arXiv 2003.13350): one game wants a long horizon, another a short one. Nothing is drawn at random.
+with the numbers here 0.99494: a discount of 0.99 goes for the near door (0.776 against 0.624), one of 0.997 for the far
+one (0.868 against 0.793). It stands for what Agent57 says of its discounts (arXiv 2003.13350): one game wants a long
+horizon, another a short one. Nothing is drawn at random.
 """
 
 import numpy as np
 
+from outrange.core.checks import finite, whole
 from outrange.core.errors import BadInput
 from outrange.exploration.envs.draws import kernel
-from outrange.exploration.envs.inputs import finite, whole
 from outrange.exploration.envs.native import Native
 
 FLOOR, AGENT, WALL, NEAR, FAR = range(5)
@@ -25,7 +28,8 @@ def break_even(small: float = 0.8, large: float = 1.0, near: int = 4, far: int =
 
 
 class TwoDoors(Native):
-    """The batch of corridors in rock: codes (7, near + far + 1), the near door at the left end of the middle row, the far one at the right end.
+    """The batch of corridors in rock: codes (7, near + far + 1), the near door at the left end of the middle row, the
+    far one at the right end.
 
     Args:
         near, far: steps from the start to either door.
@@ -60,15 +64,15 @@ class TwoDoors(Native):
         self.shape = (2 * ROW + 1, self.near + self.far + 1)  # encoders of grids want seven rows
         options = {"near": self.near, "far": self.far, "small": self.small, "large": self.large, "cap": self.cap}
         super().__init__(count, seed, options)
-        self._room = np.full(self.shape, WALL, np.uint8)
-        self._room[ROW] = [NEAR, *[FLOOR] * (self.near + self.far - 1), FAR]
+        self._corridor = np.full(self.shape, WALL, np.uint8)
+        self._corridor[ROW] = [NEAR, *[FLOOR] * (self.near + self.far - 1), FAR]
 
-    def _move(self, actions, picture, reward, terminated, truncated, place) -> None:
-        a = self._arrays
+    def _move(self, actions, observation, reward, terminated, truncated, place) -> None:
+        arrays = self._arrays
         _move(
             actions,
-            a["clock"],
-            a["cell"],
+            arrays["clock"],
+            arrays["cell"],
             self.near + self.far,
             self.small,
             self.large,
@@ -77,23 +81,23 @@ class TwoDoors(Native):
             terminated,
             truncated,
         )
-        self._show(picture, place)
+        self._show(observation, place)
 
-    def _begin(self, where, picture, place) -> None:
-        a = self._arrays
-        a["episode"][where] += 1
-        a["clock"][where] = 0
-        a["cell"][where] = self.near
-        self._show(picture, place, where)
+    def _begin(self, mask, observation, place) -> None:
+        arrays = self._arrays
+        arrays["episode"][mask] += 1
+        arrays["clock"][mask] = 0
+        arrays["cell"][mask] = self.near
+        self._show(observation, place, mask)
 
-    def _show(self, picture, place, where: np.ndarray | slice = slice(None)) -> None:
-        rows, cells = np.arange(self.count)[where], self._arrays["cell"][where]
-        picture[rows] = self._room
-        picture[rows, ROW, cells] = AGENT
+    def _show(self, observation, place, mask: np.ndarray | slice = slice(None)) -> None:
+        rows, cells = np.arange(self.count)[mask], self._arrays["cell"][mask]
+        observation[rows] = self._corridor
+        observation[rows, ROW, cells] = AGENT
         place[rows] = ROW * self.shape[1] + cells
 
-    def _paint(self, picture) -> None:
-        self._show(picture, np.empty(self.count, np.int64))
+    def _paint(self, observation) -> None:
+        self._show(observation, np.empty(self.count, np.int64))
 
     def places(self) -> np.ndarray:
         return np.full(self.count, self.shape[1], np.int64)

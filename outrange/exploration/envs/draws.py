@@ -1,41 +1,29 @@
-"""Random numbers by counting: a draw is a hash of (seed, environment, episode, step, index), so there is no generator whose state could be lost.
+"""Random numbers by counting: a draw is a hash of (seed, environment, episode, step, index), so there is no generator
+whose state could be lost.
 
-What environment i does depends on the seed and on i alone, not on how many there are; and going back to a state is setting the counters.
-The hash is a chain of the 64-bit finaliser known as splitmix64 (Steele, Lea, Flood 2014). Compiled code is kept on disk under a name that carries a hash of
-this file: Numba alone looks at the file of the compiled function only, and would serve it stale after a change here. So kernels call their own file and this.
+What environment i does depends on the seed and on i alone, not on how many there are; and going back to a state is
+setting the counters. The hash is a chain of the 64-bit finaliser known as splitmix64 (Steele, Lea, Flood 2014).
 """
 
 import functools
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import config, njit
 
-from outrange.core.compiled import compiled
+from outrange.core import compiled
 
-#: NUMBA_DISABLE_JIT=1: the same text runs as plain Python.
-JIT_OFF = bool(getattr(config, "DISABLE_JIT", 0))
 _OPTIONS: dict[str, Any] = {"boundscheck": False, "error_model": "numpy", "nogil": True}
 
-
-@functools.cache
-def _mark() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+part = functools.partial(compiled.part, inline="never", **_OPTIONS)
+"""decorates a function that kernels of environments call"""
 
 
 def kernel(function: Callable) -> Callable:
-    """Compile at the first call and keep on disk."""
-    if JIT_OFF:
+    """Decorates a function of environments that is compiled at its first call."""
+    if compiled.JIT_OFF:
         return np.errstate(over="ignore")(function)  # the hash is meant to wrap around
-    return compiled(function, _mark(), **_OPTIONS)
-
-
-def part(function: Callable) -> Callable:
-    """A function that kernels call; compiled into them."""
-    return function if JIT_OFF else njit(function, inline="never", **_OPTIONS)  # pyright: ignore[reportCallIssue]
+    return compiled.kernel(function, **_OPTIONS)
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -62,7 +50,8 @@ def branch(key, number):
 
 @part
 def mix32(low, high, number):
-    """32 bits from a key of 64 and a number; compilers make several at once of it, unlike of ``mix``. Casts after every step: Numba widens."""
+    """32 bits from a key of 64 and a number; compilers make several at once of it, unlike of ``mix``. Casts after every
+    step: Numba widens."""
     x = np.uint32(np.uint32(np.uint32(number) * _GOLDEN32) + low)
     x = np.uint32(np.uint32(x ^ (x >> _S16)) * _FIRST32)
     x = np.uint32(np.uint32(x ^ (x >> _S15)) ^ high)

@@ -1,8 +1,9 @@
 """Any Gymnasium environments with discrete actions, B of them in Python, one after another, in a loop of our own.
 
-One that raises, takes too long, or gives what is not finite or outside its space is broken: its episode is to be dropped and it is made anew, while the others
-go on. Every episode begins from a seed of its own, so a state is the seeds' counters and the actions of the running episodes, which ``restore`` takes again;
-it compares what is shown with what was, so an environment that does not repeat itself is found out and never gone on with as if it did.
+One that raises, takes too long, or gives what is not finite or outside its space is broken: its episode is to be
+dropped and it is made anew, while the others go on. Every episode begins from a seed of its own, so a state is the
+seeds' counters and the actions of the running episodes, which ``restore`` takes again; it compares what is shown with
+what was, so an environment that does not repeat itself is found out and never gone on with as if it did.
 """
 
 import contextlib
@@ -14,13 +15,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from outrange.core.checks import finite, whole
 from outrange.core.errors import BadInput, brief, unknown
 from outrange.core.seeding import SeedTree
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.envs.inputs import checked_actions, finite, flag, needed, same_arrays, whole
+from outrange.exploration.envs.inputs import checked_actions, flag, needed, same_arrays
+from outrange.exploration.envs.observations import MINIGRID_ACTIONS, minigrid_place, rgb
 from outrange.exploration.envs.reading import Outside, action_count, reading
-from outrange.exploration.envs.seen import MINIGRID_ACTIONS, minigrid_place, rgb
-from outrange.exploration.envs.watch import Stalled, Watch
+from outrange.exploration.envs.time_limit import Stalled, TimeLimit
 
 log = logging.getLogger("outrange")
 _LARGEST = float(np.finfo(np.float32).max)
@@ -32,11 +34,13 @@ class Gymnasium:
 
     Args:
         name: an id that ``gymnasium.make`` knows; ``module:Name-v0`` imports a module first.
-        limit: seconds that a step or a reset may take (watch.py says where it holds).
-        exact: whether a running episode can be gone on with after ``restore``; by default unless the environment says that it is not deterministic.
+        limit: seconds that a step or a reset may take (time_limit.py says where it holds).
+        exact: whether a running episode can be gone on with after ``restore``; by default unless the environment says
+            that it is not deterministic.
         options: given to ``gymnasium.make``.
 
-    ``problems`` holds the last sentences about broken environments. ``place`` is MiniGrid's cell, or what an environment's info says under "place".
+    ``problems`` holds the last sentences about broken environments. ``place`` is MiniGrid's cell, or what an
+    environment's info says under "place".
     """
 
     engine, codes = "gymnasium", 0
@@ -46,7 +50,7 @@ class Gymnasium:
     ) -> None:
         self.name, self.count, self.seed, self._options = name, count, seed, options
         self.problems: deque[str] = deque(maxlen=20)
-        self._watch = Watch(finite("env: option limit", limit, 0.0))
+        self._time_limit = TimeLimit(finite("env: option limit", limit, 0.0))
         self._tree = SeedTree(seed).child("environment", name)
         if name.startswith(("MiniGrid-", "BabyAI-")):
             needed(f"env: {name}", "minigrid", "minigrid")  # which registers its ids
@@ -56,28 +60,25 @@ class Gymnasium:
         first = self._envs[0]
         self.actions, self._reading = action_count(name, first.action_space), reading(name, first.observation_space)
         self.shape, self.dtype = self._reading.shape, self._reading.dtype
-        self.exact = (
-            not (first.spec and first.spec.nondeterministic) if exact is None else flag("env: option exact", exact)
-        )
-        self.action_names = (
-            MINIGRID_ACTIONS[: self.actions]
-            if self._reading.minigrid
-            else tuple(str(action) for action in range(self.actions))
-        )
+        deterministic = not (first.spec and first.spec.nondeterministic)
+        self.exact = deterministic if exact is None else flag("env: option exact", exact)
+        self.action_names = tuple(str(action) for action in range(self.actions))
+        if self._reading.minigrid:
+            self.action_names = MINIGRID_ACTIONS[: self.actions]
         self._episode = np.full(count, -1, np.int64)
-        self._taken: list[list[int]] = [[] for _ in range(count)]
-        self._shown = np.zeros((count, *self.shape), self.dtype)
-        self._lost = False
+        self._actions_taken: list[list[int]] = [[] for _ in range(count)]
+        self._observations = np.zeros((count, *self.shape), self.dtype)
+        self._needs_restart = False
 
     def _make(self) -> gymnasium.Env:
         try:
-            with self._watch, warnings.catch_warnings():
+            with self._time_limit, warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # an older version was asked for by its id
-                return self._watch.call(gymnasium.make, self.name, disable_env_checker=True, **self._options)
+                return self._time_limit.call(gymnasium.make, self.name, disable_env_checker=True, **self._options)
         except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound, gymnasium.error.VersionNotFound):
             raise unknown("env", self.name, gymnasium.registry, "an environment that Gymnasium knows") from None
         except Stalled:
-            raise BadInput(f"env: making {self.name} takes longer than {self._watch.seconds:g} s") from None
+            raise BadInput(f"env: making {self.name} takes longer than {self._time_limit.seconds:g} s") from None
         except Exception as error:
             raise BadInput(
                 f"env: {self.name} cannot be made: {type(error).__name__}: {brief(str(error), 200)}"
@@ -85,11 +86,11 @@ class Gymnasium:
 
     def reset(self) -> tuple[np.ndarray, np.ndarray]:
         place = np.empty(self.count, np.int64)
-        with self._watch:
+        with self._time_limit:
             for i in range(self.count):
                 place[i] = self._begin(i)
-        self._lost = False
-        return self._shown.copy(), place
+        self._needs_restart = False
+        return self._observations.copy(), place
 
     def step(self, actions: np.ndarray) -> Step:
         if (self._episode < 0).any():
@@ -97,16 +98,12 @@ class Gymnasium:
         actions = checked_actions(actions, self.count, self.actions)
         n = self.count
         final, reward, place = np.empty((n, *self.shape), self.dtype), np.zeros(n, np.float32), np.empty(n, np.int64)
-        start_place, terminated, truncated, broken = (
-            np.empty(n, np.int64),
-            np.zeros(n, bool),
-            np.zeros(n, bool),
-            np.zeros(n, bool),
-        )
-        with self._watch:
+        terminated, truncated, broken = np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, bool)
+        start_place = np.empty(n, np.int64)
+        with self._time_limit:
             for i in range(n):
                 try:
-                    if self._lost:
+                    if self._needs_restart:
                         raise Outside("")  # after a restore that could not bring it back
                     final[i], reward[i], terminated[i], truncated[i], place[i] = self._advance(i, int(actions[i]))
                 except Outside as error:
@@ -115,44 +112,52 @@ class Gymnasium:
                 if broken[i] or terminated[i] or truncated[i]:
                     start_place[i] = self._begin(i)
                 else:
-                    self._shown[i], start_place[i] = final[i], place[i]
-        self._lost = False
+                    self._observations[i], start_place[i] = final[i], place[i]
+        self._needs_restart = False
         started = terminated | truncated | broken
-        final[broken], place[broken] = self._shown[broken], start_place[broken]
+        final[broken], place[broken] = self._observations[broken], start_place[broken]
         return Step(
-            observation=self._shown.copy() if started.any() else final, final=final, reward=reward, terminated=terminated, truncated=truncated,
-            started=started, valid=~broken, broken=broken, place=place, start_place=start_place,
-        )  # fmt: skip
+            observation=self._observations.copy() if started.any() else final,
+            final=final,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            started=started,
+            valid=~broken,
+            broken=broken,
+            place=place,
+            start_place=start_place,
+        )
 
     def _call(self, method: Any, *values: Any, **named: Any) -> Any:
-        """Foreign code; everything that can go wrong in it becomes ``Outside``."""
+        """Call code of the environment's author; everything that can go wrong in it becomes ``Outside``."""
         try:
-            return self._watch.call(method, *values, **named)
+            return self._time_limit.call(method, *values, **named)
         except Stalled:
-            raise Outside(f"it took longer than {self._watch.seconds:g} s") from None
+            raise Outside(f"it took longer than {self._time_limit.seconds:g} s") from None
         except Exception as error:
             raise Outside(f"it raised {type(error).__name__}: {brief(str(error), 200)}") from None
 
     def _advance(self, i: int, action: int) -> tuple[np.ndarray, float, bool, bool, int]:
-        self._taken[i].append(action)
+        self._actions_taken[i].append(action)
         result = self._call(self._envs[i].step, action)
         try:
-            seen, earned, terminated, truncated, info = result
-            number, terminated, truncated = float(earned), bool(terminated), bool(truncated)
+            observation, reward, terminated, truncated, info = result
+            number, terminated, truncated = float(reward), bool(terminated), bool(truncated)
         except (TypeError, ValueError) as error:
             raise Outside(f"its step gave {brief(result)}: {error}") from None
         if not abs(number) <= _LARGEST:
-            raise Outside(f"a reward of {brief(earned)}")
-        return self._reading.read(seen), number, terminated, truncated and not terminated, self._place(i, info)
+            raise Outside(f"a reward of {brief(reward)}")
+        return self._reading.read(observation), number, terminated, truncated and not terminated, self._place(i, info)
 
     def _begin(self, i: int) -> int:
         """Begin the next episode of an environment that is over or new; returns the place."""
-        for left in reversed(range(_TRIES)):
+        for tries_left in reversed(range(_TRIES)):
             self._episode[i] += 1
             try:
                 return self._open(i)
             except Outside as error:
-                if not left:
+                if not tries_left:
                     raise BadInput(
                         f"env: {self.name}: environment {i} cannot begin an episode, {_TRIES} times in a row; {error}"
                     ) from None
@@ -160,11 +165,11 @@ class Gymnasium:
         raise AssertionError
 
     def _open(self, i: int) -> int:
-        self._taken[i] = []
+        self._actions_taken[i] = []
         result = self._call(self._envs[i].reset, seed=self._tree.child(i, int(self._episode[i])).integer(31))
         if not isinstance(result, tuple) or len(result) != 2:
             raise Outside(f"its reset gave {brief(result)}")
-        self._shown[i] = self._reading.read(result[0])
+        self._observations[i] = self._reading.read(result[0])
         return self._place(i, result[1])
 
     def _place(self, i: int, info: Any) -> int:
@@ -177,7 +182,8 @@ class Gymnasium:
     def _remake(self, i: int, why: str) -> None:
         if why:
             self.problems.append(
-                f"{self.name}: environment {i} broke in episode {self._episode[i]} after {len(self._taken[i])} steps: {why}; it was made anew"
+                f"{self.name}: environment {i} broke in episode {self._episode[i]} after "
+                f"{len(self._actions_taken[i])} steps: {why}; it was made anew"
             )
             log.warning("%s", self.problems[-1])
         with contextlib.suppress(Outside):  # it is broken anyway
@@ -185,20 +191,21 @@ class Gymnasium:
         self._envs[i] = self._make()
 
     def state(self) -> dict[str, np.ndarray]:
-        lengths = np.array([len(taken) for taken in self._taken], np.int64)
-        taken = np.zeros((self.count, int(lengths.max())), np.int64)
-        for row, actions in zip(taken, self._taken, strict=True):
+        lengths = np.array([len(actions) for actions in self._actions_taken], np.int64)
+        padded = np.zeros((self.count, int(lengths.max())), np.int64)
+        for row, actions in zip(padded, self._actions_taken, strict=True):
             row[: len(actions)] = actions
         return {
             "seed": np.array([self.seed], np.uint64),
             "episode": self._episode.copy(),
             "length": lengths,
-            "taken": taken,
-            "shown": self._shown.copy(),
+            "taken": padded,
+            "shown": self._observations.copy(),
         }
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         rows = state.get("taken", np.zeros((0, 0)))
+        # the actions are as many as the longest episode had: only their rows are compared
         same_arrays(
             f"{self.name}: state",
             {**state, "taken": rows[:, :0]},
@@ -208,9 +215,9 @@ class Gymnasium:
         self._tree = SeedTree(self.seed).child("environment", self.name)
         self._episode = state["episode"].copy()
         if not self.exact:
-            self._lost = True
+            self._needs_restart = True
             return
-        with self._watch:
+        with self._time_limit:
             for i in range(self.count):
                 if self._episode[i] >= 0:
                     self._replay(i, state["taken"][i, : int(state["length"][i])].tolist(), state["shown"][i])
@@ -219,14 +226,15 @@ class Gymnasium:
         try:
             self._open(i)
             for action in actions:
-                self._shown[i], _, terminated, truncated, _ = self._advance(i, action)
+                self._observations[i], _, terminated, truncated, _ = self._advance(i, action)
                 if terminated or truncated:
                     raise Outside("it ended")
-            if self._shown[i].tobytes() != shown.tobytes():
+            if self._observations[i].tobytes() != shown.tobytes():
                 raise Outside("it shows something else")
         except Outside as error:
             raise BadInput(
-                f"{self.name}: state: environment {i} does not repeat its episode from the same seed and actions ({len(actions)} steps; {error}); "
+                f"{self.name}: state: environment {i} does not repeat its episode from the same seed and "
+                f"actions ({len(actions)} steps; {error}); "
                 "make it with exact=False to begin new episodes instead"
             ) from None
 
@@ -234,10 +242,10 @@ class Gymnasium:
         return np.zeros(self.count, np.int64)
 
     def picture(self, index: int = 0) -> np.ndarray:
-        return rgb(self._shown[whole("index", index, 0, self.count - 1)], self._reading.minigrid)
+        return rgb(self._observations[whole("index", index, 0, self.count - 1)], self._reading.minigrid)
 
     def close(self) -> None:
-        with self._watch:
+        with self._time_limit:
             for env in self._envs:
                 try:
                     self._call(env.close)

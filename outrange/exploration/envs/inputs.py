@@ -1,4 +1,4 @@
-"""What environments are given: checked once, said in one sentence."""
+"""Checks of what environments are given beside numbers (core/checks.py): each is refused in one sentence."""
 
 import importlib
 import importlib.util
@@ -9,34 +9,6 @@ from typing import Any
 import numpy as np
 
 from outrange.core.errors import BadInput, brief, unknown
-
-
-def whole(field: str, value: Any, low: int, high: int, odd: bool = False) -> int:
-    """A whole number in a range."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | np.integer)
-        or not low <= value <= high
-        or (odd and value % 2 == 0)
-    ):
-        raise BadInput(
-            f"{field}: {brief(value)} is not allowed; it must be {'an odd' if odd else 'a whole'} number from {low:,} to {high:,}"
-        )
-    return int(value)
-
-
-def finite(field: str, value: Any, above: float = -np.inf) -> float:
-    """A finite number above a bound."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | np.number)
-        or not np.isfinite(value)
-        or not value > above
-    ):
-        raise BadInput(
-            f"{field}: {brief(value)} is not allowed; it must be a number{f' above {above:g}' if np.isfinite(above) else ''}"
-        )
-    return float(value)
 
 
 def flag(field: str, value: Any) -> bool:
@@ -51,23 +23,26 @@ def checked_actions(actions: np.ndarray, count: int, allowed: int) -> np.ndarray
     array = np.asarray(actions)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise BadInput(
-            f"actions: {array.dtype} of shape {array.shape} is not allowed; it must be whole numbers of shape ({count},), one for each environment"
+            f"actions: {array.dtype} of shape {array.shape} is not allowed; it must be whole numbers of shape "
+            f"({count},), one for each environment"
         )
     if array.min() < 0 or array.max() >= allowed:
         raise BadInput(f"actions: {brief(array.tolist())} is not allowed; each must be from 0 to {allowed - 1}")
     return array.astype(np.int64, copy=False)
 
 
-def same_arrays(field: str, given: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+def same_arrays(field: str, arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     """That a state has the names, shapes and kinds of ours."""
-    if given.keys() != expected.keys():
+    if arrays.keys() != expected.keys():
         raise BadInput(
-            f"{field}: its arrays {brief(sorted(given))} are not those of this environment, {brief(sorted(expected))}"
+            f"{field}: its arrays {brief(sorted(arrays))} are not those of this environment, {brief(sorted(expected))}"
         )
-    for name, array in expected.items():
-        if given[name].shape != array.shape or given[name].dtype != array.dtype:
+    for name, model in expected.items():
+        array = arrays[name]
+        if array.shape != model.shape or array.dtype != model.dtype:
             raise BadInput(
-                f"{field}.{name}: {given[name].dtype} of shape {given[name].shape} is not allowed; it must be {array.dtype} of shape {array.shape}, "
+                f"{field}.{name}: {array.dtype} of shape {array.shape} is not allowed; it must be {model.dtype} "
+                f"of shape {model.shape}, "
                 "as of the same number of environments with the same options"
             )
 
@@ -96,5 +71,6 @@ def needed(field: str, package: str, install: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise BadInput(
-            f"{field}: it needs the package {install}, which cannot be imported ({brief(str(error))}); install it: pip install {install}"
+            f"{field}: it needs the package {install}, which cannot be imported ({brief(str(error))}); install "
+            f"it: pip install {install}"
         ) from None

@@ -1,23 +1,26 @@
 """What our own environments share: counters, the order of a step, states, pictures.
 
-A step is two kernels: ``_move`` takes the actions and paints what they led to; ``_begin`` starts new episodes where one ended. An environment's random
-numbers are hashes of its counters (draws.py), so its state is a few arrays and nothing else.
+A step is two kernels: ``_move`` takes the actions and paints the observations they lead to; ``_begin`` starts new
+episodes where one ended. An environment's random numbers are hashes of its counters (draws.py), so its state is a few
+arrays and nothing else.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
+from outrange.core.checks import whole
 from outrange.core.errors import BadInput, brief
 from outrange.core.seeding import SeedTree
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.envs.inputs import checked_actions, same_arrays, whole
+from outrange.exploration.envs.inputs import checked_actions, same_arrays
 
 MOVES: tuple[str, ...] = ("up", "down", "left", "right")
 
 
 class Native:
-    """B environments whose transitions are compiled. Subclasses give ``_move``, ``_begin``, ``_paint`` and ``places``, and name the rows of their state.
+    """B environments whose transitions are compiled. Subclasses give ``_move``, ``_begin``, ``_paint`` and ``places``,
+    and name the rows of their state.
 
     Args:
         count: B.
@@ -48,12 +51,12 @@ class Native:
             "clock": np.zeros(count, np.int64),
             "cell": np.zeros(count, np.int64),
         } | (arrays or {})
-        self._shown: np.ndarray | None = None
+        self._observation: np.ndarray | None = None
 
     def _move(
         self,
         actions: np.ndarray,
-        picture: np.ndarray,
+        observation: np.ndarray,
         reward: np.ndarray,
         terminated: np.ndarray,
         truncated: np.ndarray,
@@ -61,10 +64,10 @@ class Native:
     ) -> None:
         raise NotImplementedError
 
-    def _begin(self, where: np.ndarray, picture: np.ndarray, place: np.ndarray) -> None:
+    def _begin(self, mask: np.ndarray, observation: np.ndarray, place: np.ndarray) -> None:
         raise NotImplementedError
 
-    def _paint(self, picture: np.ndarray) -> None:
+    def _paint(self, observation: np.ndarray) -> None:
         """What is shown now, from the state alone."""
         raise NotImplementedError
 
@@ -72,13 +75,13 @@ class Native:
         raise NotImplementedError
 
     def reset(self) -> tuple[np.ndarray, np.ndarray]:
-        picture, place = np.empty((self.count, *self.shape), self.dtype), np.empty(self.count, np.int64)
-        self._begin(np.ones(self.count, bool), picture, place)
-        self._shown = picture.copy()
-        return picture, place
+        observation, place = np.empty((self.count, *self.shape), self.dtype), np.empty(self.count, np.int64)
+        self._begin(np.ones(self.count, bool), observation, place)
+        self._observation = observation.copy()
+        return observation, place
 
     def step(self, actions: np.ndarray) -> Step:
-        if self._shown is None:
+        if self._observation is None:
             raise BadInput(f"{self.name}: step before reset; call reset first")
         n = self.count
         final, reward, place = np.empty((n, *self.shape), self.dtype), np.zeros(n, np.float32), np.empty(n, np.int64)
@@ -89,11 +92,19 @@ class Native:
         if started.any():
             observation = final.copy()
             self._begin(started, observation, start_place)
-        np.copyto(self._shown, observation)
+        np.copyto(self._observation, observation)
         return Step(
-            observation=observation, final=final, reward=reward, terminated=terminated, truncated=truncated, started=started,
-            valid=np.ones(n, bool), broken=np.zeros(n, bool), place=place, start_place=start_place,
-        )  # fmt: skip
+            observation=observation,
+            final=final,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            started=started,
+            valid=np.ones(n, bool),
+            broken=np.zeros(n, bool),
+            place=place,
+            start_place=start_place,
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         fixed = {"key": np.array([self._key], np.uint64), "options": np.array(list(self.options.values()), np.float64)}
@@ -101,32 +112,34 @@ class Native:
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         same_arrays(f"{self.name}: state", state, self.state())
-        for (name, ours), theirs in zip(self.options.items(), state["options"].tolist(), strict=True):
-            if ours != theirs:
+        for (name, value), saved_value in zip(self.options.items(), state["options"].tolist(), strict=True):
+            if value != saved_value:
                 raise BadInput(
-                    f"{self.name}: state: it was made with {name} {theirs:g}, and here it is {ours:g}; make the environments with the same options"
+                    f"{self.name}: state: it was made with {name} {saved_value:g}, and here it is {value:g}; "
+                    f"make the environments with the same options"
                 )
-        self._check(state)
+        self._check_state(state)
         self._key = np.uint64(state["key"][0])
         for name, array in self._arrays.items():
             np.copyto(array, state[name])
-        self._shown = None
+        self._observation = None
         if (self._arrays["episode"] >= 0).all():
-            self._shown = np.empty((self.count, *self.shape), self.dtype)
-            self._paint(self._shown)
+            self._observation = np.empty((self.count, *self.shape), self.dtype)
+            self._paint(self._observation)
 
-    def _check(self, state: dict[str, np.ndarray]) -> None:
+    def _check_state(self, state: dict[str, np.ndarray]) -> None:
         """That the compiled code, which does not look, stays within its arrays."""
         for name in ("cell", "coin"):
             if name in state and not ((state[name] >= 0) & (state[name] < np.prod(self.shape))).all():
                 raise BadInput(
-                    f"{self.name}: state.{name}: {brief(state[name].tolist())} is not allowed; each must be from 0 to {np.prod(self.shape) - 1}"
+                    f"{self.name}: state.{name}: {brief(state[name].tolist())} is not allowed; each must be "
+                    f"from 0 to {np.prod(self.shape) - 1}"
                 )
 
     def picture(self, index: int = 0) -> np.ndarray:
-        if self._shown is None:
+        if self._observation is None:
             raise BadInput(f"{self.name}: picture before reset; call reset first")
-        return self.palette[self._shown[whole("index", index, 0, self.count - 1)]]
+        return self.palette[self._observation[whole("index", index, 0, self.count - 1)]]
 
     def close(self) -> None:
-        self._shown = None
+        self._observation = None

@@ -1,6 +1,7 @@
 """What an agent here can read of Gymnasium's spaces, and whether an observation keeps to its space.
 
-Actions: ``Discrete`` from 0. Observations: ``Box`` of uint8, float32 or float64 (read as float32), and MiniGrid's dictionaries (seen.py).
+Actions: ``Discrete`` from 0. Observations: ``Box`` of uint8, float32 or float64 (read as float32), and MiniGrid's
+dictionaries (observations.py).
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 
 from outrange.core.errors import BadInput, brief
-from outrange.exploration.envs.seen import with_direction
+from outrange.exploration.envs.observations import with_direction
 
 
 class Outside(Exception):
@@ -48,23 +49,24 @@ def reading(name: str, space: gymnasium.Space) -> Reading:
             and len(image.shape) == 3
             and isinstance(direction, spaces.Discrete)
         ):
-            ways = range(int(direction.start), int(direction.start + direction.n))
+            directions = range(int(direction.start), int(direction.start + direction.n))
             return Reading(
                 (*image.shape[:2], image.shape[2] + 1),
                 np.dtype(np.uint8),
-                lambda seen: _minigrid(seen, image, ways),
+                lambda observation: _minigrid(observation, image, directions),
                 image.shape[2] == 3,
             )
     if isinstance(space, spaces.Box) and space.dtype in (np.uint8, np.float32, np.float64) and space.shape:
         dtype = np.dtype(np.uint8 if space.dtype == np.uint8 else np.float32)
-        return Reading(space.shape, dtype, lambda seen: _box(seen, space).astype(dtype), False)
+        return Reading(space.shape, dtype, lambda observation: _box(observation, space).astype(dtype), False)
     raise BadInput(
-        f"env: {name} shows {brief(space)}, which cannot be read; supported are a Box of uint8, float32 or float64, and MiniGrid's dictionary"
+        f"env: {name} shows {brief(space)}, which cannot be read; supported are a Box of uint8, float32 or "
+        f"float64, and MiniGrid's dictionary"
     )
 
 
-def _box(seen: Any, space: spaces.Box) -> np.ndarray:
-    array = np.asarray(seen)
+def _box(observation: Any, space: spaces.Box) -> np.ndarray:
+    array = np.asarray(observation)
     if array.shape != space.shape:
         raise Outside(f"an observation of shape {array.shape} instead of {space.shape}")
     if array.dtype.kind not in ("u" if space.dtype == np.uint8 else "fiu"):
@@ -78,9 +80,9 @@ def _box(seen: Any, space: spaces.Box) -> np.ndarray:
     return array
 
 
-def _minigrid(seen: Any, image: spaces.Box, ways: range) -> np.ndarray:
-    if not isinstance(seen, dict) or not {"image", "direction"} <= seen.keys():
+def _minigrid(observation: Any, image: spaces.Box, directions: range) -> np.ndarray:
+    if not isinstance(observation, dict) or not {"image", "direction"} <= observation.keys():
         raise Outside("an observation without image and direction")
-    if int(seen["direction"]) not in ways:
-        raise Outside(f"a direction of {brief(seen['direction'])}")
-    return with_direction(_box(seen["image"], image), np.asarray(seen["direction"]))
+    if int(observation["direction"]) not in directions:
+        raise Outside(f"a direction of {brief(observation['direction'])}")
+    return with_direction(_box(observation["image"], image), np.asarray(observation["direction"]))

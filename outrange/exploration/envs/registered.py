@@ -1,6 +1,8 @@
-"""Our own environments for everybody else: Gymnasium ids, alone (``gymnasium.make``) and in batches (``gymnasium.make_vec``, same-step autoreset).
+"""Our own environments for everybody else: Gymnasium ids, alone (``gymnasium.make``) and in batches
+(``gymnasium.make_vec``, same-step autoreset).
 
-Alone and in a batch they are the same transitions: ``Single`` with a seed is environment 0 of a batch with that seed. Info holds "place" and "places".
+Alone and in a batch they are the same transitions: ``Single`` with a seed is environment 0 of a batch with that seed.
+Info holds "place" and "places".
 """
 
 from typing import Any
@@ -10,12 +12,13 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from outrange.core.checks import whole
 from outrange.core.errors import BadInput
 from outrange.exploration.envs.coin import RandomCoin
 from outrange.exploration.envs.deepsea import DeepSea
 from outrange.exploration.envs.disco import RandomDiscoMaze
 from outrange.exploration.envs.doors import TwoDoors
-from outrange.exploration.envs.inputs import checked_options, whole
+from outrange.exploration.envs.inputs import checked_options
 from outrange.exploration.envs.native import Native
 
 NATIVE: dict[str, type[RandomDiscoMaze] | type[RandomCoin] | type[TwoDoors] | type[DeepSea]] = {
@@ -33,11 +36,14 @@ def native(name: str, count: int, seed: int, options: dict[str, Any]) -> Native:
 
 def register() -> None:
     """Make the ids known to Gymnasium, once."""
-    here = "outrange.exploration.envs.registered"
+    module_name = "outrange.exploration.envs.registered"
     for name in NATIVE:
         if name not in gymnasium.registry:
             gymnasium.register(
-                name, entry_point=f"{here}:Single", vector_entry_point=f"{here}:Batch", kwargs={"name": name}
+                name,
+                entry_point=f"{module_name}:Single",
+                vector_entry_point=f"{module_name}:Batch",
+                kwargs={"name": name},
             )
 
 
@@ -48,7 +54,10 @@ def _observations(envs: Native) -> spaces.Box:
 class Single(gymnasium.Env[np.ndarray, np.int64]):
     """One environment."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # noqa: RUF012 - as Gymnasium declares it
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as Gymnasium declares it
+        "render_modes": ["rgb_array", "ansi"],
+        "render_fps": 10,
+    }
 
     def __init__(self, name: str, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -56,47 +65,49 @@ class Single(gymnasium.Env[np.ndarray, np.int64]):
         self.render_mode, self._name, self._options = render_mode, name, options
         self._envs = native(name, 1, 0, options)
         self.observation_space, self.action_space = _observations(self._envs), spaces.Discrete(self._envs.actions)
-        self._seeded, self._next, self._shown = False, None, None
+        self._is_seeded, self._next_start, self._observation = False, None, None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        if seed is not None or not self._seeded:
+        if seed is not None or not self._is_seeded:
             seed = seed if seed is not None else int(self.np_random.integers(1 << 63))
-            self._envs, self._seeded, self._next = native(self._name, 1, seed, self._options), True, None
-        if self._next is None:
+            self._envs, self._is_seeded, self._next_start = native(self._name, 1, seed, self._options), True, None
+        if self._next_start is None:
             observation, place = self._envs.reset()
-            self._next = observation[0], int(place[0])
-        (self._shown, place), self._next = self._next, None
-        return self._shown.copy(), self._info(place)
+            self._next_start = observation[0], int(place[0])
+        (self._observation, place), self._next_start = self._next_start, None
+        return self._observation.copy(), self._info(place)
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        if self._shown is None or self._next is not None:
+        if self._observation is None or self._next_start is not None:
             raise BadInput(
-                f"{self._name}: step {'after the end of an episode' if self._next else 'before reset'}; call reset first"
+                f"{self._name}: step {'after the end of an episode' if self._next_start else 'before reset'}; "
+                f"call reset first"
             )
         info = self._info(-1)  # of this episode: another may begin below
         step = self._envs.step(np.array([action]))
-        self._shown, info["place"] = step.final[0], int(step.place[0])
+        self._observation, info["place"] = step.final[0], int(step.place[0])
         if step.started[0]:
-            self._next = step.observation[0], int(step.start_place[0])
-        return self._shown.copy(), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
+            self._next_start = step.observation[0], int(step.start_place[0])
+        return self._observation.copy(), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
 
     def _info(self, place: int) -> dict[str, Any]:
         return {"place": place, "places": int(self._envs.places()[0])}
 
     def render(self) -> Any:
         """(8H, 8W, 3) uint8, or a text of one letter for each cell."""
-        if self.render_mode is None or self._shown is None:
+        if self.render_mode is None or self._observation is None:
             return None
         if self.render_mode == "ansi":
-            return "\n".join("".join(self._envs.glyphs[code] for code in row) for row in self._shown)
-        return self._envs.palette[self._shown].repeat(_SCALE, 0).repeat(_SCALE, 1)
+            return "\n".join("".join(self._envs.glyphs[code] for code in row) for row in self._observation)
+        return self._envs.palette[self._observation].repeat(_SCALE, 0).repeat(_SCALE, 1)
 
 
 class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """B environments; the step that ends an episode shows the next one's first observation, and info has "final_obs" and "final_info"."""
+    """B environments; the step that ends an episode shows the next one's first observation, and info has "final_obs"
+    and "final_info"."""
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
         "autoreset_mode": AutoresetMode.SAME_STEP,
@@ -108,7 +119,7 @@ class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise BadInput(f"render_mode: {render_mode!r} is not allowed; it must be rgb_array or None")
         self.num_envs, self.render_mode, self._name, self._options = num_envs, render_mode, name, options
-        self._envs, self._seeded = native(name, num_envs, 0, options), False
+        self._envs, self._is_seeded = native(name, num_envs, 0, options), False
         self.single_observation_space, self.single_action_space = (
             _observations(self._envs),
             spaces.Discrete(self._envs.actions),
@@ -124,14 +135,14 @@ class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 "seed: a list is not supported; give one number, from which every environment has its own draws"
             )
         super().reset(seed=seed)
-        if seed is not None or not self._seeded:
+        if seed is not None or not self._is_seeded:
             self._envs = native(
                 self._name,
                 self.num_envs,
                 seed if seed is not None else int(self.np_random.integers(1 << 63)),
                 self._options,
             )
-            self._seeded = True
+            self._is_seeded = True
         observation, place = self._envs.reset()
         return observation, {"place": place, "places": self._envs.places()}
 

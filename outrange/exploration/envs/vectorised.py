@@ -1,21 +1,24 @@
-"""Engines that step B environments themselves and begin new episodes on their own: one order of events for all their habits.
+"""Engines that step B environments themselves and begin new episodes on their own: one order of events for all their
+habits.
 
     same step    the step that ends an episode shows the next one's first observation and keeps the last one aside
-    next step    it shows the last observation; the next step ignores its action, gives no reward and shows the first one: that is no transition
+    next step    it shows the last observation; the next step ignores its action, gives no reward and shows the first
+    one: that is no transition
 
-What such an engine holds cannot be taken out of it, so a state is a seed and how often it was begun anew; after ``restore`` new episodes begin, and the first
-step says so: broken and started everywhere.
+What such an engine holds cannot be taken out of it, so a state is a seed and how often it was begun anew; after
+``restore`` new episodes begin, and the first step says so: broken and started everywhere.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from outrange.core.checks import whole
 from outrange.core.errors import BadInput
 from outrange.core.seeding import SeedTree
 from outrange.exploration.envs.contract import Step
-from outrange.exploration.envs.inputs import checked_actions, same_arrays, whole
-from outrange.exploration.envs.seen import rgb
+from outrange.exploration.envs.inputs import checked_actions, same_arrays
+from outrange.exploration.envs.observations import rgb
 
 
 class Raw(NamedTuple):
@@ -31,7 +34,8 @@ class Raw(NamedTuple):
 
 
 class Vectorised:
-    """B environments of such an engine. Subclasses give ``_open``, which makes the engine from B seeds and begins, ``_advance`` and ``_close``."""
+    """B environments of such an engine. Subclasses give ``_open``, which makes the engine from B seeds and begins,
+    ``_advance`` and ``_close``."""
 
     exact, codes = False, 0
     engine: str
@@ -39,10 +43,10 @@ class Vectorised:
 
     def __init__(self, name: str, count: int, seed: int) -> None:
         self.name, self.count, self.seed = name, count, seed
-        self._begun = 0  # how often all were begun anew
+        self._reset_count = 0  # how often all were begun anew
         self._ended: np.ndarray | None = None  # (B,) where the last step ended an episode; None before the first reset
-        self._lost = False
-        self._shown: np.ndarray | None = None
+        self._needs_restart = False
+        self._observation: np.ndarray | None = None
         SeedTree(seed)  # says what is wrong with it before an engine does
 
     def _open(self, seeds: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,20 +67,28 @@ class Vectorised:
     def reset(self) -> tuple[np.ndarray, np.ndarray]:
         self._close()
         tree = SeedTree(self.seed).child("environment", self.name)
-        observation, place = self._open([tree.child(i, self._begun).integer(31) for i in range(self.count)])
-        self._begun += 1
-        self._ended, self._lost, self._shown = np.zeros(self.count, bool), False, observation
+        observation, place = self._open([tree.child(i, self._reset_count).integer(31) for i in range(self.count)])
+        self._reset_count += 1
+        self._ended, self._needs_restart, self._observation = np.zeros(self.count, bool), False, observation
         return observation, place
 
     def step(self, actions: np.ndarray) -> Step:
         actions = checked_actions(actions, self.count, self.actions)
         none, every = np.zeros(self.count, bool), np.ones(self.count, bool)
-        if self._lost:
+        if self._needs_restart:
             observation, place = self.reset()
             return Step(
-                observation=observation, final=observation, reward=np.zeros(self.count, np.float32), terminated=none, truncated=none.copy(),
-                started=every, valid=none.copy(), broken=every.copy(), place=place, start_place=place.copy(),
-            )  # fmt: skip
+                observation=observation,
+                final=observation,
+                reward=np.zeros(self.count, np.float32),
+                terminated=none,
+                truncated=none.copy(),
+                started=every,
+                valid=none.copy(),
+                broken=every.copy(),
+                place=place,
+                start_place=place.copy(),
+            )
         if self._ended is None:
             raise BadInput(f"{self.name}: step before reset; call reset first")
         raw = self._advance(actions)
@@ -89,18 +101,26 @@ class Vectorised:
         if not self.next_step and ended.any():
             final, place = raw.observation.copy(), place.copy()
             final[ended], place[ended] = raw.final[ended], raw.final_place[ended]
-        self._ended, self._shown = ended, raw.observation  # the caller's, and only for pictures
+        self._ended, self._observation = ended, raw.observation  # the caller's, and only for pictures
         reward = np.where(valid, raw.reward, 0).astype(np.float32)
         started = ~valid if self.next_step else ended.copy()
         return Step(
-            observation=raw.observation, final=final, reward=reward, terminated=terminated, truncated=truncated, started=started,
-            valid=valid, broken=none, place=place, start_place=start_place,
-        )  # fmt: skip
+            observation=raw.observation,
+            final=final,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            started=started,
+            valid=valid,
+            broken=none,
+            place=place,
+            start_place=start_place,
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         return {
             "seed": np.array([self.seed], np.uint64),
-            "begun": np.array([self._begun], np.int64),
+            "begun": np.array([self._reset_count], np.int64),
             "count": np.array([self.count], np.int64),
         }
 
@@ -110,7 +130,7 @@ class Vectorised:
             raise BadInput(
                 f"{self.name}: state: it is of {int(state['count'][0])} environments, and here are {self.count}"
             )
-        self.seed, self._begun, self._lost = int(state["seed"][0]), int(state["begun"][0]), True
+        self.seed, self._reset_count, self._needs_restart = int(state["seed"][0]), int(state["begun"][0]), True
 
     def places(self) -> np.ndarray:
         return np.zeros(self.count, np.int64)
@@ -119,10 +139,10 @@ class Vectorised:
         return rgb(observation)
 
     def picture(self, index: int = 0) -> np.ndarray:
-        if self._shown is None:
+        if self._observation is None:
             raise BadInput(f"{self.name}: picture before reset; call reset first")
-        return self._rgb(self._shown[whole("index", index, 0, self.count - 1)])
+        return self._rgb(self._observation[whole("index", index, 0, self.count - 1)])
 
     def close(self) -> None:
         self._close()
-        self._ended = self._shown = None
+        self._ended = self._observation = None

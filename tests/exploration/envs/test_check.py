@@ -5,10 +5,10 @@ import re
 
 import numpy as np
 import pytest
-from counting import Engine
 
 from outrange.exploration.envs import make
 from outrange.exploration.envs.check import check_envs
+from tests.exploration.envs.counting import Engine
 
 
 class Liar:

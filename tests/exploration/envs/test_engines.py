@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-from walker import solved
 
 from outrange.core.errors import BadInput
 from outrange.exploration.envs import make
 from outrange.exploration.envs.atari import AtariSettings, rooms
 from outrange.exploration.envs.check import check_envs
-from outrange.exploration.envs.seen import minigrid_place, rgb, with_direction
+from outrange.exploration.envs.observations import minigrid_place, rgb, with_direction
+from tests.exploration.envs.walker import solved
 
 MONTEZUMA = "ALE/MontezumaRevenge-v5"
 NOOP = np.zeros(3, np.int64)

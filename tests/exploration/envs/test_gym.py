@@ -8,14 +8,14 @@ import time
 import gymnasium
 import numpy as np
 import pytest
-from counting import Drawing
 from gymnasium import spaces
 
 from outrange.core.errors import BadInput
 from outrange.exploration.envs import make
 from outrange.exploration.envs.check import check_envs
 from outrange.exploration.envs.reading import action_count, reading
-from outrange.exploration.envs.watch import Stalled, Watch
+from outrange.exploration.envs.time_limit import Stalled, TimeLimit
+from tests.exploration.envs.counting import Drawing
 
 COUNTING, DRAWING, BREAKING = "counting/Counting-v0", "counting/Drawing-v0", "counting/Breaking-v0"
 
@@ -224,13 +224,13 @@ def test_a_limit_leaves_other_alarms_alone_and_does_nothing_in_other_threads():
     before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
     left = signal.setitimer(signal.ITIMER_REAL, 30.0)
     try:
-        watch = Watch(0.02)
-        with watch, watch:
-            assert watch.call(lambda x: x + 1, 2) == 3
+        limit = TimeLimit(0.02)
+        with limit, limit:
+            assert limit.call(lambda x: x + 1, 2) == 3
             with pytest.raises(Stalled):
-                watch.call(time.sleep, 5)
+                limit.call(time.sleep, 5)
         assert 20 < signal.getitimer(signal.ITIMER_REAL)[0] < 30 and not rung
-        thread = threading.Thread(target=lambda: rung.append(_slept(Watch(0.01))))
+        thread = threading.Thread(target=lambda: rung.append(_slept(TimeLimit(0.01))))
         thread.start()
         thread.join()
         assert rung == ["slept"]
@@ -240,9 +240,9 @@ def test_a_limit_leaves_other_alarms_alone_and_does_nothing_in_other_threads():
         signal.setitimer(signal.ITIMER_REAL, *left)
 
 
-def _slept(watch: Watch) -> str:
-    with watch:
-        watch.call(time.sleep, 0.05)
+def _slept(limit: TimeLimit) -> str:
+    with limit:
+        limit.call(time.sleep, 0.05)
     return "slept"
 
 

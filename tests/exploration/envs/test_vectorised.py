@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from counting import Engine, transitions, truth
 
 from outrange.core.errors import BadInput
 from outrange.exploration.envs import make
 from outrange.exploration.envs.check import check_envs
+from tests.exploration.envs.counting import Engine, transitions, truth
 
 
 @pytest.mark.parametrize("kind", ["gymnasium", "same step", "next step"])

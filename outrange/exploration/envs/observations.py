@@ -1,7 +1,8 @@
 """Observations of foreign environments as one array, and any observation as a picture.
 
-MiniGrid shows an agent the 7 x 7 cells ahead, three numbers each (object, colour, state), and its direction beside them. Ours is (7, 7, 4) uint8: the three
-numbers and a plane that holds the direction everywhere. A cell's number, ``place``, is y * 32 + x in every engine, as no engine but Python's tells the width.
+MiniGrid shows an agent the 7 x 7 cells ahead, three numbers each (object, colour, state), and its direction beside
+them. Ours is (7, 7, 4) uint8: the three numbers and a plane that holds the direction everywhere. A cell's number,
+``place``, is y * 32 + x in every engine, as no engine but Python's tells the width.
 """
 
 import numpy as np
@@ -26,20 +27,19 @@ def minigrid_place(position: np.ndarray, width: int = MINIGRID_WIDTH) -> np.ndar
 
 
 def rgb(observation: np.ndarray, minigrid: bool = False) -> np.ndarray:
-    """One observation as (H, W, 3) uint8: images as they are, MiniGrid cells in the colour of their object, anything else as a row of greys, least to most."""
+    """One observation as (H, W, 3) uint8: images as they are, MiniGrid cells in the colour of their object, anything
+    else as a row of greys, least to most."""
     if minigrid:
-        kind, colour = observation[..., 0], observation[..., 1]
+        object_type, colour = observation[..., 0], observation[..., 1]
         picture = _COLOURS[np.minimum(colour, len(_COLOURS) - 1)]
-        picture[kind == _UNSEEN] = 20
-        picture[kind == _EMPTY] = 0
+        picture[object_type == _UNSEEN] = 20  # nearly black: apart from empty cells
+        picture[object_type == _EMPTY] = 0
         return picture
-    if (
-        observation.dtype == np.uint8
-        and observation.ndim in (2, 3)
-        and (observation.ndim == 2 or observation.shape[-1] in (1, 3))
-    ):
+    is_image = observation.ndim == 2 or (observation.ndim == 3 and observation.shape[-1] in (1, 3))
+    if observation.dtype == np.uint8 and is_image:
         image = observation if observation.ndim == 3 else observation[..., None]
         return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+    # anything else is a row of greys, from its smallest number to its largest
     values = observation.astype(np.float64).reshape(1, -1)
     spread = np.ptp(values) if values.size else 0.0
     grey = np.zeros_like(values) if spread == 0 else 255 * (values - values.min()) / spread
