@@ -1,4 +1,4 @@
-"""What one watches of an agent: an episode as a film or in the terminal.
+"""One episode of an agent to look at: as a film, or in the terminal.
 
 A film shows the environment's pictures enlarged by a whole number, and a bar under them: the bonus of the step that led
 here, as a share of the episode's largest (the novelty that Never Give Up rewards, arXiv 2002.06038, section 3); where
@@ -24,9 +24,10 @@ from outrange.exploration.evaluation import Recording
 from outrange.report.palette import to_palette
 
 SUFFIXES = (".gif", ".mp4")
-_GROUND, _BONUS, _REWARD = (38, 44, 49), (255, 155, 82), (255, 214, 90)  # of the bar
+GROUND_COLOR, BONUS_COLOR, REWARD_COLOR = (38, 44, 49), (255, 155, 82), (255, 214, 90)
+"""RGB of the bar under a film: of its ground, of the bonus, and of the ground where there is a reward"""
 _RAMP = " .:-=+*#%"  # dark to light
-_LARGE = 360  # pixels of a film's longer side, about
+_LONGER_SIDE = 360  # pixels of a film, about
 
 
 def save(recording: Recording, path: Path, scale: int = 0, seconds_per_step: float = 0.05) -> None:
@@ -58,15 +59,15 @@ def to_gif(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
 
     if not 0.02 <= seconds_per_step <= 10:
         raise BadInput(f"seconds_per_step: {seconds_per_step} is not allowed; a GIF takes 0.02 to 10")
-    scale = _scale(recording, scale)
+    scale = _chosen_scale(recording, scale)
+    # a GIF has 256 colours: three are the bar's
     pictures, palette = to_palette(recording.pictures, 253)
-    colours = np.concatenate([palette, np.array([_GROUND, _BONUS, _REWARD], np.uint8)])
-    images = (
-        Image.fromarray(frame) for frame in _frames(recording, pictures, scale, *range(len(palette), len(palette) + 3))
-    )
-    images = (_coloured(image, colours) for image in images)
-    each = round(100 * seconds_per_step) * 10
-    durations = [each] * (len(pictures) - 1) + [max(each, 1000)]  # the last picture stays a moment
+    colors = np.concatenate([palette, np.array([GROUND_COLOR, BONUS_COLOR, REWARD_COLOR], np.uint8)])
+    bar_indices = range(len(palette), len(palette) + 3)
+    frames = _frames(recording, pictures, scale, *bar_indices)
+    images = (_with_palette(Image.fromarray(frame), colors) for frame in frames)
+    duration = round(100 * seconds_per_step) * 10  # ms, in the hundredths of a second that the format counts
+    durations = [duration] * (len(pictures) - 1) + [max(duration, 1000)]  # the last picture stays a moment
     with writable("out", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as partial:
@@ -91,70 +92,71 @@ def to_mp4(recording: Recording, path: Path, scale: int = 0, seconds_per_step: f
     """
     if not 0.004 <= seconds_per_step <= 10:
         raise BadInput(f"seconds_per_step: {seconds_per_step} is not allowed; it must be between 0.004 and 10")
-    scale = _scale(recording, scale)
+    scale = _chosen_scale(recording, scale)
     program = shutil.which("ffmpeg")
     if program is None:
         raise BadInput(
             f"out: {str(path)!r} needs the program ffmpeg, which is not on the PATH; install it, or write a .gif"
         )
-    colours = np.array([_GROUND, _BONUS, _REWARD], np.uint8)
-    frames = _frames(recording, recording.pictures, scale, *colours)
+    colors = np.array([GROUND_COLOR, BONUS_COLOR, REWARD_COLOR], np.uint8)
+    frames = _frames(recording, recording.pictures, scale, *colors)
     first = next(frames)
     height, width = (size + size % 2 for size in first.shape[:2])  # the format wants even sides
-    command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
-    command += ["-framerate", f"{1 / seconds_per_step:.6g}", "-i", "-", "-an"]
-    command += [
-        "-c:v",
-        "libx264",
-        "-preset",
-        "veryfast",
-        "-crf",
-        "18",
-        "-pix_fmt",
-        "yuv420p",
-        "-threads",
-        "1",
-        "-movflags",
-        "+faststart",
-    ]
-    command += ["-fflags", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
+    padding = ((0, height - first.shape[0]), (0, width - first.shape[1]), (0, 0))
+    padded = (np.pad(frame, padding) for frame in itertools.chain([first], frames))
     with writable("out", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path) as partial, tempfile.TemporaryFile() as said:
-            process = subprocess.Popen(  # noqa: S603 - ffmpeg, found on the PATH
-                [*command, str(partial)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
-            )
-            assert process.stdin is not None
-            try:
-                for frame in itertools.chain([first], frames):
-                    process.stdin.write(
-                        np.pad(frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))).tobytes()
-                    )
-            except BrokenPipeError:  # it says why below
-                pass
-            except BaseException:
-                process.kill()
-                raise
-            finally:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.close()
-                code = process.wait()
-            if code:
-                said.seek(0)
-                why = " ".join(said.read(2000).decode(errors="replace").split()) or f"it ended with {code}"
+        with replaced(path) as partial:
+            message = _encode(_ffmpeg_command(program, width, height, seconds_per_step, partial), padded)
+            if message:
                 raise BadInput(
-                    f"out: {str(path)!r} was not written: ffmpeg said: {brief(why, 200)}; write a .gif instead"
+                    f"out: {str(path)!r} was not written: ffmpeg said: {brief(message, 200)}; write a .gif instead"
                 )
 
 
-def _scale(recording: Recording, scale: int) -> int:
+def _ffmpeg_command(program: str, width: int, height: int, seconds_per_step: float, out: Path) -> list[str]:
+    """What makes a film of raw RGB frames that come by the standard input. The same frames give the same bytes."""
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    source += ["-framerate", f"{1 / seconds_per_step:.6g}", "-i", "-", "-an"]
+    codec = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p", "-threads", "1"]
+    container = ["-movflags", "+faststart", "-fflags", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
+    return [program, "-y", "-loglevel", "error", *source, *codec, *container, str(out)]
+
+
+def _encode(command: list[str], frames: Iterator[np.ndarray]) -> str:
+    """Run ffmpeg over the frames; returns what it says if it fails, else ""."""
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(  # noqa: S603 - ffmpeg, found on the PATH
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
+        )
+        assert process.stdin is not None
+        try:
+            for frame in frames:
+                process.stdin.write(frame.tobytes())
+        except BrokenPipeError:  # it ended early, and says why below
+            pass
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            code = process.wait()
+        if not code:
+            return ""
+        messages.seek(0)
+        return " ".join(messages.read(2000).decode(errors="replace").split()) or f"it ended with {code}"
+
+
+def _chosen_scale(recording: Recording, scale: int) -> int:
+    """Pixels of the film for each of the pictures': as asked, or as many as make a film of a usual size."""
     height, width = recording.pictures.shape[1:3]
     if scale == 0:
-        return max(1, round(_LARGE / max(height, width)))
+        return max(1, round(_LONGER_SIDE / max(height, width)))
     if not isinstance(scale, int) or not 0 < scale * max(height, width) <= 4096:
         raise BadInput(
-            f"scale: {brief(scale)} is not allowed; it must be a whole number, and pictures {width} x {height} "
-            f"times it at most 4,096 wide and high"
+            f"scale: {brief(scale)} is not allowed; it must be a whole number, and pictures {width} x {height} times "
+            "it at most 4,096 wide and high"
         )
     return scale
 
@@ -162,24 +164,28 @@ def _scale(recording: Recording, scale: int) -> int:
 def _frames(
     recording: Recording, pictures: np.ndarray, scale: int, ground: Any, bonus: Any, reward: Any
 ) -> Iterator[np.ndarray]:
-    """Pictures (N + 1, H, W, …) enlarged, with the bar under them; its colours are of the pictures' kind: indices, or
-    RGB."""
+    """Pictures (N + 1, H, W, …) enlarged, with the bar under them.
+
+    ``ground``, ``bonus`` and ``reward`` are the bar's colours, of the pictures' kind: indices, or RGB.
+    """
     height, width = (size * scale for size in pictures.shape[1:3])
-    thick = max(4, height // 40)
-    shares = np.clip(recording.bonus / max(float(recording.bonus.max(initial=0.0)), 1e-9), 0, 1)
+    thickness = max(4, height // 40)
+    top, bottom = height + thickness // 2, height + thickness // 2 + thickness  # of the bar, amid its ground
+    largest_bonus = max(float(recording.bonus.max(initial=0.0)), 1e-9)
+    shares = np.clip(recording.bonus / largest_bonus, 0, 1)
     for t, picture in enumerate(pictures):
-        frame = np.empty((height + 2 * thick, width, *picture.shape[2:]), np.uint8)
+        frame = np.empty((height + 2 * thickness, width, *picture.shape[2:]), np.uint8)
         frame[:height] = picture.repeat(scale, 0).repeat(scale, 1)
         frame[height:] = ground
-        if t:
+        if t:  # nothing led to the first picture
             if recording.reward[t - 1] != 0:
-                frame[height + thick // 2 :] = reward
-            frame[height + thick // 2 : height + thick // 2 + thick, : round(float(shares[t - 1]) * width)] = bonus
+                frame[top:] = reward
+            frame[top:bottom, : round(float(shares[t - 1]) * width)] = bonus
         yield frame
 
 
-def _coloured(image: Any, colours: np.ndarray) -> Any:
-    image.putpalette(colours.tobytes())
+def _with_palette(image: Any, colors: np.ndarray) -> Any:
+    image.putpalette(colors.tobytes())
     return image
 
 
@@ -200,7 +206,7 @@ def to_terminal(recording: Recording, stream: TextIO, delay: float = 0.05) -> No
     if not 0 <= delay <= 60:
         raise BadInput(f"delay: {delay} is not allowed; it must be between 0 and 60")
     last = len(recording.pictures) - 1
-    if not (stream.isatty() and _writes(stream, "▀█·")):
+    if not (stream.isatty() and _can_write(stream, "▀█·")):
         stream.write("\n".join([*_plain(recording), _numbers(recording, last, " | ")]) + "\n")
         return
     size = os.get_terminal_size(stream.fileno()) if _has_size(stream) else os.terminal_size((80, 24))
@@ -228,7 +234,7 @@ def _has_size(stream: TextIO) -> bool:
     return True
 
 
-def _writes(stream: TextIO, text: str) -> bool:
+def _can_write(stream: TextIO, text: str) -> bool:
     try:
         text.encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -237,14 +243,14 @@ def _writes(stream: TextIO, text: str) -> bool:
 
 
 def _numbers(recording: Recording, t: int, between: str) -> str:
-    """What one wants to know after t steps."""
+    """Step, bonus, reward and places after t steps, in one line."""
     parts = [f"step {t}/{len(recording.bonus)}"]
     if t:
         parts.append(f"bonus {recording.bonus[t - 1]:.2f} (mean {recording.bonus[:t].mean():.2f})")
     parts.append(f"reward {recording.reward[:t].sum():g}")
-    seen = recording.place[: t + 1]
-    if (seen >= 0).any():
-        count = len(np.unique(seen[seen >= 0]))
+    places = recording.place[: t + 1]
+    if (places >= 0).any():
+        count = len(np.unique(places[places >= 0]))
         parts.append(
             f"places {count}" + (f"/{recording.places} = {count / recording.places:.0%}" if recording.places else "")
         )
@@ -272,11 +278,12 @@ def _blocks(picture: np.ndarray) -> list[str]:
         picture = np.concatenate([picture, np.zeros((1, *picture.shape[1:]), np.uint8)])
     lines = []
     for upper, lower in zip(picture[0::2].tolist(), picture[1::2].tolist(), strict=True):
-        line, before = [], None
+        line, previous = [], None
         for above, below in zip(upper, lower, strict=True):
-            if (above, below) != before:
+            if (above, below) != previous:
+                # the half block shows the upper pixel as its own colour and the lower one as the background
                 line.append("\x1b[38;2;{};{};{}m\x1b[48;2;{};{};{}m".format(*above, *below))
-                before = (above, below)
+                previous = (above, below)
             line.append("▀")
         lines.append("".join(line))
     return lines

@@ -63,9 +63,9 @@ def test_a_gif_holds_every_picture_enlarged_and_the_bonus_as_a_bar(recording, tm
     assert len(frames) == STEPS + 1 and frames[0].shape == (30 + 8, 40, 3)
     for t, frame in enumerate(frames):
         np.testing.assert_array_equal(frame[:30], recording.pictures[t].repeat(10, 0).repeat(10, 1))
-        lit = int((frame[33] == watch._BONUS).all(-1).sum())
+        lit = int((frame[33] == watch.BONUS_COLOR).all(-1).sum())
         assert lit == (0 if t == 0 else round(40 * recording.bonus[t - 1] / 4))
-    assert (frames[3][36] == watch._REWARD).all() and (frames[4][36] == watch._GROUND).all()
+    assert (frames[3][36] == watch.REWARD_COLOR).all() and (frames[4][36] == watch.GROUND_COLOR).all()
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -170,7 +170,7 @@ def test_ffmpeg_is_given_every_frame_with_even_sides(recording, tmp_path, monkey
     assert b"'-s', '20x24'" in said and b"'-framerate', '25'" in said
     frames = np.frombuffer(raw, np.uint8).reshape(STEPS + 1, 24, 20, 3)
     np.testing.assert_array_equal(frames[:, :15], recording.pictures.repeat(5, 1).repeat(5, 2))
-    assert (frames[3, 18, :20] == watch._BONUS).all() and not frames[:, 23].any()
+    assert (frames[3, 18, :20] == watch.BONUS_COLOR).all() and not frames[:, 23].any()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""A trace in the terminal: inputs, then the hints step by step with what changed marked by a character and a colour, then outputs."""
+"""A trace in the terminal: inputs, then the hints step by step with what changed marked by a character and a colour,
+then outputs."""
 
 import math
 from dataclasses import dataclass
@@ -97,7 +98,8 @@ def _quantity(trace: Trace, name: str, probe: Probe) -> Quantity:
 
 
 def terminal(trace: Trace, console: Console, steps: int | None = None) -> None:
-    """Print a trace: what was given, the hints of every step with what changed marked ``*`` and coloured, what was returned.
+    """Print a trace: what was given, the hints of every step with what changed marked ``*`` and coloured, what was
+    returned.
 
     Args:
         trace: of any known algorithm.
@@ -145,7 +147,8 @@ def _heading(text: str) -> Text:
 
 
 def _state(shown: list[Quantity], width: int, step: int | None = None) -> list[Text]:
-    """All quantities at a step (None: they have no time axis): single values on a line, rows in a table, grids side by side."""
+    """All quantities at a step (None: they have no time axis): single values on a line, rows in a table, grids side by
+    side."""
     now = {q.name: q.values if step is None else q.values[step] for q in shown}
     changed = {
         q.name: _differs(now[q.name], q.values[step - 1]) if step else np.zeros(now[q.name].shape, bool) for q in shown
@@ -188,7 +191,8 @@ def _wrapped(parts: list[Text], width: int, indent: int = 2) -> list[Text]:
 def _table(corner: str, rows: list[tuple], width: int) -> list[Text]:
     """Rows (name, cells, changed, words) under the numbers of their columns.
 
-    When that is too wide the 0 before the decimal point goes first, then rows of words become lists, then the columns are broken into parts.
+    When that is too wide the 0 before the decimal point goes first, then rows of words become lists, then the columns
+    are broken into parts.
     """
     label = max(len(corner), *(len(row[0]) for row in rows)) + 2
     columns = len(rows[0][1])
