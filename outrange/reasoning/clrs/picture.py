@@ -123,12 +123,12 @@ def _edges(trace: Trace) -> tuple[stepper.Edges | None, list[str]]:
 def _is_places(q: Quantity) -> bool:
     """Pointers that never change and link each place to the one before it: they say nothing that the picture does
     not."""
-    return q.pointers and q.constant and all(p in (k - 1, k) for k, p in enumerate(q.values[0].tolist()))
+    return q.is_pointers and q.is_constant and all(p in (k - 1, k) for k, p in enumerate(q.values[0].tolist()))
 
 
 def _is_order(q: Quantity) -> bool:
     """Pointers that at every step form one chain through all nodes."""
-    return q.pointers and not q.constant and all(_is_chain(row) for row in q.values.tolist())
+    return q.is_pointers and not q.is_constant and all(_is_chain(row) for row in q.values.tolist())
 
 
 def _is_chain(pointers: list[int]) -> bool:

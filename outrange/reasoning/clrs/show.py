@@ -2,7 +2,7 @@
 then outputs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,10 @@ KINDS = {
 COLORS = ("white", "grey", "black")  # what the depth-first searches call their three classes
 DIRECTIONS = ("↖", "↑", "←")  # where a cell of the longest common subsequence comes from
 CHANGED, CHANGED_STYLE = "*", "bold magenta"
-STEPS_SHOWN = 10
+STEPS_SHOWN = 10  # if not asked for otherwise
 GRID_REPEATED = 8  # up to this size a grid is printed at every step, above it the changed cells are listed
-GRID_PRINTED = 16
-CELLS_LISTED = 24
+GRID_PRINTED = 16  # up to this size it is printed at the first step
+CELLS_LISTED = 24  # of those that changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,8 @@ class Quantity:
         return KINDS[self.probe.type]
 
     @property
-    def pointers(self) -> bool:
+    def is_pointers(self) -> bool:
+        """Whether it is a node for each node."""
         return (
             self.probe.location == "node"
             and self.probe.type in ("pointer", "should_be_permutation")
@@ -58,10 +59,12 @@ class Quantity:
         )
 
     @property
-    def constant(self) -> bool:
+    def is_constant(self) -> bool:
+        """Whether it is the same at all steps."""
         return bool((self.values == self.values[:1]).all())
 
     def text(self, value: Any) -> str:
+        """A value as it is printed; · if hidden."""
         if self.kind != "number":
             return "·" if value < 0 else self.words[value] if value < len(self.words) else str(value)
         if not math.isfinite(value):
@@ -73,8 +76,18 @@ class Quantity:
         if self.kind == "number":
             return values.tolist()
         cells = np.asarray(values).astype(object)
-        cells[np.less(values, 0)] = None
+        cells[np.less(values, 0)] = None  # hidden cells are recorded as -1
         return cells.tolist()
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a table, as text."""
+
+    name: str
+    cells: list[str]
+    changed: list[bool]
+    words: tuple[str, ...]
 
 
 def quantities(trace: Trace, stage: str) -> list[Quantity]:
@@ -110,29 +123,25 @@ def terminal(trace: Trace, console: Console, steps: int | None = None) -> None:
     """
     budget = STEPS_SHOWN if steps is None else whole("steps", steps, 1)
     hints, length = quantities(trace, "hint"), trace.length
-    constant = [q for q in hints if length > 1 and q.constant]
-    _print(
-        console,
-        [
-            Text.assemble(
-                (trace.name, "bold"), (f"   {trace.spec.category} · {trace.size} nodes · {length} steps", "dim")
-            )
-        ],
-    )
+    constant = [q for q in hints if length > 1 and q.is_constant]
+    changing = [q for q in hints if q not in constant]
+
+    summary = f"   {trace.spec.category} · {trace.size} nodes · {length} steps"
+    _print(console, [Text.assemble((trace.name, "bold"), (summary, "dim"))])
     _print(console, [_heading("inputs"), *_state(quantities(trace, "input"), console.width)])
     if constant:
         _print(console, [_heading("hints that never change"), *_state(constant, console.width, 0)])
+
+    # all steps, or the first and the last of them with a line about those between
     head, tail = (length, 0) if length <= budget else ((budget + 1) // 2, budget // 2)
-    left_out = [
-        Text(f"\n… {length - budget} step{'s' * (length - budget > 1)} left out; all with steps={length}", "dim italic")
-    ]
-    moving = [q for q in hints if q not in constant]
+    omitted = length - budget
+    omission = Text(f"\n… {omitted} step{'s' * (omitted > 1)} left out; all with steps={length}", "dim italic")
     for step in [*range(head), *range(length - tail, length)]:
         if tail and step == length - tail:
-            _print(console, left_out)
-        _print(console, [_heading(f"step {step} / {length - 1}"), *_state(moving, console.width, step)])
+            _print(console, [omission])
+        _print(console, [_heading(f"step {step} / {length - 1}"), *_state(changing, console.width, step)])
     if tail == 0 and head < length:
-        _print(console, left_out)
+        _print(console, [omission])
     _print(console, [_heading("outputs"), *_state(quantities(trace, "output"), console.width)])
 
 
@@ -149,30 +158,28 @@ def _heading(text: str) -> Text:
 def _state(shown: list[Quantity], width: int, step: int | None = None) -> list[Text]:
     """All quantities at a step (None: they have no time axis): single values on a line, rows in a table, grids side by
     side."""
-    now = {q.name: q.values if step is None else q.values[step] for q in shown}
-    changed = {
-        q.name: _differs(now[q.name], q.values[step - 1]) if step else np.zeros(now[q.name].shape, bool) for q in shown
-    }
-    lines = _wrapped(
-        [
-            Text.assemble((q.name + " ", "dim"), _cell(q.text(now[q.name]), bool(changed[q.name])))
-            for q in shown
-            if q.shape == "one"
-        ],
-        width,
-    )
-    rows = [
-        (q.name, [q.text(x) for x in now[q.name].tolist()], changed[q.name].tolist(), q.words)
-        for q in shown
-        if q.shape == "row"
-    ]
-    lines += _table("node", rows, width) if rows else []
-    grids = [_grid(q, now[q.name], changed[q.name], width, bool(step)) for q in shown if q.shape == "grid"]
+    singles: list[Text] = []
+    rows: list[_Row] = []
+    grids: list[list[Text]] = []
+    for q in shown:
+        current = q.values if step is None else q.values[step]
+        changed = _differs(current, q.values[step - 1]) if step else np.zeros(current.shape, bool)
+        if q.shape == "one":
+            singles.append(Text.assemble((q.name + " ", "dim"), _cell(q.text(current), bool(changed))))
+        elif q.shape == "row":
+            cells = [q.text(value) for value in current.tolist()]
+            rows.append(_Row(q.name, cells, changed.tolist(), q.words))
+        else:
+            grids.append(_grid(q, current, changed, width, bool(step)))
+    lines = _wrapped(singles, width)
+    if rows:
+        lines += _table("node", rows, width)
     return lines + _beside(grids, width)
 
 
-def _differs(now: np.ndarray, before: np.ndarray) -> np.ndarray:
-    return (now != before) & ~((now != now) & (before != before))  # two NaN are no change
+def _differs(current: np.ndarray, previous: np.ndarray) -> np.ndarray:
+    is_nan = (current != current) & (previous != previous)
+    return (current != previous) & ~is_nan  # two NaN are no change
 
 
 def _cell(text: str, changed: bool, width: int = 0) -> Text:
@@ -188,87 +195,108 @@ def _wrapped(parts: list[Text], width: int, indent: int = 2) -> list[Text]:
     return lines
 
 
-def _table(corner: str, rows: list[tuple], width: int) -> list[Text]:
-    """Rows (name, cells, changed, words) under the numbers of their columns.
+def _table(corner: str, rows: list[_Row], width: int) -> list[Text]:
+    """Rows under the numbers of their columns.
 
     When that is too wide the 0 before the decimal point goes first, then rows of words become lists, then the columns
     are broken into parts.
     """
-    label = max(len(corner), *(len(row[0]) for row in rows)) + 2
-    columns = len(rows[0][1])
+    label_width = max(len(corner), *(len(row.name) for row in rows)) + 2
+    columns = len(rows[0].cells)
+    if _fitting_columns(rows, width - label_width) < columns:
+        rows = [replace(row, cells=[_without_zero(cell) for cell in row.cells]) for row in rows]
+    listed: list[_Row] = []
+    if _fitting_columns(rows, width - label_width) < columns:
+        listed = [row for row in rows if row.words]
+        rows = [row for row in rows if not row.words]
 
-    def fitting() -> int:
-        return max(
-            1, (width - label - 2) // (1 + max(len(str(columns - 1)), *(len(cell) for row in rows for cell in row[1])))
-        )
-
-    if fitting() < columns:
-        rows = [
-            (name, [cell.replace("0.", ".", 1) if cell.startswith(("0.", "-0.")) else cell for cell in cells], *rest)
-            for name, cells, *rest in rows
-        ]
-    listed: list[tuple] = []
-    if fitting() < columns:
-        listed = [row for row in rows if row[3]]
-        rows = [row for row in rows if not row[3]]
     lines: list[Text] = []
     if rows:
-        part = -(-columns // -(-columns // fitting()))
-        size = max(len(str(columns - 1)), *(len(cell) for row in rows for cell in row[1]))
-        for start in range(0, columns, part):
-            span = range(start, min(start + part, columns))
-            lines.append(Text("  " + corner.ljust(label) + "".join(f"{k:>{size}} " for k in span), "dim"))
-            for name, cells, changed, _ in rows:
-                lines.append(Text.assemble("  ", name.ljust(label), *(_cell(cells[k], changed[k], size) for k in span)))
-    for name, cells, changed, words in listed:
-        groups = [
-            (word, [_cell(str(k), changed[k]) for k in range(columns) if cells[k] == word]) for word in (*words, "·")
-        ]
-        parts = [Text.assemble((f"{word}: ", "dim"), *members) for word, members in groups if members]
-        first, *others = _wrapped(parts, width - label, 0)
-        lines += [
-            Text.assemble("  ", name.ljust(label), first),
-            *(Text(" " * (label + 2)).append_text(line) for line in others),
-        ]
+        # parts of about equal width
+        part_count = -(-columns // _fitting_columns(rows, width - label_width))
+        part_width = -(-columns // part_count)
+        cell_width = _cell_width(rows)
+        for start in range(0, columns, part_width):
+            span = range(start, min(start + part_width, columns))
+            head = "".join(f"{column:>{cell_width}} " for column in span)
+            lines.append(Text("  " + corner.ljust(label_width) + head, "dim"))
+            for row in rows:
+                cells = [_cell(row.cells[column], row.changed[column], cell_width) for column in span]
+                lines.append(Text.assemble("  ", row.name.ljust(label_width), *cells))
+    for row in listed:
+        lines += _listed_row(row, label_width, width)
     return lines
 
 
-def _grid(quantity: Quantity, now: np.ndarray, changed: np.ndarray, width: int, later: bool) -> list[Text]:
-    name, size, count = quantity.name, len(now), int(changed.sum())
-    if later and count == 0:
+def _cell_width(rows: list[_Row]) -> int:
+    """Of the widest cell, or of the widest number of a column."""
+    columns = len(rows[0].cells)
+    return max(len(str(columns - 1)), *(len(cell) for row in rows for cell in row.cells))
+
+
+def _fitting_columns(rows: list[_Row], width: int) -> int:
+    """How many columns a line holds, at least 1; a column has one character more for the mark of a change."""
+    return max(1, (width - 2) // (1 + _cell_width(rows)))
+
+
+def _without_zero(cell: str) -> str:
+    return cell.replace("0.", ".", 1) if cell.startswith(("0.", "-0.")) else cell
+
+
+def _listed_row(row: _Row, label_width: int, width: int) -> list[Text]:
+    """A row of words as a list of the nodes that have each word."""
+    groups: list[Text] = []
+    for word in (*row.words, "·"):
+        members = [_cell(str(node), row.changed[node]) for node in range(len(row.cells)) if row.cells[node] == word]
+        if members:
+            groups.append(Text.assemble((f"{word}: ", "dim"), *members))
+    first, *others = _wrapped(groups, width - label_width, 0)
+    lines = [Text.assemble("  ", row.name.ljust(label_width), first)]
+    return lines + [Text(" " * (label_width + 2)).append_text(line) for line in others]
+
+
+def _grid(quantity: Quantity, current: np.ndarray, changed: np.ndarray, width: int, is_later: bool) -> list[Text]:
+    """A grid: whole while it is small, then the cells that changed, then how many cells are not 0."""
+    name, size, count = quantity.name, len(current), int(changed.sum())
+    if is_later and count == 0:
         return [Text.assemble("  ", name, ("  unchanged", "dim"))]
-    if later and size > GRID_REPEATED:
+    if is_later and size > GRID_REPEATED:
         places = np.argwhere(changed)[:CELLS_LISTED].tolist()
-        cells = [Text.assemble((f"({i}, {j}) ", "dim"), _cell(quantity.text(now[i, j]), True)) for i, j in places]
-        rest = [Text(f"and {count - CELLS_LISTED} more", "dim")] if count > CELLS_LISTED else []
-        return [
-            Text.assemble("  ", name, (f"  {count} of {now.size} cells changed", "dim")),
-            *_wrapped(cells + rest, width, 4),
-        ]
+        cells = [Text.assemble((f"({i}, {j}) ", "dim"), _cell(quantity.text(current[i, j]), True)) for i, j in places]
+        if count > CELLS_LISTED:
+            cells.append(Text(f"and {count - CELLS_LISTED} more", "dim"))
+        summary = f"  {count} of {current.size} cells changed"
+        return [Text.assemble("  ", name, (summary, "dim")), *_wrapped(cells, width, 4)]
     if size > GRID_PRINTED:
-        return [Text.assemble("  ", name, (f"  {size} × {size}, {np.count_nonzero(now)} cells are not 0", "dim"))]
-    zero = quantity.kind == "number"  # in a matrix a bare 0 is easier to look past than 0.000
-    rows = [
-        (str(i), ["0" if zero and x == 0 else quantity.text(x) for x in row], changed[i].tolist(), ())
-        for i, row in enumerate(now.tolist())
-    ]
+        summary = f"  {size} × {size}, {np.count_nonzero(current)} cells are not 0"
+        return [Text.assemble("  ", name, (summary, "dim"))]
+    rows = []
+    for i, row in enumerate(current.tolist()):
+        cells = [_grid_text(quantity, value) for value in row]
+        rows.append(_Row(str(i), cells, changed[i].tolist(), ()))
     return _table(name, rows, width)
+
+
+def _grid_text(quantity: Quantity, value: Any) -> str:
+    # in a matrix a bare 0 is easier to look past than 0.000
+    return "0" if quantity.kind == "number" and value == 0 else quantity.text(value)
 
 
 def _beside(blocks: list[list[Text]], width: int) -> list[Text]:
     """Blocks of lines next to each other while they fit."""
     lines: list[Text] = []
     while blocks:
-        taken, used = 0, 0
-        while taken < len(blocks) and (taken == 0 or used + max(map(len, blocks[taken])) + 2 <= width):
-            used += max(map(len, blocks[taken])) + 2
-            taken += 1
-        row, blocks = blocks[:taken], blocks[taken:]
+        # as many blocks as fit, at least one
+        widths = [max(map(len, block)) + 2 for block in blocks]
+        count = 1
+        while count < len(blocks) and sum(widths[: count + 1]) <= width:
+            count += 1
+        row, blocks = blocks[:count], blocks[count:]
         for k in range(max(map(len, row))):
             line = Text()
-            for block in row:
+            for block, block_width in zip(row, widths):
                 cell = block[k].copy() if k < len(block) else Text()
-                line.append_text(cell).append(" " * (max(map(len, block)) + 2 - len(cell)))
+                line.append_text(cell).append(" " * (block_width - len(cell)))
             line.rstrip()
             lines.append(line)
     return lines
