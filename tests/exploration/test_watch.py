@@ -46,11 +46,11 @@ def recording() -> Recording:
 
 def frames_of(path: Path) -> list[np.ndarray]:
     with Image.open(path) as film:
-        found = []
+        frames = []
         for k in range(film.n_frames):  # type: ignore[attr-defined]
             film.seek(k)
-            found.append(np.asarray(film.convert("RGB")))
-        return found
+            frames.append(np.asarray(film.convert("RGB")))
+        return frames
 
 
 # ---------- films ----------
@@ -166,8 +166,8 @@ def test_ffmpeg_is_given_every_frame_with_even_sides(recording, tmp_path, monkey
     )
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     watch.save(recording, tmp_path / "a.mp4", scale=5, seconds_per_step=0.04)
-    said, _, raw = (tmp_path / "a.mp4").read_bytes().partition(b"|")
-    assert b"'-s', '20x24'" in said and b"'-framerate', '25'" in said
+    arguments, _, raw = (tmp_path / "a.mp4").read_bytes().partition(b"|")
+    assert b"'-s', '20x24'" in arguments and b"'-framerate', '25'" in arguments
     frames = np.frombuffer(raw, np.uint8).reshape(STEPS + 1, 24, 20, 3)
     np.testing.assert_array_equal(frames[:, :15], recording.pictures.repeat(5, 1).repeat(5, 2))
     assert (frames[3, 18, :20] == watch.BONUS_COLOR).all() and not frames[:, 23].any()
@@ -433,15 +433,15 @@ class Walk:
 
     def advance(self) -> None:
         self.t += 1
-        here = self.places[self.t]
+        place = self.places[self.t]
         end = np.array(list(self.ends[self.t - 1]))
-        none = np.zeros(len(here), bool)
+        none = np.zeros(len(place), bool)
         self.last = (
             Step(
-                observation=here, final=here, reward=np.zeros(len(here), np.float32), terminated=end == "T", truncated=none, started=end != ".",
-                valid=end != "B", broken=end == "B", place=here, start_place=np.zeros_like(here),
+                observation=place, final=place, reward=np.zeros(len(place), np.float32), terminated=end == "T", truncated=none, started=end != ".",
+                valid=end != "B", broken=end == "B", place=place, start_place=np.zeros_like(place),
             ),
-            here, np.zeros(len(here)),
+            place, np.zeros(len(place)),
         )  # fmt: skip
 
 

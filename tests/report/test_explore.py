@@ -116,12 +116,12 @@ def bare(*runs: RunLog, **more) -> Story:
     return Story(runs=list(runs) or [rising()], **more)
 
 
-def held(page: str) -> dict:
+def data_of(page: str) -> dict:
     return json.loads(re.findall(r'<script type="application/json" id="story">(.*?)</script>', page, re.DOTALL)[0])
 
 
 def chart(story: Story, key: str) -> dict:
-    return next(one for one in held(explore.page(story))["charts"] if one["key"] == key)
+    return next(one for one in data_of(explore.page(story))["charts"] if one["key"] == key)
 
 
 # ---------- what is refused ----------
@@ -186,7 +186,7 @@ def test_a_story_cannot_be_changed():
 
 
 def test_without_settings_there_are_none_on_the_page():
-    assert held(explore.page(full(config={})))["settings"] == []
+    assert data_of(explore.page(full(config={})))["settings"] == []
 
 
 # ---------- the page as a whole ----------
@@ -205,7 +205,7 @@ def test_everything_but_the_runs_may_be_left_out():
     page = explore.page(bare(run(line(5))))
     sections = re.findall(r'<section class="panel" id="(\w+)">', page)
     assert sections == ["reading", "run", "numbers"]
-    assert held(page)["charts"] == [] and held(page)["reading"] == []
+    assert data_of(page)["charts"] == [] and data_of(page)["reading"] == []
     whole = re.findall(r'<section class="panel" id="(\w+)">', explore.page(full()))
     assert whole == [
         "reading",
@@ -248,16 +248,16 @@ def test_nothing_a_user_writes_becomes_markup(text):
     for mark in ("<script", "</script", "<img", "<b>"):
         assert page.count(mark) == plain.count(mark)
     assert not set("\u2028\u2029") & set(page.split('id="story">')[1])
-    found, kept = held(page), text.replace("\ud800", "\ufffd")
+    data, cleaned = data_of(page), text.replace("\ud800", "\ufffd")
     assert (
-        found["title"]
-        == found["notes"][0]
-        == found["charts"][0]["lines"][0]["name"]
-        == found["episode"]["action_names"][1]
-        == found["maps"][0]["name"]
-        == kept
+        data["title"]
+        == data["notes"][0]
+        == data["charts"][0]["lines"][0]["name"]
+        == data["episode"]["action_names"][1]
+        == data["maps"][0]["name"]
+        == cleaned
     )
-    assert any(row["name"] == kept for row in found["numbers"])
+    assert any(row["name"] == cleaned for row in data["numbers"])
     page.encode()
 
 
@@ -271,42 +271,42 @@ def test_the_page_asks_the_network_for_nothing(calls_out):
 
 
 def test_a_single_run_is_the_line_of_its_log():
-    told = chart(bare(rising()), "coverage")
-    assert [(one["name"], one["x"], one["y"]) for one in told["lines"]] == [
+    packed = chart(bare(rising()), "coverage")
+    assert [(one["name"], one["x"], one["y"]) for one in packed["lines"]] == [
         ("greedy actors", [100, 200, 300, 400], [0.2, 0.4, 0.6, 0.8]),
         ("all actors", [100, 200, 300, 400], [0.1, 0.2, 0.3, 0.4]),
     ]
-    assert all("low" not in one for one in told["lines"])
-    assert held(explore.page(bare()))["bands"] == ""
+    assert all("low" not in one for one in packed["lines"])
+    assert data_of(explore.page(bare()))["bands"] == ""
 
 
 def test_steps_are_not_rounded_where_values_are():
-    told = chart(bare(run(line(123_456_789, loss=0.123456), line(123_456_791, loss=123_456.789))), "loss")["lines"][0]
-    assert told["x"] == [123_456_789, 123_456_791] and told["y"] == [0.1235, 123_500]
+    packed = chart(bare(run(line(123_456_789, loss=0.123456), line(123_456_791, loss=123_456.789))), "loss")["lines"][0]
+    assert packed["x"] == [123_456_789, 123_456_791] and packed["y"] == [0.1235, 123_500]
 
 
 def test_a_few_seeds_are_their_median_and_their_range():
-    told = chart(bare(rising(0, top=0.8), rising(1, top=0.4), rising(2, top=0.2)), "coverage")["lines"][0]
-    assert told["y"] == [0.1, 0.2, 0.3, 0.4]
-    assert told["low"] == [0.05, 0.1, 0.15, 0.2] and told["high"] == [0.2, 0.4, 0.6, 0.8]
-    assert told["count"] == [3, 3, 3, 3]
+    packed = chart(bare(rising(0, top=0.8), rising(1, top=0.4), rising(2, top=0.2)), "coverage")["lines"][0]
+    assert packed["y"] == [0.1, 0.2, 0.3, 0.4]
+    assert packed["low"] == [0.05, 0.1, 0.15, 0.2] and packed["high"] == [0.2, 0.4, 0.6, 0.8]
+    assert packed["count"] == [3, 3, 3, 3]
     assert (
-        held(explore.page(bare(rising(0), rising(1))))["bands"]
+        data_of(explore.page(bare(rising(0), rising(1))))["bands"]
         == "Lines are medians of 2 runs that differ in their seed, bands their range."
     )
 
 
 def test_many_seeds_have_a_bootstrap_interval_of_the_median():
     values = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
-    told = chart(bare(*(run(line(10, loss=v), line(20, loss=2 * v)) for v in values)), "loss")["lines"][0]
+    packed = chart(bare(*(run(line(10, loss=v), line(20, loss=2 * v)) for v in values)), "loss")["lines"][0]
     rng, medians = np.random.default_rng(7), []
     for _ in range(4000):  # written out another way
         medians.append(statistics.median(rng.choice(values, 7).tolist()))
     low, high = np.quantile(medians, (0.025, 0.975))
-    assert told["y"][0] == 0.4
-    assert told["low"][0] == pytest.approx(low, abs=0.11) and told["high"][0] == pytest.approx(high, abs=0.11)
-    assert told["low"][0] > 0.1 and told["high"][0] < 0.7
-    bands = held(explore.page(bare(*(rising(seed) for seed in range(5)))))["bands"]
+    assert packed["y"][0] == 0.4
+    assert packed["low"][0] == pytest.approx(low, abs=0.11) and packed["high"][0] == pytest.approx(high, abs=0.11)
+    assert packed["low"][0] > 0.1 and packed["high"][0] < 0.7
+    bands = data_of(explore.page(bare(*(rising(seed) for seed in range(5)))))["bands"]
     assert (
         bands
         == "Lines are medians of 5 runs that differ in their seed, bands a 95\u00a0% bootstrap interval of the median."
@@ -318,18 +318,18 @@ def test_runs_that_log_at_other_steps_meet_between_them_and_a_short_one_ends_whe
         run(line(100, loss=1.0), line(200, loss=2.0), line(300, loss=3.0), line(400, loss=4.0)),
         run(line(50, loss=2.0), line(250, loss=4.0)),
     )
-    told = chart(bare(long, short), "loss")["lines"][0]
-    assert told["x"] == [100, 200, 300, 400]
-    assert told["y"] == [
+    packed = chart(bare(long, short), "loss")["lines"][0]
+    assert packed["x"] == [100, 200, 300, 400]
+    assert packed["y"] == [
         (1 + 2.5) / 2,
         (2 + 3.5) / 2,
         (3 + 4) / 2,
         4,
     ]  # at 300 the short one is still held, half its stride beyond its end
-    assert told["count"] == [2, 2, 2, 1]
+    assert packed["count"] == [2, 2, 2, 1]
     assert (
         "Beyond the last step of a shorter run they are of the others."
-        in held(explore.page(bare(long, short)))["bands"]
+        in data_of(explore.page(bare(long, short)))["bands"]
     )
 
 
@@ -352,30 +352,30 @@ def test_lines_may_come_in_any_order():
 
 def test_a_long_log_is_averaged_and_the_page_says_so():
     page = explore.page(bare(run(*(line(k, loss=float(k)) for k in range(3000)))))
-    told = next(one for one in held(page)["charts"] if one["key"] == "loss")["lines"][0]
-    assert len(told["x"]) == series.POINTS
-    assert told["y"][0] == 4.5 and told["y"][-1] == pytest.approx(2994.5, rel=1e-3)
-    assert held(page)["limits"] == [
+    packed = next(one for one in data_of(page)["charts"] if one["key"] == "loss")["lines"][0]
+    assert len(packed["x"]) == series.POINTS
+    assert packed["y"][0] == 4.5 and packed["y"][-1] == pytest.approx(2994.5, rel=1e-3)
+    assert data_of(page)["limits"] == [
         f"Logs have more than {series.POINTS} lines: neighbours are averaged in the curves."
     ]
 
 
 def test_the_bonus_a_step_is_the_quotient_of_two_means():
-    told = chart(bare(rising()), "bonus")["lines"]
-    assert [(one["name"], one["y"]) for one in told] == [("all actors", [1.5] * 4)]  # 12 k / 8 k
+    packed = chart(bare(rising()), "bonus")["lines"]
+    assert [(one["name"], one["y"]) for one in packed] == [("all actors", [1.5] * 4)]  # 12 k / 8 k
     assert chart(bare(run(line(1, bonus=3.0, length=0.0), line(2, bonus=3.0, length=2.0))), "bonus")["lines"][0][
         "y"
     ] == [1.5]
 
 
 def test_groups_are_compared_in_one_line_each():
-    told = chart(bare(rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.1)), "coverage")
-    assert [(one["name"], one["stroke"], one["y"][-1]) for one in told["lines"]] == [("ngu", 0, 0.7), ("rnd", 1, 0.1)]
-    assert told["unit"] == "share of an episode's places that it visits, greedy actors"
+    packed = chart(bare(rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.1)), "coverage")
+    assert [(one["name"], one["stroke"], one["y"][-1]) for one in packed["lines"]] == [("ngu", 0, 0.7), ("rnd", 1, 0.1)]
+    assert packed["unit"] == "share of an episode's places that it visits, greedy actors"
 
 
 def test_a_reward_that_nobody_met_has_no_chart_and_places_stand_in_for_coverage():
-    keys = lambda **more: [one["key"] for one in held(explore.page(bare(run(line(1, **more)))))["charts"]]  # noqa: E731
+    keys = lambda **more: [one["key"] for one in data_of(explore.page(bare(run(line(1, **more)))))["charts"]]  # noqa: E731
     assert keys(coverage=0.5, places=10.0, success=0.0) == ["coverage"]
     assert keys(coverage=0.0, places=10.0, **{"return": 0.0}) == ["places"]
     assert keys(success=0.5, **{"return": 0.5}) == ["return", "success"]
@@ -389,19 +389,19 @@ def test_an_axis_is_logarithmic_only_where_numbers_spread_and_are_above_zero():
 
 def test_mixtures_stand_side_by_side_a_few_of_many():
     lines = [line(k, **{f"mixture{j}_return": float(j * k) for j in range(32)}) for k in (1, 2)]
-    told = chart(bare(run(*lines)), "mixture_return")
-    assert [one["name"] for one in told["lines"]] == [
+    packed = chart(bare(run(*lines)), "mixture_return")
+    assert [one["name"] for one in packed["lines"]] == [
         "mixture 0, exploits",
         "mixture 10",
         "mixture 21",
         "mixture 31, explores most",
     ]
-    assert told["lines"][3]["y"] == [31, 62]
+    assert packed["lines"][3]["y"] == [31, 62]
 
 
 def test_references_are_drawn_and_told_only_where_there_are_such():
-    told = chart(full(), "coverage")
-    assert told["references"] == [{"name": "uniform", "value": 0.01}] and "Dotted" in told["help"]
+    packed = chart(full(), "coverage")
+    assert packed["references"] == [{"name": "uniform", "value": 0.01}] and "Dotted" in packed["help"]
     assert "Dotted" not in chart(bare(), "coverage")["help"]
 
 
@@ -409,8 +409,8 @@ def test_references_are_drawn_and_told_only_where_there_are_such():
 
 
 def test_the_reading_follows_the_numbers():
-    said = explore.reading(full(runs=[rising(distance=4.0, embedding_accuracy=0.5)]))
-    assert said == [
+    sentences = explore.reading(full(runs=[rising(distance=4.0, embedding_accuracy=0.5)]))
+    assert sentences == [
         "After 400 steps, greedy actors visit 80\u00a0% of an episode's places.",
         "Policies that learn nothing visit 1.0\u00a0% (uniform).",
         "A step earns a bonus of 1.50 on average at the end.",
@@ -422,8 +422,8 @@ def test_the_reading_follows_the_numbers():
 
 
 def test_the_reading_of_several_runs_gives_their_median_and_range_for_each_group():
-    said = explore.reading(bare(rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.05)))
-    assert said == [
+    sentences = explore.reading(bare(rising(0, "ngu"), rising(1, "ngu", top=0.6), rising(0, "rnd", top=0.05)))
+    assert sentences == [
         "ngu: after 400 steps, greedy actors visit 70\u00a0% (median of 2 runs, 60\u00a0% to 80\u00a0%) of an episode's places.",
         "rnd: after 400 steps, greedy actors visit 5.0\u00a0% of an episode's places.",
     ]
@@ -444,7 +444,7 @@ def test_the_reading_tells_reward_where_there_was_some():
 
 
 def test_the_facts_tell_what_ran():
-    facts = dict(held(explore.page(full(runs=[rising(updates=7)])))["facts"])
+    facts = dict(data_of(explore.page(full(runs=[rising(updates=7)])))["facts"])
     assert facts == {
         "environment": "outrange/RandomDiscoMaze-v0", "options": "size=7", "side by side": "64", "agent": "ngu", "mixtures": "1", "runs": "1", "steps": "400",
         "of": "1,000", "updates": "7", "time": "8 s",
@@ -455,7 +455,7 @@ def test_the_facts_tell_what_ran():
 
 
 def test_every_number_is_listed_with_its_unit_meaning_and_last_value():
-    rows = {row["name"]: row for row in held(explore.page(bare(rising(odd=3.0), glossary=GLOSSARY)))["numbers"]}
+    rows = {row["name"]: row for row in data_of(explore.page(bare(rising(odd=3.0), glossary=GLOSSARY)))["numbers"]}
     assert rows["greedy_coverage"]["last"] == 0.8 and rows["greedy_coverage"]["course"] == [0.2, 0.4, 0.6, 0.8]
     assert rows["seconds"]["last"] == 8 and rows["rnd_loss"]["last"] is None
     assert rows["odd"]["meaning"] == "not described here"
@@ -467,7 +467,7 @@ def test_mixtures_are_listed_one_by_one_or_as_a_family():
     lines = [line(k, **{f"mixture{j}_return": float(j) for j in range(9)}) for k in (1, 2)]
 
     def rows(glossary):
-        numbers = held(explore.page(bare(run(*lines), glossary=glossary)))["numbers"]
+        numbers = data_of(explore.page(bare(run(*lines), glossary=glossary)))["numbers"]
         return {row["name"]: row for row in numbers if row["name"].startswith("mixture")}
 
     single = rows({f"mixture{j}_return": Meaning("reward", "of one") for j in range(9)})
@@ -480,12 +480,12 @@ def test_mixtures_are_listed_one_by_one_or_as_a_family():
 
 def test_the_evaluation_keeps_the_columns_that_tell_something():
     row = {"run": "a", "env": "x", "mixture": 0, "episodes": 4, "return": 0.0, "coverage": 0.5, "coverage_error": 0.1}
-    assert held(explore.page(full(evaluation=[row])))["evaluation"] == {
+    assert data_of(explore.page(full(evaluation=[row])))["evaluation"] == {
         "columns": ["mixture", "episodes", "coverage"],
         "forms": {"mixture": "whole", "episodes": "whole", "coverage": "share"},
         "rows": [{"mixture": 0, "episodes": 4, "coverage": 0.5, "coverage_error": 0.1}],
     }
-    assert held(explore.page(full(evaluation=[row, row | {"run": "b"}])))["evaluation"]["columns"] == [
+    assert data_of(explore.page(full(evaluation=[row, row | {"run": "b"}])))["evaluation"]["columns"] == [
         "run",
         "mixture",
         "episodes",
@@ -494,7 +494,7 @@ def test_the_evaluation_keeps_the_columns_that_tell_something():
 
 
 def test_settings_are_flat():
-    assert held(explore.page(full(config={"a": {"b": 1, "c": True}, "d": ["x", "y"], "e": [], "f": None})))[
+    assert data_of(explore.page(full(config={"a": {"b": 1, "c": True}, "d": ["x", "y"], "e": [], "f": None})))[
         "settings"
     ] == [
         ["a.b", "1"],
@@ -507,18 +507,18 @@ def test_settings_are_flat():
 
 
 def test_a_map_tells_walls_from_cells_that_were_not_visited():
-    told = held(explore.page(full()))["maps"][0]
-    assert told["visits"] == [None, 3, 0, None, 1, 2] and told["first"] == [None, 1, None, None, 1, 1]
-    assert (told["width"], told["height"], told["seen"], told["free"], told["walls"]) == (3, 2, 3, 4, True)
+    packed = data_of(explore.page(full()))["maps"][0]
+    assert packed["visits"] == [None, 3, 0, None, 1, 2] and packed["first"] == [None, 1, None, None, 1, 1]
+    assert (packed["width"], packed["height"], packed["seen"], packed["free"], packed["walls"]) == (3, 2, 3, 4, True)
 
 
 def test_pictures_are_the_same_after_the_sheet():
-    told = held(explore.page(full()))["episode"]["sheet"]
-    assert told["steps"] == list(range(31))
-    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(told["data"].split(",")[1]))).convert("RGB"))
+    packed = data_of(explore.page(full()))["episode"]["sheet"]
+    assert packed["steps"] == list(range(31))
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(packed["data"].split(",")[1]))).convert("RGB"))
     for frame, picture in enumerate(np.asarray(episode().pictures)):
-        y, x = frame // told["columns"] * told["height"], frame % told["columns"] * told["width"]
-        np.testing.assert_array_equal(sheet[y : y + told["height"], x : x + told["width"]], picture)
+        y, x = frame // packed["columns"] * packed["height"], frame % packed["columns"] * packed["width"]
+        np.testing.assert_array_equal(sheet[y : y + packed["height"], x : x + packed["width"]], picture)
 
 
 def test_few_colours_are_kept_exactly_and_many_become_the_nearest():
@@ -539,20 +539,20 @@ def test_few_colours_are_kept_exactly_and_many_become_the_nearest():
 
 def test_a_new_place_is_counted_once():
     place = np.array([4, 4, 5, -1, 4, 6, 5])
-    told = held(explore.page(bare(episode=plain_episode([1.0] * 6, place=place))))["episode"]
-    assert told["new"] == [0, 2, 5] and told["place"] == place.tolist()
-    assert told["sheet"] is None and told["points"] is None and told["reward"] is None
+    packed = data_of(explore.page(bare(episode=plain_episode([1.0] * 6, place=place))))["episode"]
+    assert packed["new"] == [0, 2, 5] and packed["place"] == place.tolist()
+    assert packed["sheet"] is None and packed["points"] is None and packed["reward"] is None
 
 
 def test_points_lie_on_their_two_main_axes():
     t = np.linspace(-1, 1, 50)
     axes = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))[0]
     points = np.outer(3 * t, axes[0]) + np.outer(t**2, axes[1]) + 5
-    told = held(explore.page(bare(episode=plain_episode(np.ones(50), points=points))))["episode"]["points"]
-    x, y = np.array(told["x"]), np.array(told["y"])
+    packed = data_of(explore.page(bare(episode=plain_episode(np.ones(50), points=points))))["episode"]["points"]
+    x, y = np.array(packed["x"]), np.array(packed["y"])
     assert np.abs(np.corrcoef(x, t)[0, 1]) == pytest.approx(1, abs=1e-6)
     assert np.abs(np.corrcoef(y, t**2)[0, 1]) == pytest.approx(1, abs=1e-6)
-    assert told["shares"] == [
+    assert packed["shares"] == [
         pytest.approx(9 * t.var() / (9 * t.var() + (t**2).var()), rel=1e-3),
         pytest.approx((t**2).var() / (9 * t.var() + (t**2).var()), rel=1e-3),
     ]
@@ -560,16 +560,16 @@ def test_points_lie_on_their_two_main_axes():
     np.testing.assert_allclose(
         spread, np.linalg.norm(points[:, None] - points, axis=-1), atol=5e-3
     )  # the plane holds all there is
-    assert told["steps"] == list(range(1, 51)) and told["dimension"] == 8
+    assert packed["steps"] == list(range(1, 51)) and packed["dimension"] == 8
 
 
 def test_points_of_one_number_and_points_that_are_all_the_same_are_drawn():
-    told = held(explore.page(bare(episode=plain_episode(np.ones(4), points=np.arange(4.0)[:, None]))))["episode"][
+    packed = data_of(explore.page(bare(episode=plain_episode(np.ones(4), points=np.arange(4.0)[:, None]))))["episode"][
         "points"
     ]
-    assert told["y"] == [0, 0, 0, 0] and told["shares"] == [1, 0]
-    told = held(explore.page(bare(episode=plain_episode(np.ones(4), points=np.ones((4, 3))))))["episode"]["points"]
-    assert told["x"] == [0, 0, 0, 0] and told["shares"] == [0, 0]
+    assert packed["y"] == [0, 0, 0, 0] and packed["shares"] == [1, 0]
+    packed = data_of(explore.page(bare(episode=plain_episode(np.ones(4), points=np.ones((4, 3))))))["episode"]["points"]
+    assert packed["x"] == [0, 0, 0, 0] and packed["shares"] == [0, 0]
 
 
 def test_a_page_that_would_be_too_large_shows_fewer_pictures_then_fewer_maps_and_says_so(monkeypatch):
@@ -579,14 +579,14 @@ def test_a_page_that_would_be_too_large_shows_fewer_pictures_then_fewer_maps_and
     monkeypatch.setattr(compose, "SIZE_LIMIT", whole - 1000)
     page = explore.page(story)
     assert len(page.encode()) <= compose.SIZE_LIMIT
-    steps = held(page)["episode"]["sheet"]["steps"]
+    steps = data_of(page)["episode"]["sheet"]["steps"]
     assert len(steps) == 50 and steps[0] == 0 and steps[-1] == 100
-    assert held(page)["limits"] == ["The episode is shown by 50 of its 101 pictures."]
+    assert data_of(page)["limits"] == ["The episode is shown by 50 of its 101 pictures."]
     without = len(explore.page(replace(story, episode=None)).encode())
     monkeypatch.setattr(compose, "SIZE_LIMIT", without + 600)
     page = explore.page(story)
-    assert held(page)["episode"]["sheet"] is None and "without its 101 pictures" in held(page)["limits"][0]
-    assert len(held(page)["maps"]) < 8 and "maps are shown" in held(page)["limits"][1]
+    assert data_of(page)["episode"]["sheet"] is None and "without its 101 pictures" in data_of(page)["limits"][0]
+    assert len(data_of(page)["maps"]) < 8 and "maps are shown" in data_of(page)["limits"][1]
 
 
 def test_a_long_episode_of_large_pictures_stays_below_the_limit():
@@ -595,4 +595,4 @@ def test_a_long_episode_of_large_pictures_stays_below_the_limit():
     pictures[t, t % 105, t % 80] = 255
     page = explore.page(full(episode=plain_episode(np.random.default_rng(0).random(800), pictures=pictures)))
     assert len(page.encode()) < compose.SIZE_LIMIT
-    assert len(held(page)["episode"]["sheet"]["steps"]) == compose.FRAMES
+    assert len(data_of(page)["episode"]["sheet"]["steps"]) == compose.FRAMES

@@ -16,10 +16,10 @@ def length(episode: int) -> int:
 
 def truth(steps: int) -> list[tuple]:
     """(shown before, shown after, reward, terminated, truncated) of the first transitions: shown is (episode, step), the reward counts."""
-    told, episode, at = [], 0, 0
-    while len(told) < steps:
+    transitions_seen, episode, at = [], 0, 0
+    while len(transitions_seen) < steps:
         over = at + 1 == length(episode)
-        told.append(
+        transitions_seen.append(
             (
                 (episode, at),
                 (episode, at + 1),
@@ -29,7 +29,7 @@ def truth(steps: int) -> list[tuple]:
             )
         )
         episode, at = (episode + 1, 0) if over else (episode, at + 1)
-    return told
+    return transitions_seen
 
 
 class Counting(gymnasium.Env):
@@ -40,19 +40,19 @@ class Counting(gymnasium.Env):
     def __init__(self):
         self.episode, self.at = -1, 0
 
-    def shown(self):
+    def observation(self):
         return np.array([self.episode, self.at], np.float32)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.episode, self.at = self.episode + 1, 0
-        return self.shown(), {}
+        return self.observation(), {}
 
     def step(self, action):
         reward = float(10 * self.episode + self.at)
         self.at += 1
         over = self.at == length(self.episode)
-        return self.shown(), reward, over and self.episode % 2 == 0, over and self.episode % 2 == 1, {}
+        return self.observation(), reward, over and self.episode % 2 == 0, over and self.episode % 2 == 1, {}
 
 
 class Drawing(gymnasium.Env):
@@ -92,7 +92,7 @@ class Breaking(gymnasium.Env):
 
     def step(self, action):
         self.at += 1
-        shown, reward = np.full(2, self.at, np.float32), 1.0
+        observation, reward = np.full(2, self.at, np.float32), 1.0
         if self.at == 3:
             if self.how == "raise":
                 raise ValueError("no such wall")
@@ -104,19 +104,19 @@ class Breaking(gymnasium.Env):
             if self.how == "close":
                 raise ValueError("half closed")
             if self.how == "result":
-                return shown
-            shown, reward = {
+                return observation
+            observation, reward = {
                 "nan": (np.array([np.nan, 0], np.float32), 1.0),
                 "inf": (np.array([np.inf, 0], np.float32), 1.0),
                 "high": (np.array([11, 0], np.float32), 1.0),
                 "shape": (np.zeros(3, np.float32), 1.0),
                 "dtype": (np.array(["a", "b"]), 1.0),
-                "reward nan": (shown, float("nan")),
-                "reward inf": (shown, float("inf")),
-                "reward big": (shown, 1e300),
-                "reward text": (shown, "much"),
+                "reward nan": (observation, float("nan")),
+                "reward inf": (observation, float("inf")),
+                "reward big": (observation, 1e300),
+                "reward text": (observation, "much"),
             }[self.how]
-        return shown, reward, False, self.at == 5, {}
+        return observation, reward, False, self.at == 5, {}
 
     def close(self):
         if self.how == "close":
@@ -139,20 +139,20 @@ class Engine(Vectorised):
         return np.stack([env.reset()[0] for env in self.envs]), np.zeros(self.count, np.int64)
 
     def _advance(self, actions):
-        shown, final = np.zeros((self.count, 2), np.float32), np.zeros((self.count, 2), np.float32)
+        observation, final = np.zeros((self.count, 2), np.float32), np.zeros((self.count, 2), np.float32)
         reward, terminated, truncated = np.full(self.count, 7.0), np.zeros(self.count, bool), np.zeros(self.count, bool)
         dummy = np.zeros(self.count, bool)
         for i, env in enumerate(self.envs):
             if self.next_step and self.over[i]:
-                shown[i], dummy[i] = env.reset()[0], True
+                observation[i], dummy[i] = env.reset()[0], True
                 continue
-            shown[i], reward[i], terminated[i], truncated[i], _ = env.step(actions[i])
+            observation[i], reward[i], terminated[i], truncated[i], _ = env.step(actions[i])
             if not self.next_step and (terminated[i] or truncated[i]):
-                final[i], shown[i] = shown[i], env.reset()[0]
+                final[i], observation[i] = observation[i], env.reset()[0]
         self.over = terminated | truncated
-        place = shown[:, 1].astype(np.int64)
+        place = observation[:, 1].astype(np.int64)
         return Raw(
-            shown,
+            observation,
             reward,
             terminated | dummy,
             self.over | dummy if actions[0] else truncated,
@@ -168,11 +168,11 @@ class Engine(Vectorised):
 def transitions(envs, steps: int, seed: int = 0) -> list[list[tuple]]:
     """What each environment went through, read from steps: as ``truth``, with arrays as tuples."""
     before, _ = envs.reset()
-    random, told = np.random.default_rng(seed), [[] for _ in range(envs.count)]
+    random, transitions_seen = np.random.default_rng(seed), [[] for _ in range(envs.count)]
     for _ in range(steps):
         step = envs.step(random.integers(envs.actions, size=envs.count))
         for i in np.flatnonzero(step.valid):
-            told[i].append(
+            transitions_seen[i].append(
                 (
                     tuple(before[i]),
                     tuple(step.final[i]),
@@ -182,7 +182,7 @@ def transitions(envs, steps: int, seed: int = 0) -> list[list[tuple]]:
                 )
             )
         before = step.observation
-    return told
+    return transitions_seen
 
 
 for _kind in (Counting, Drawing, Breaking):

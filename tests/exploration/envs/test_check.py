@@ -33,10 +33,10 @@ def also(**fields):
 
 def reuses(step, liar):
     """One array for all observations."""
-    if not hasattr(liar, "kept"):
-        liar.kept = np.zeros_like(step.observation)
-    np.copyto(liar.kept, step.observation)
-    return dataclasses.replace(step, observation=liar.kept)
+    if not hasattr(liar, "reused_array"):
+        liar.reused_array = np.zeros_like(step.observation)
+    np.copyto(liar.reused_array, step.observation)
+    return dataclasses.replace(step, observation=liar.reused_array)
 
 
 NONE, ALL = (lambda step: np.zeros(4, bool)), (lambda step: np.ones(4, bool))
@@ -76,10 +76,10 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_every_breach_is_said(lie):
-    change, attributes, said = LIES[lie]
+    change, attributes, message = LIES[lie]
     envs = Liar(make("outrange/RandomDiscoMaze-v0", 4, 1, size=7, cap=30), change, **attributes)
     problems = check_envs(envs, steps=40)
-    assert any(re.search(said, problem) for problem in problems), problems
+    assert any(re.search(message, problem) for problem in problems), problems
     assert len(problems) == len(set(problems)) and all(
         problem.startswith("outrange/RandomDiscoMaze-v0: ") for problem in problems
     )
@@ -103,8 +103,8 @@ def test_a_second_start_is_said():
 
 
 def test_drawing_otherwise_is_said():
-    first, other = (make("outrange/RandomDiscoMaze-v0", 4, seed, size=7) for seed in (1, 2))
-    problems = check_envs(first, steps=40, twin=other)
+    first, second = (make("outrange/RandomDiscoMaze-v0", 4, seed, size=7) for seed in (1, 2))
+    problems = check_envs(first, steps=40, twin=second)
     assert any("a second one with the same seed begins otherwise" in problem for problem in problems)
     assert any(
         "a second one with the same seed and actions differs in observation (step 0)" in problem for problem in problems

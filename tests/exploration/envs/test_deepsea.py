@@ -46,8 +46,8 @@ def test_left_is_free_and_keeps_to_the_edge_and_one_left_misses_the_treasure():
 
 
 def test_the_meaning_of_actions_is_drawn_by_its_own_number_not_by_the_seed():
-    first, other = make("outrange/DeepSea-v0", 1, 1, size=40), make("outrange/DeepSea-v0", 1, 2, size=40)
-    assert (first.right == other.right).all() and 0.4 < first.right.mean() < 0.6
+    first, second = make("outrange/DeepSea-v0", 1, 1, size=40), make("outrange/DeepSea-v0", 1, 2, size=40)
+    assert (first.right == second.right).all() and 0.4 < first.right.mean() < 0.6
     assert (make("outrange/DeepSea-v0", 1, 1, size=40, mapping=1).right != first.right).mean() > 0.4
     assert (make("outrange/DeepSea-v0", 1, 1, size=40, mapped=False).right == 1).all()
     assert first.action_names == ("first", "second")

@@ -30,11 +30,11 @@ def by_hand(text: str = ROOM, cell: int = 6, count: int = 2, clock: int = 0, **o
 
 
 def mazes(size: int, episodes: int, seed: int = 0) -> np.ndarray:
-    envs, told = RandomDiscoMaze(64, seed, size=size), []
+    envs, mazes = RandomDiscoMaze(64, seed, size=size), []
     for _ in range(-(-episodes // 64)):
         envs.reset()
-        told.append(envs.state()["walls"])
-    return np.concatenate(told)[:episodes]
+        mazes.append(envs.state()["walls"])
+    return np.concatenate(mazes)[:episodes]
 
 
 @pytest.mark.parametrize(("size", "free"), [(5, 7), (7, 17), (21, 199), (31, 449)])
@@ -136,12 +136,12 @@ def test_walls_change_colour_every_step_corridors_do_not():
     )
     counts, pairs, neighbours = np.zeros(7), np.zeros((7, 7)), np.zeros((7, 7))
     for t in range(300):
-        shown = envs.step(np.full(64, (LEFT, RIGHT)[t % 2])).observation
-        assert ((shown >= 2) == wall).all() and shown.max() < 7
-        counts += np.bincount(shown.ravel(), minlength=7)
-        np.add.at(pairs, (before[:, wall].ravel(), shown[:, wall].ravel()), 1)
-        np.add.at(neighbours, (shown[:, 0, :-1].ravel(), shown[:, 0, 1:].ravel()), 1)
-        before = shown
+        observation = envs.step(np.full(64, (LEFT, RIGHT)[t % 2])).observation
+        assert ((observation >= 2) == wall).all() and observation.max() < 7
+        counts += np.bincount(observation.ravel(), minlength=7)
+        np.add.at(pairs, (before[:, wall].ravel(), observation[:, wall].ravel()), 1)
+        np.add.at(neighbours, (observation[:, 0, :-1].ravel(), observation[:, 0, 1:].ravel()), 1)
+        before = observation
     for table in (counts[2:], pairs[2:, 2:], neighbours[2:, 2:]):
         expected = table.sum() / table.size
         assert ((table - expected) ** 2 / expected).sum() < table.size + 5 * np.sqrt(2 * table.size)  # chi-squared
@@ -167,21 +167,21 @@ def test_an_environment_does_not_depend_on_how_many_there_are():
 
 
 def test_seeds_make_different_mazes_and_the_same_seed_the_same():
-    first, again, other = (RandomDiscoMaze(3, seed).reset()[0] for seed in (1, 1, 2))
-    assert (first == again).all() and all((a != b).mean() > 0.3 for a, b in zip(first, other))
+    first, again, second = (RandomDiscoMaze(3, seed).reset()[0] for seed in (1, 1, 2))
+    assert (first == again).all() and all((a != b).mean() > 0.3 for a, b in zip(first, second))
 
 
 def test_a_state_brings_another_object_back_in_the_middle_of_an_episode():
-    envs, other = RandomDiscoMaze(16, 4, size=11, cap=40), RandomDiscoMaze(16, 99, size=11, cap=40)
+    envs, second = RandomDiscoMaze(16, 4, size=11, cap=40), RandomDiscoMaze(16, 99, size=11, cap=40)
     envs.reset()
     for _ in range(7):
         envs.step((envs.legal() * np.arange(1, 5)).argmax(1))
-    other.restore(envs.state())
-    assert (envs.picture(3) == other.picture(3)).all()
+    second.restore(envs.state())
+    assert (envs.picture(3) == second.picture(3)).all()
     random = np.random.default_rng(1)
     for _ in range(100):
         actions = random.integers(4, size=16)
-        a, b = envs.step(actions), other.step(actions)
+        a, b = envs.step(actions), second.step(actions)
         assert (a.observation == b.observation).all() and (a.final == b.final).all() and (a.place == b.place).all()
 
 
@@ -191,7 +191,7 @@ def test_states_of_other_options_or_sizes_are_refused():
         RandomDiscoMaze(2, 0, size=11, cap=40).restore(state)
     with pytest.raises(BadInput, match="same number of environments"):
         RandomDiscoMaze(3, 0, size=11).restore(state)
-    for name, value, said in (
+    for name, value, message in (
         ("cell", 121, "state.cell: .* from 0 to 120"),
         ("cell", -1, "state.cell"),
         ("walls", 2, "state.walls"),
@@ -201,7 +201,7 @@ def test_states_of_other_options_or_sizes_are_refused():
         bad.reset()
         changed = bad.state()
         changed[name].flat[0] = value
-        with pytest.raises(BadInput, match=said):
+        with pytest.raises(BadInput, match=message):
             bad.restore(changed)
     with pytest.raises(BadInput, match="are not those of this environment"):
         RandomDiscoMaze(2, 0, size=11).restore({"key": state["key"]})
@@ -221,7 +221,7 @@ def test_places_and_pictures():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"size": 20}, "size: 20 is not allowed; it must be an odd number from 5 to 201"),
         ({"size": 3}, "size: 3"),
@@ -231,8 +231,8 @@ def test_places_and_pictures():
         ({"colour": 4}, "option: 'colour' is not an option of it; did you mean 'colours'"),
     ],
 )
-def test_options_out_of_range_are_said(options, said):
-    with pytest.raises(BadInput, match=said):
+def test_options_out_of_range_are_said(options, message):
+    with pytest.raises(BadInput, match=message):
         make("outrange/RandomDiscoMaze-v0", 1, 0, **options)
 
 

@@ -58,10 +58,10 @@ def test_the_view_of_a_level_is_its_image_and_the_direction_of_the_agent():
         and envs.places().tolist() == [0, 0]
         and envs.action_names[1:3] == ("right", "forward")
     )
-    kept, copy = step.observation, step.observation.copy()
+    first_observation, copy = step.observation, step.observation.copy()
     for _ in range(20):
         envs.step(np.array([1, 1]))
-    assert (kept == copy).all()
+    assert (first_observation == copy).all()
 
 
 def test_the_pool_and_python_show_the_same_empty_room():
@@ -149,19 +149,19 @@ def emulated(game: str, actions: np.ndarray, noops: int) -> list[tuple[bytes, fl
     ale.reset_game()
     for _ in range(noops):
         ale.act(0)
-    told = []
+    frames_seen = []
     for action in actions:
         reward, frames = 0, []
         for _ in range(4):
             reward += ale.act(action)
             frames.append(ale.getScreenGrayscale())
-        told.append(
+        frames_seen.append(
             (
                 cv2.resize(np.maximum(frames[-1], frames[-2]), (84, 84), interpolation=cv2.INTER_AREA).tobytes(),
                 float(reward),
             )
         )
-    return told
+    return frames_seen
 
 
 @pytest.mark.parametrize("engine", ["envpool", "ale"])
@@ -171,18 +171,18 @@ def test_consoles_play_as_the_emulator_does_with_the_settings_of_the_paper(engin
     actions = np.random.default_rng(0).integers(18, size=100)
     envs = make(name, 1, 0, engine=engine, noops=1)
     envs.reset()
-    told = [
+    played = [
         (step.final.tobytes(), float(step.reward[0])) for step in (envs.step(np.array([action])) for action in actions)
     ]
-    assert told in [emulated(game, actions, noops) for noops in (0, 1)]
-    assert game == "breakout" or max(reward for _, reward in told) == 10  # not clipped to 1
+    assert played in [emulated(game, actions, noops) for noops in (0, 1)]
+    assert game == "breakout" or max(reward for _, reward in played) == 10  # not clipped to 1
 
 
 def test_both_habits_of_ale_give_the_same_transitions():
     pytest.importorskip("ale_py")
     from outrange.exploration.envs.ale import Ale
 
-    told = {}
+    rows_by_habit = {}
     for next_step in (False, True):
         envs, rows = Ale("ALE/Pong-v5", 1, 3, AtariSettings(frames=100), next_step), []
         observation = envs.reset()[0]
@@ -193,12 +193,12 @@ def test_both_habits_of_ale_give_the_same_transitions():
                     (observation.tobytes(), step.final.tobytes(), float(step.reward[0]), bool(step.truncated[0]))
                 )
             observation = step.observation
-        told[next_step] = rows
+        rows_by_habit[next_step] = rows
         envs.close()
     assert (
-        told[False][: len(told[True])] == told[True]
-        and 50 < len(told[True]) < 60
-        and sum(row[3] for row in told[True]) >= 2
+        rows_by_habit[False][: len(rows_by_habit[True])] == rows_by_habit[True]
+        and 50 < len(rows_by_habit[True]) < 60
+        and sum(row[3] for row in rows_by_habit[True]) >= 2
     )
 
 
@@ -239,7 +239,7 @@ def test_seeds_differ_between_environments_and_after_a_restore():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         (
             "MiniGrid-DoorKey-5x6-v0",
@@ -260,10 +260,10 @@ def test_seeds_differ_between_environments_and_after_a_restore():
         ("CartPole-v1", {"engine": "envpool"}, "engine: 'envpool' does not run 'CartPole-v1'"),
     ],
 )
-def test_what_an_engine_does_not_have_is_said(name, options, said):
+def test_what_an_engine_does_not_have_is_said(name, options, message):
     pytest.importorskip("envpool")
     pytest.importorskip("ale_py")
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=message):
         make(name, 1, 0, **options)
 
 
@@ -350,6 +350,6 @@ def test_python_s_levels_can_be_solved_by_going_everywhere(name):
 def test_most_of_envpool_s_multi_room_levels_cannot_which_is_why_auto_does_not_take_it(name, all_of_them):
     pytest.importorskip("envpool")
     envs = make(name, 24, 1, "envpool", cap=3000)
-    found = solved(envs)
-    assert None not in found and (all(found) if all_of_them else 0 < sum(found) < 18)
+    outcomes = solved(envs)
+    assert None not in outcomes and (all(outcomes) if all_of_them else 0 < sum(outcomes) < 18)
     envs.close()

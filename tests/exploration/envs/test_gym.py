@@ -22,15 +22,15 @@ COUNTING, DRAWING, BREAKING = "counting/Counting-v0", "counting/Drawing-v0", "co
 
 def test_the_contract_holds_and_an_episode_is_gone_on_with():
     assert check_envs(make(DRAWING, 4, 3), steps=60, twin=make(DRAWING, 4, 3)) == []
-    envs, other = make(DRAWING, 3, 3), make(DRAWING, 3, 77)
+    envs, second = make(DRAWING, 3, 3), make(DRAWING, 3, 77)
     assert envs.dtype == np.float32 and envs.exact and envs.reset()[1].tolist() == [5, 5, 5]
     random = np.random.default_rng(0)
     for _ in range(13):
         envs.step(random.integers(4, size=3))
-    other.restore(envs.state())
+    second.restore(envs.state())
     for _ in range(30):
         actions = random.integers(4, size=3)
-        a, b = envs.step(actions), other.step(actions)
+        a, b = envs.step(actions), second.step(actions)
         assert (
             (a.observation == b.observation).all()
             and (a.final == b.final).all()
@@ -57,7 +57,7 @@ def test_an_environment_that_does_not_repeat_itself_is_found_out():
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         ("raise", "it raised ValueError: 'no such wall'"),
         ("stall", "it took longer than 0.05 s"),
@@ -74,7 +74,7 @@ def test_an_environment_that_does_not_repeat_itself_is_found_out():
         ("close", "it raised ValueError: 'half closed'"),
     ],
 )
-def test_a_broken_environment_is_made_anew_and_its_episode_dropped(how, said):
+def test_a_broken_environment_is_made_anew_and_its_episode_dropped(how, message):
     envs = make(BREAKING, 2, 0, how=how, limit=0.05)
     envs.reset()
     began = time.monotonic()
@@ -85,7 +85,7 @@ def test_a_broken_environment_is_made_anew_and_its_episode_dropped(how, said):
         assert not (step.terminated | step.truncated).any() and step.reward.tolist() == [0.0 if broken else 1.0] * 2
         assert (step.observation == (t + 1) % 3).all() and (step.final == step.observation).all()
     assert time.monotonic() - began < 5
-    assert len(envs.problems) == 4 and re.search(said, envs.problems[0]), envs.problems
+    assert len(envs.problems) == 4 and re.search(message, envs.problems[0]), envs.problems
     assert "environment 0 broke in episode 0 after 3 steps" in envs.problems[0] and "episode 1" in envs.problems[-1]
     envs.close()
 
@@ -103,9 +103,9 @@ def test_one_that_breaks_leaves_the_others_alone():
     assert not envs.step(np.ones(3, int)).broken.any()
 
 
-@pytest.mark.parametrize(("how", "said"), [("reset", "no map"), ("reset shape", "of shape"), ("make", "no display")])
-def test_what_cannot_begin_is_said(how, said):
-    with pytest.raises(BadInput, match=said):
+@pytest.mark.parametrize(("how", "message"), [("reset", "no map"), ("reset shape", "of shape"), ("make", "no display")])
+def test_what_cannot_begin_is_said(how, message):
+    with pytest.raises(BadInput, match=message):
         make(BREAKING, 1, 0, how=how).reset()
 
 
@@ -168,7 +168,7 @@ def test_actions_that_are_not_numbered_from_0_are_said(space):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("CartPoll-v1", "env: 'CartPoll-v1' is not an environment that Gymnasium knows; did you mean 'CartPole-v1'"),
         ("outrange/RandomDiscMaze-v0", "did you mean 'outrange/RandomDiscoMaze-v0'"),
@@ -178,8 +178,8 @@ def test_actions_that_are_not_numbered_from_0_are_said(space):
         ("nowhere/Nothing-v0", "is not an environment"),
     ],
 )
-def test_names_that_cannot_be_made_are_said(name, said):
-    with pytest.raises(BadInput, match=said):
+def test_names_that_cannot_be_made_are_said(name, message):
+    with pytest.raises(BadInput, match=message):
         make(name, 1, 0)
 
 

@@ -66,7 +66,7 @@ def test_an_environment_does_not_depend_on_how_many_there_are(name):
 
 
 def test_the_compiled_text_runs_as_plain_python_and_draws_the_same():
-    told = {}
+    hashes = {}
     for off in ("0", "1"):
         environment = {**os.environ, "NUMBA_DISABLE_JIT": off}
         done = subprocess.run(
@@ -76,8 +76,8 @@ def test_the_compiled_text_runs_as_plain_python_and_draws_the_same():
             env=environment,
             check=True,
         )
-        told[off] = json.loads(done.stdout)
-    assert told["0"] == told["1"] and len(set(told["0"].values())) == 4
+        hashes[off] = json.loads(done.stdout)
+    assert hashes["0"] == hashes["1"] and len(set(hashes["0"].values())) == 4
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -119,8 +119,8 @@ def test_alone_and_in_a_batch_they_are_the_same(name):
     for _ in range(60):
         actions = random.integers(ours.actions, size=3)
         step = ours.step(actions)
-        shown, reward, terminated, truncated, info = single.step(actions[0])
-        assert (shown == step.final[0]).all() and (reward, terminated, truncated) == (
+        observation, reward, terminated, truncated, info = single.step(actions[0])
+        assert (observation == step.final[0]).all() and (reward, terminated, truncated) == (
             step.reward[0],
             step.terminated[0],
             step.truncated[0],
@@ -130,11 +130,11 @@ def test_alone_and_in_a_batch_they_are_the_same(name):
             with pytest.raises(BadInput, match="call reset first"):
                 single.step(0)
             ended += 1
-            shown, info = single.reset()
-            assert (shown == step.observation[0]).all() and info["place"] == step.start_place[0]
-        shown, reward, terminated, truncated, info = batch.step(actions)
+            observation, info = single.reset()
+            assert (observation == step.observation[0]).all() and info["place"] == step.start_place[0]
+        observation, reward, terminated, truncated, info = batch.step(actions)
         assert (
-            (shown == step.observation).all()
+            (observation == step.observation).all()
             and (reward == step.reward).all()
             and (terminated == step.terminated).all()
         )

@@ -44,9 +44,9 @@ def test_moves_are_legal_and_onward_turns_back_in_dead_ends_only():
     for policy in ("legal", "onward", "wall follower"):
         assert legal[rows, POLICIES[policy](legal, last, random)].all()
     moves, back = references.onward(legal, last, random), references._BACK[last]
-    other = legal.copy()
-    other[rows[last >= 0], back[last >= 0]] = False
-    assert ((moves == back) <= ~other.any(1)).all()
+    other_moves = legal.copy()
+    other_moves[rows[last >= 0], back[last >= 0]] = False
+    assert ((moves == back) <= ~other_moves.any(1)).all()
 
 
 def test_draws_are_uniform_among_what_is_allowed():

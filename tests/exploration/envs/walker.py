@@ -30,12 +30,12 @@ class Walker:
 
     def act(self, cell, direction):
         """The next action on the shortest way to the goal, or else to where it has not stood; None if there is no such place."""
-        goal = [seen for seen, kind in self.kind.items() if kind == _GOAL]
-        found = self._way((cell, direction), lambda at: at[0] in goal)
-        return self._way((cell, direction), lambda at: at not in self.stood) if found is None else found
+        goal_cells = [seen for seen, kind in self.kind.items() if kind == _GOAL]
+        way_to_goal = self._way((cell, direction), lambda at: at[0] in goal_cells)
+        return self._way((cell, direction), lambda at: at not in self.stood) if way_to_goal is None else way_to_goal
 
     def _way(self, start, wanted):
-        came, queue = {start: None}, deque([start])
+        came_from, queue = {start: None}, deque([start])
         while queue:
             at = queue.popleft()
             if wanted(at):
@@ -46,37 +46,37 @@ class Walker:
                 (RIGHT, (cell, (direction + 1) % 4)),
                 (FORWARD, (_moved(cell, direction), direction)),
             ):
-                if after not in came and (action != FORWARD or self.kind.get(after[0]) in (_EMPTY, _DOOR, _GOAL)):
-                    came[after] = at, action
+                if after not in came_from and (action != FORWARD or self.kind.get(after[0]) in (_EMPTY, _DOOR, _GOAL)):
+                    came_from[after] = at, action
                     queue.append(after)
         else:
             return None
-        while came[at][0] != start:
-            at = came[at][0]
-        action = came[at][1]
+        while came_from[at][0] != start:
+            at = came_from[at][0]
+        action = came_from[at][1]
         return TOGGLE if action == FORWARD and self.kind[at[0]] == _DOOR and self.state[at[0]] != 0 else action
 
 
 def solved(envs, longest=3000):
     """Of each environment whether its first episode can be solved; episodes must be long enough to walk everywhere."""
     observation, place = envs.reset()
-    walkers, found = [Walker() for _ in range(envs.count)], [None] * envs.count
+    walkers, solved_levels = [Walker() for _ in range(envs.count)], [None] * envs.count
     for _ in range(longest):
         actions = np.zeros(envs.count, np.int64)
         for k, walker in enumerate(walkers):
-            if found[k] is None:
+            if solved_levels[k] is None:
                 cell, direction = (int(place[k]) % 32, int(place[k]) // 32), int(observation[k, 0, 0, 3])
                 walker.look(observation[k], direction, cell)
                 action = walker.act(cell, direction)
                 if action is None:
-                    found[k] = False
+                    solved_levels[k] = False
                 else:
                     actions[k] = action
-        if None not in found:
+        if None not in solved_levels:
             break
         step = envs.step(actions)
         for k in range(envs.count):
-            if found[k] is None and (step.terminated[k] or step.truncated[k]):
-                found[k] = bool(step.terminated[k] and step.reward[k] > 0)
+            if solved_levels[k] is None and (step.terminated[k] or step.truncated[k]):
+                solved_levels[k] = bool(step.terminated[k] and step.reward[k] > 0)
         observation, place = step.observation, step.place
-    return found
+    return solved_levels
