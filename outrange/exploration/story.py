@@ -185,6 +185,7 @@ def _labels(configs: Sequence[TrainConfig]) -> list[str]:
     all_settings = [_compared_settings(to_json(config)) for config in configs]
     labels: list[str] = []
     for config, settings in zip(configs, all_settings, strict=True):
+        # what differs among runs of one agent tells them apart; another agent is told by its name
         same_agent = [other for other, owner in zip(all_settings, configs, strict=True) if owner.agent == config.agent]
         differing = [key for key in settings if len({other.get(key) for other in same_agent}) > 1]
         labels.append(" ".join([config.agent, *(f"{key.split('.')[-1]}={settings[key]}" for key in differing)]))
@@ -246,6 +247,7 @@ def _evaluation(
 ) -> list[dict[str, Any]]:
     """A row for each run and mixture; at most four mixtures, from the one that exploits to the one that explores
     most."""
+    # at most four mixtures of each run, evenly spread
     played: list[tuple[_OpenedRun, int]] = []
     for run in runs:
         count = run.config.bonus.mixtures

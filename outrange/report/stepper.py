@@ -280,6 +280,7 @@ def pack(variables: Sequence[Variable], steps: Iterable[Mapping[str, Any]]) -> l
     packed: list[dict[str, Any]] = []
     previous: dict[str, Any] = {}
     for step in steps:
+        # as JSON has it, so that two NaN are equal and make no change
         current = {variable.name: finite_json(step[variable.name]) for variable in variables}
         if not packed:
             packed.append(current)
@@ -329,7 +330,7 @@ def _patched(shape: Shape, previous: list, changes: list) -> list:
         flat[changes[k]] = changes[k + 1]
     if shape == "row":
         return flat
-    width = len(previous[0]) if previous else 1
+    width = len(previous[0]) if previous else 1  # an empty grid has no rows to measure
     return [flat[start : start + width] for start in range(0, len(flat), width)]
 
 

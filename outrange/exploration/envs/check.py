@@ -38,11 +38,11 @@ def check_envs(envs: Envs, *, steps: int = 200, seed: int = 0, twin: Envs | None
             not (_same(observation, other) and _same(place, other_place)),
             "a second one with the same seed begins otherwise",
         )
-    due = np.zeros(envs.count, bool)
+    due = np.zeros(envs.count, bool)  # where an episode has ended and the next one has not begun
     ends, before = 0, None
     for t, chosen in enumerate(actions):
         breaches.at = f" (step {t})"
-        kept = chosen.copy()
+        kept = chosen.copy()  # to see whether the step writes into what it is given
         step = envs.step(chosen)
         breaches.add(not _same(kept, chosen), "step writes into the actions that it is given")
         if before is not None:
@@ -144,12 +144,14 @@ def _check_step(breaches: _Breaches, step: Step) -> None:
     breaches.add(
         (step.terminated & step.truncated).any(), "an episode is both terminated and truncated; terminated wins"
     )
+    # a step that is no transition has nothing in it but a beginning
     idle = ~step.valid
     breaches.add((idle & (step.terminated | step.truncated)).any(), "an episode ends in a step that is not valid")
     breaches.add((idle & (step.reward != 0)).any(), "a step that is not valid has a reward")
     breaches.add((idle & ~step.started).any(), "a step is not valid though no episode begins in it")
     breaches.add((step.broken & step.valid).any(), "a step is broken and valid")
     breaches.add((step.broken & ~step.started).any(), "an environment is broken and does not begin anew")
+    # within an episode the two observations, and the two places, are one
     going = ~step.started
     breaches.add(
         not _same(step.final[going], step.observation[going]),

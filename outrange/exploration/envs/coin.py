@@ -90,6 +90,7 @@ def _move(
     height, width = observation.shape[1], observation.shape[2]
     for i in range(len(actions)):
         action = actions[i]
+        # up, down, left, right; the border holds the agent back
         y, x = cell[i] // width, cell[i] % width
         y = min(max(y + (action == 1) - (action == 0), 0), height - 1)
         x = min(max(x + (action == 3) - (action == 2), 0), width - 1)
@@ -98,7 +99,7 @@ def _move(
         if cell[i] == coin[i]:
             reward[i] = 1
             terminated[i] = terminates
-            if not terminates:
+            if not terminates:  # draws of an episode are numbered by its clock, so they are new at each step
                 coin[i] = _another_cell(
                     branch(branch(branch(branch(seed, i), episode[i]), clock[i]), 0), cell[i], height * width
                 )

@@ -70,7 +70,7 @@ class DeepSea(Native):
 def _draw(mapping, right):
     flat = right.ravel()
     for j in range(flat.size):
-        flat[j] = np.int64(branch(branch(mapping, 0), j) >> np.uint64(63))
+        flat[j] = np.int64(branch(branch(mapping, 0), j) >> np.uint64(63))  # the highest bit
 
 
 @kernel
@@ -90,10 +90,11 @@ def _move(actions, right, clock, cell, reward, terminated):
     for i in range(len(actions)):
         row, column = cell[i] // size, cell[i] % size
         if actions[i] == right[row, column]:
+            # the treasure lies right of the last column
             reward[i] = (1.0 if column == size - 1 else 0.0) - 0.01 / size
             column = min(column + 1, size - 1)
         else:
             column = max(column - 1, 0)
-        cell[i] = (row + 1) * size + column
+        cell[i] = (row + 1) * size + column  # beyond the grid after the last row
         clock[i] += 1
         terminated[i] = row + 1 == size

@@ -106,7 +106,7 @@ class TwoDoors(Native):
 @kernel
 def _move(actions, clock, cell, end, small, large, cap, reward, terminated, truncated):
     for i in range(len(actions)):
-        cell[i] += 2 * actions[i] - 1
+        cell[i] += 2 * actions[i] - 1  # 0 goes left, 1 right
         clock[i] += 1
         terminated[i] = cell[i] == 0 or cell[i] == end
         truncated[i] = clock[i] >= cap and not terminated[i]

@@ -26,6 +26,7 @@ def kernel(function: Callable) -> Callable:
     return compiled.kernel(function, **_OPTIONS)
 
 
+# odd constants of splitmix64: 2^64 over the golden ratio, and two found by search for good mixing
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
@@ -37,6 +38,7 @@ _S16, _S15 = np.uint32(16), np.uint32(15)
 @part
 def mix(x):
     """64 bits from 64 bits, one to one, each depending on all."""
+    # xor with a shift spreads high bits down, the odd factor spreads low bits up
     x = (x ^ (x >> _S30)) * _FIRST
     x = (x ^ (x >> _S27)) * _SECOND
     return x ^ (x >> _S31)

@@ -58,6 +58,7 @@ class Gymnasium:
             gymnasium.register_envs(needed(f"env: {name}", "ale_py", "ale-py"))
         self._envs = [self._make() for _ in range(count)]
         first = self._envs[0]
+        # spaces are those of the first environment; all are of one id with the same options
         self.actions, self._reading = action_count(name, first.action_space), reading(name, first.observation_space)
         self.shape, self.dtype = self._reading.shape, self._reading.dtype
         deterministic = not (first.spec and first.spec.nondeterministic)
@@ -102,6 +103,7 @@ class Gymnasium:
         start_place = np.empty(n, np.int64)
         with self._time_limit:
             for i in range(n):
+                # one environment that breaks must not stop the others
                 try:
                     if self._needs_restart:
                         raise Outside("")  # after a restore that could not bring it back
@@ -109,11 +111,13 @@ class Gymnasium:
                 except Outside as error:
                     broken[i] = True
                     self._remake(i, str(error))
+                # ``final`` keeps where the transition ended; what is shown is the next episode's beginning
                 if broken[i] or terminated[i] or truncated[i]:
                     start_place[i] = self._begin(i)
                 else:
                     self._observations[i], start_place[i] = final[i], place[i]
         self._needs_restart = False
+        # a broken step leads nowhere: it ends where the new episode begins, and is not valid
         started = terminated | truncated | broken
         final[broken], place[broken] = self._observations[broken], start_place[broken]
         return Step(
@@ -146,12 +150,13 @@ class Gymnasium:
             number, terminated, truncated = float(reward), bool(terminated), bool(truncated)
         except (TypeError, ValueError) as error:
             raise Outside(f"its step gave {brief(result)}: {error}") from None
-        if not abs(number) <= _LARGEST:
+        if not abs(number) <= _LARGEST:  # written so that NaN fails, too
             raise Outside(f"a reward of {brief(reward)}")
         return self._reading.read(observation), number, terminated, truncated and not terminated, self._place(i, info)
 
     def _begin(self, i: int) -> int:
         """Begin the next episode of an environment that is over or new; returns the place."""
+        # a try counts as an episode, so that the next one has another seed
         for tries_left in reversed(range(_TRIES)):
             self._episode[i] += 1
             try:
@@ -191,6 +196,7 @@ class Gymnasium:
         self._envs[i] = self._make()
 
     def state(self) -> dict[str, np.ndarray]:
+        # rows of different lengths, padded to an array
         lengths = np.array([len(actions) for actions in self._actions_taken], np.int64)
         padded = np.zeros((self.count, int(lengths.max())), np.int64)
         for row, actions in zip(padded, self._actions_taken, strict=True):

@@ -49,6 +49,7 @@ def same_arrays(field: str, arrays: dict[str, np.ndarray], expected: dict[str, n
 
 def checked_options(field: str, function: Callable, options: dict[str, Any]) -> dict[str, Any]:
     """That the options are keyword arguments of a function."""
+    # what may be set is what the class takes by keyword alone
     names = [
         name
         for name, parameter in inspect.signature(function).parameters.items()

@@ -87,12 +87,13 @@ class Native:
         final, reward, place = np.empty((n, *self.shape), self.dtype), np.zeros(n, np.float32), np.empty(n, np.int64)
         terminated, truncated = np.zeros(n, bool), np.zeros(n, bool)
         self._move(checked_actions(actions, n, self.actions), final, reward, terminated, truncated, place)
+        # where an episode ended, ``final`` keeps its last observation and ``observation`` shows the next one's first
         started = terminated | truncated
         observation, start_place = final, place.copy()
         if started.any():
             observation = final.copy()
             self._begin(started, observation, start_place)
-        np.copyto(self._observation, observation)
+        np.copyto(self._observation, observation)  # a copy: the arrays of a step belong to the caller
         return Step(
             observation=observation,
             final=final,
@@ -122,6 +123,7 @@ class Native:
         self._key = np.uint64(state["key"][0])
         for name, array in self._arrays.items():
             np.copyto(array, state[name])
+        # what is shown follows from the counters
         self._observation = None
         if (self._arrays["episode"] >= 0).all():
             self._observation = np.empty((self.count, *self.shape), self.dtype)

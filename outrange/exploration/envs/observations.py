@@ -16,6 +16,7 @@ _UNSEEN, _EMPTY = 0, 1
 
 def with_direction(image: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Images (..., H, W, 3) and directions (...) as (..., H, W, 4) uint8."""
+    # a plane of the same number everywhere, so that a convolution sees the direction at each cell
     plane = np.broadcast_to(np.asarray(direction, np.uint8)[..., None, None, None], (*image.shape[:-1], 1))
     return np.concatenate([image.astype(np.uint8, copy=False), plane], axis=-1)
 

@@ -48,6 +48,7 @@ class _Pool(Vectorised):
         return self._read(*self._engine.reset())
 
     def _advance(self, actions: np.ndarray) -> Raw:
+        # envpool refuses other types of integers
         observation, reward, terminated, truncated, info = self._engine.step(actions.astype(np.int32))
         observations, place = self._read(observation, info)
         return Raw(observations, reward, terminated, truncated, place, observations, place)

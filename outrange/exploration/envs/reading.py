@@ -69,6 +69,7 @@ def _box(observation: Any, space: spaces.Box) -> np.ndarray:
     array = np.asarray(observation)
     if array.shape != space.shape:
         raise Outside(f"an observation of shape {array.shape} instead of {space.shape}")
+    # whole numbers may stand for floats, but nothing else for bytes
     if array.dtype.kind not in ("u" if space.dtype == np.uint8 else "fiu"):
         raise Outside(f"an observation of {array.dtype} instead of {space.dtype}")
     if not np.isfinite(array).all():

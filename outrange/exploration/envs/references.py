@@ -45,6 +45,7 @@ def any_legal(legal: np.ndarray, last: np.ndarray, random: np.random.Generator) 
 
 
 def onward(legal: np.ndarray, last: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    # straight back only where nothing else is legal
     ahead = legal & (np.arange(4) != _BACK[last][:, None])
     return _any(np.where(ahead.any(1, keepdims=True), ahead, legal), random)
 

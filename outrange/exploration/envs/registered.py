@@ -86,6 +86,7 @@ class Single(gymnasium.Env[np.ndarray, np.int64]):
                 f"{self._name}: step {'after the end of an episode' if self._next_start else 'before reset'}; "
                 f"call reset first"
             )
+        # the batch begins the next episode by itself: its first observation waits for ``reset``
         info = self._info(-1)  # of this episode: another may begin below
         step = self._envs.step(np.array([action]))
         self._observation, info["place"] = step.final[0], int(step.place[0])
@@ -135,6 +136,7 @@ class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 "seed: a list is not supported; give one number, from which every environment has its own draws"
             )
         super().reset(seed=seed)
+        # a seed begins anew; without one, the episodes go on
         if seed is not None or not self._is_seeded:
             self._envs = native(
                 self._name,
@@ -147,7 +149,7 @@ class Batch(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return observation, {"place": place, "places": self._envs.places()}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        places = self._envs.places()
+        places = self._envs.places()  # before the step: of the episode that it may end
         step = self._envs.step(actions)
         info: dict[str, Any] = {
             "place": np.where(step.started, step.start_place, step.place),

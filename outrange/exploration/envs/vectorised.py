@@ -76,6 +76,7 @@ class Vectorised:
         actions = checked_actions(actions, self.count, self.actions)
         none, every = np.zeros(self.count, bool), np.ones(self.count, bool)
         if self._needs_restart:
+            # nothing of the running episodes is left: all begin anew, and the step says so
             observation, place = self.reset()
             return Step(
                 observation=observation,
@@ -92,12 +93,15 @@ class Vectorised:
         if self._ended is None:
             raise BadInput(f"{self.name}: step before reset; call reset first")
         raw = self._advance(actions)
+        # with next-step autoreset, the step after an end only shows the next first observation
         valid = ~self._ended if self.next_step else every
+        # engines may say both of the last step; terminated wins
         terminated = raw.terminated.astype(bool) & valid
         truncated = raw.truncated.astype(bool) & valid & ~terminated
         ended = terminated | truncated
         final, place = raw.observation, raw.place.astype(np.int64)
         start_place = place.copy()
+        # with same-step autoreset, what is shown is of the next episode already; the last one's end was kept aside
         if not self.next_step and ended.any():
             final, place = raw.observation.copy(), place.copy()
             final[ended], place[ended] = raw.final[ended], raw.final_place[ended]

@@ -214,6 +214,7 @@ def _drawn(chart: Chart, runs: Sequence[RunLog], references: Sequence[Reference]
     lines, label = _curves(chart, runs)
     if not lines or (chart.hidden_if_zero and not any(any(line["y"]) for line in lines)):
         return None
+    # a logarithmic axis only where numbers are positive and spread widely
     values = [value for line in lines for value in line["y"]]
     logarithmic = chart.may_be_logarithmic and min(values) > 0 and max(values) > _LOG_SPREAD * min(values)
     marks = [{"name": mark.name, "value": mark.value} for mark in references if mark.metric == chart.key]
@@ -273,6 +274,7 @@ def _mixture_charts(mixtures: int) -> tuple[Chart, ...]:
     labels[0] += ", exploits"
     labels[last] += ", explores most"
     charts = []
+    # one chart for each metric, one line for each mixture
     for metric, (unit, help_text) in _MIXTURE_CAPTIONS.items():
         lines = tuple((f"mixture{number}_{metric}", label) for number, label in labels.items())
         title = f"{metric.capitalize()} by mixture"

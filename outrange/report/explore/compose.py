@@ -45,7 +45,7 @@ def page(story: Story) -> str:
 def _fitted(packed: dict[str, Any], story: Story) -> str:
     """The page with as many pictures of the episode, then maps, as fit."""
     packed, html = _with_pictures(packed, story)
-    map_count = len(packed["maps"])
+    map_count = len(packed["maps"])  # before any is left out
     while excess_bytes(html, SIZE_LIMIT) > 0 and packed["maps"]:
         packed["maps"] = packed["maps"][: len(packed["maps"]) // 2]
         note = f"{len(packed['maps'])} of {map_count} maps are shown: with more {limit_reason(SIZE_LIMIT)}."
@@ -59,6 +59,7 @@ def _with_pictures(packed: dict[str, Any], story: Story) -> tuple[dict[str, Any]
         return packed, _rendered(packed)
     pictures = shortened(story.episode).pictures
     assert pictures is not None
+    # pictures are most of a page: all of them, then half, a quarter, … until it fits
     most = count = min(FRAMES, len(pictures))
     while count >= 2:
         fewer = [f"The episode is shown by {count} of its {len(pictures)} pictures."] if count < len(pictures) else []
@@ -74,6 +75,7 @@ def _with_pictures(packed: dict[str, Any], story: Story) -> tuple[dict[str, Any]
 
 
 def _rendered(packed: Mapping[str, Any]) -> str:
+    # a section that has nothing in it is left out, with its heading
     charted = {chart["section"] for chart in packed["charts"]}
     sections = [key for key in SECTIONS if key in charted]
     sections += [part for part in ("episode", "maps", "evaluation") if packed[part]]

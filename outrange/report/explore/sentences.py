@@ -20,6 +20,7 @@ _CLAUSES = (
 def reading(story: Story) -> list[str]:
     """What the numbers of a story say."""
     sentences: list[str] = []
+    # how far each group has come; then what drives the agent, which is said of a single group only
     groups = runs_by_group(story.runs)
     for group, members in groups.items():
         clauses = _clauses(members)
@@ -55,6 +56,7 @@ def _clause(members: Sequence[RunLog], metric: str, template: str, form: str) ->
             continue
         if not any(series(run, name)[1].any() for run in members):
             return ""
+        # the spread is part of the number wherever there are several runs
         value = _text(float(np.median(ends)), form)
         if len(ends) > 1:
             value += f" (median of {len(ends)} runs, {_text(min(ends), form)} to {_text(max(ends), form)})"

@@ -140,6 +140,7 @@ def band_caption(runs: Sequence[RunLog]) -> str:
         bands = "a 95\u00a0% bootstrap interval of the median"
         if min(size for size in sizes if size > 1) < MANY_RUNS:
             bands += f", or the range of fewer than {MANY_RUNS}"
+    # one per cent of slack: runs do not end at the very same step
     ends = [run.last_step for run in runs]
     shorter = " Beyond the last step of a shorter run they are of the others." if min(ends) < 0.99 * max(ends) else ""
     return f"Lines are medians of {counts} runs that differ in their seed, bands {bands}.{shorter}"

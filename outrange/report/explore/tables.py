@@ -24,6 +24,7 @@ def log_numbers(story: Story) -> list[dict[str, Any]]:
     """
     logged = {name: None for run in story.runs for line in (*run.metrics, *run.timing) for name in line}
     families = {name: _family_pattern(name) for name in story.glossary if "*" in name}
+    # what is declared comes first, in its order, whether it was logged or not; then what else the logs hold
     rows = []
     for name, meaning in story.glossary.items():
         members = [other for other in logged if families[name].fullmatch(other)] if name in families else [name]
@@ -41,6 +42,7 @@ def _family_pattern(name: str) -> re.Pattern[str]:
 def _log_number(name: str, meaning: Meaning, members: Sequence[str], runs: Sequence[RunLog]) -> dict[str, Any]:
     """One row; ``members`` are the logged names that it stands for."""
     row: dict[str, Any] = {"name": name, "unit": meaning.unit, "meaning": meaning.meaning, "last": None}
+    # of each name the median over runs of its last value
     values = [float(np.median(ends)) for member in members if (ends := final_values(runs, member))]
     if not values:
         return row
@@ -57,6 +59,7 @@ def evaluation_table(rows: Sequence[Mapping[str, Any]], glossary: Mapping[str, M
     """The columns of the evaluation that say something, how each is written, and its rows."""
     if not rows:
         return None
+    # what was measured has a standard error beside it
     measured = {name.removesuffix("_error"): None for row in rows for name in row if name.endswith("_error")}
     columns = [name for name in _LABELS if any(row.get(name) or (name in _ALWAYS and name in row) for row in rows)]
     columns += [name for name in measured if any(row.get(name) for row in rows)]
@@ -114,6 +117,7 @@ def facts(story: Story) -> list[list[str]]:
         pairs += [("agent", config.get("agent")), ("bonus", bonus.get("kind")), ("mixtures", bonus.get("mixtures"))]
     steps = [run.last_step for run in runs]
     pairs += [("runs", len(runs)), ("steps", _range(steps))]
+    # a run that is still going says how far it has got
     planned = config.get("steps")
     if isinstance(planned, int) and max(steps) < planned:
         pairs.append(("of", f"{planned:,}"))
