@@ -32,6 +32,7 @@ def evaluate(
     from outrange.core.run import Run
     from outrange.exploration.config import TrainConfig
     from outrange.exploration.evaluation import evaluate as score
+    from outrange.exploration.metrics import EPISODE_METRICS
 
     count = Run.configuration(run, TrainConfig).bonus.mixtures
     chosen = mixture or tuple(sorted({0, count // 3, 2 * count // 3, count - 1}))
@@ -46,22 +47,20 @@ def evaluate(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = [
-        name
-        for name in ("return", "success", "coverage", "places", "length", "bonus")
-        if any(row[name] for row in rows)
-    ]
+    # what every row has a standard error of, where it is not 0 throughout
+    columns = [name for name in EPISODE_METRICS if f"{name}_error" in rows[0] and any(row[name] for row in rows)]
     for column in ("mixture", *columns):
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(str(row["mixture"]), *(_shown(name, row[name], row[f"{name}_error"]) for name in columns))
+        cells = [_with_error(EPISODE_METRICS[name].unit, row[name], row[f"{name}_error"]) for name in columns]
+        table.add_row(str(row["mixture"]), *cells)
     print(f"{rows[0]['agent']} in {rows[0]['env']} · {rows[0]['episodes']} episodes each")
     Console(highlight=False).print(table)
     return 0
 
 
-def _shown(name: str, value: float, error: float) -> str:
-    if name in ("success", "coverage"):
+def _with_error(unit: str, value: float, error: float) -> str:
+    if unit == "share":
         return f"{value:.1%} ± {error:.1%}"
     return f"{value:.3g} ± {error:.2g}"
 

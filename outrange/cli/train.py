@@ -272,11 +272,13 @@ class Explorer(Kind):
         return f"{config.agent} in {config.env.name} · {config.env.count} side by side · {config.steps:,} steps"
 
     def describe(self, values: Mapping[str, Any]) -> str:
+        from outrange.exploration.metrics import EPISODE_METRICS
+
         parts = []
-        for name, form in (("return", ".3g"), ("coverage", ".1%"), ("places", ".1f"), ("length", ".0f")):
+        for name in ("return", "coverage", "places", "length"):
             key = f"greedy_{name}" if f"greedy_{name}" in values else name  # greedy actors show what was learned
             if values.get(key):
-                parts.append(f"{key.replace('_', ' ')} {values[key]:{form}}")
+                parts.append(f"{key.replace('_', ' ')} {values[key]:{EPISODE_METRICS[name].format}}")
         for name in ("bonus", "loss", "embedding_accuracy"):
             if name in values:
                 parts.append(f"{name.replace('_', ' ')} {values[name]:.3g}")

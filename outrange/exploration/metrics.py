@@ -1,8 +1,8 @@
 """Every number that a run logs, declared once: its unit, how it is printed and what it means.
 
-Acting takes its columns from ``EPISODE_METRICS``, the command line its formats and the page its glossary. To add a
-number of an episode, declare it here and compute it where the others are computed: it is then logged for every group of
-actors, evaluated, printed and explained.
+The command line takes its formats from here, and the page its glossary. To add a number of an episode, declare it in
+``EPISODE_METRICS`` and compute it in acting/episodes.py: it is then logged for every group of actors, evaluated,
+printed and explained.
 """
 
 from collections.abc import Mapping

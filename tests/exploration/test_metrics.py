@@ -2,6 +2,7 @@
 
 import pytest
 
+from outrange.exploration.acting import episodes
 from outrange.exploration.metrics import (
     EPISODE_METRICS,
     MIXTURES_LISTED,
@@ -15,6 +16,10 @@ from outrange.exploration.metrics import (
 def test_every_number_has_a_unit_a_format_and_a_meaning():
     for name, metric in glossary(2).items():
         assert metric.unit and metric.meaning and format(1.0, metric.format), name
+
+
+def test_what_is_computed_of_an_episode_is_declared_in_the_same_order():
+    assert list(EPISODE_METRICS) == ["episodes", *episodes.METRICS]
 
 
 def test_no_name_is_declared_twice():

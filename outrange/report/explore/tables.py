@@ -114,7 +114,7 @@ def facts(story: Story) -> list[list[str]]:
     if len(groups) > 1:
         pairs.append(("compared", ", ".join(groups)))
     else:
-        pairs += [("agent", config.get("agent")), ("bonus", bonus.get("kind")), ("mixtures", bonus.get("mixtures"))]
+        pairs += [("agent", config.get("agent")), ("mixtures", bonus.get("mixtures"))]
     steps = [run.last_step for run in runs]
     pairs += [("runs", len(runs)), ("steps", _range(steps))]
     # a run that is still going says how far it has got
