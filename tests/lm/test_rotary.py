@@ -7,13 +7,13 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from outrange.core.errors import BadInput
 from outrange.lm.config import Rotary
 from outrange.lm.rotary import convert, converted, frequencies, parameters
-from outrange.lm.schemes import ROTARY_KINDS
+from outrange.lm.schemes import ROTARY_KINDS, SCHEMES, recognise
 
 
 def llama(rotary=None, length=64):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        given = parameters(rotary or Rotary())
+        rope_parameters = parameters(rotary or Rotary())
         sizes = dict(
             vocab_size=64,
             hidden_size=64,
@@ -22,7 +22,9 @@ def llama(rotary=None, length=64):
             num_attention_heads=2,
             num_key_value_heads=1,
         )
-        return LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=length, rope_parameters=given)).eval()
+        return LlamaForCausalLM(
+            LlamaConfig(**sizes, max_position_embeddings=length, rope_parameters=rope_parameters)
+        ).eval()
 
 
 IDS = torch.randint(0, 64, (1, 32), generator=torch.Generator().manual_seed(3))
@@ -34,6 +36,24 @@ def test_frequencies_are_the_papers():
     assert frequencies(Rotary(kind="p-rope", theta=16.0, p=0.5), 8).tolist() == pytest.approx([1.0, 0.5, 0.0, 0.0])
     assert frequencies(Rotary(kind="reversed", theta=16.0, p=0.5), 8).tolist() == pytest.approx([0.0, 0.0, 0.25, 0.125])
     assert frequencies(Rotary(kind="partial", theta=16.0, p=0.5), 8).tolist() == pytest.approx([1.0, 0.25, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "placement", "title"),
+    [
+        ("nope", "whole head", "NoPE"),
+        ("rope", "whole head", "RoPE"),
+        ("p-rope", "whole head", "0.75-p-RoPE"),
+        ("p-rope", "first channels", "p-RoPE's frequencies with partial rotary's pairing"),
+        ("reversed", "whole head", "reversed 0.75-p-RoPE"),
+        ("partial", "first channels", "partial rotary, 0.75 of the head"),
+    ],
+)
+def test_a_scheme_is_recognised_from_its_own_frequencies(kind, placement, title):
+    assert SCHEMES.keys() == set(ROTARY_KINDS)
+    turning = [f for f in frequencies(Rotary(kind=kind, p=0.75), 64).tolist() if f]
+    assert recognise(turning, 10_000.0, 64, placement)[0] == title
+    assert recognise([2 * f for f in turning] or [2.0], 10_000.0, 64, placement) is None
 
 
 def test_the_slowest_kept_frequency_of_the_papers_example():
@@ -99,7 +119,7 @@ def test_conversion_can_be_undone():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("settings", "message"),
     [
         ({"kind": "rop"}, "did you mean 'rope'"),
         ({"p": 1.5}, "rotary.p"),
@@ -107,9 +127,9 @@ def test_conversion_can_be_undone():
         ({"p": float("nan")}, "rotary.p"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(given, said):
-    with pytest.raises(BadInput, match=said):
-        Rotary(**given)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(BadInput, match=message):
+        Rotary(**settings)
 
 
 def test_an_odd_head_is_refused():

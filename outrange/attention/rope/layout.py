@@ -17,9 +17,7 @@ With head dimension d, base theta and K turning pairs (arXiv 2410.06205, section
 ``outrange.lm.schemes`` holds these rules, and recognises the scheme that measured frequencies belong to.
 """
 
-import copy
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,9 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import outrange.lm.rotary  # noqa: F401 - registers the rope types of our own
-from outrange.attention.tap import AttentionInputs, attention_modules, decoder, tapped
-from outrange.core.errors import BadInput
+from outrange.attention.rope.stand_in import build_stand_in, copy_frequencies, queries_and_keys, text_config
+from outrange.attention.tap import attention_modules
 from outrange.lm.schemes import PairPlacement, recognise
 
 _DISTANCES = (1, 32, 1023, 131_071)  # fast pairs show at the first, slow ones at the last
@@ -37,7 +34,6 @@ _FARTHEST = 1 << 17
 # Radians over the last of these distances below which a pair does not turn: 1e-10 a token, as with a base of 1e10.
 _STILL_ANGLE = 1e-5
 _LENGTH_DEPENDENT = ("dynamic", "longrope")  # rope types with other frequencies beyond the trained length
-_FIRST_TOKEN_ID = 3  # smaller ones are padding, beginning and end
 _LARGEST_ROTATION_ERROR = 1e-3  # relative; above it queries do not differ by a rotation alone
 
 Pair = tuple[int, int]
@@ -119,11 +115,11 @@ def read_layout(model_or_config: Any) -> Layout:
         BadInput: no stand-in can be built, or its attention cannot be watched.
     """
     model = model_or_config if isinstance(model_or_config, nn.Module) else None
-    config = _text_config(model.config if model is not None else model_or_config)
+    config = text_config(model.config if model is not None else model_or_config)
     family = str(getattr(config, "model_type", type(config).__name__))
-    stand_in, token_ids = _stand_in(config)
+    stand_in, token_ids = build_stand_in(config)
     if model is not None:
-        _copy_frequencies(model, stand_in)
+        copy_frequencies(model, stand_in)
 
     # 1. Where to look: angles go on for ever, a table of learned positions ends at the trained length.
     length = int(getattr(config, "max_position_embeddings", 0) or 0) or 2048
@@ -134,8 +130,8 @@ def read_layout(model_or_config: Any) -> Layout:
     distances = tuple(distance for distance in _DISTANCES if distance < length or not bounded)
 
     # 2. Queries and keys of one token at growing distances; and far out by itself, where some frequencies are others.
-    near = _queries_and_keys(stand_in, token_ids, (0, *distances))
-    far = _queries_and_keys(stand_in, token_ids, (0, farthest))
+    near = queries_and_keys(stand_in, token_ids, (0, *distances))
+    far = queries_and_keys(stand_in, token_ids, (0, farthest))
 
     # 3. Layer by layer, the rotation between them.
     modules = attention_modules(stand_in)
@@ -144,128 +140,6 @@ def read_layout(model_or_config: Any) -> Layout:
         layer = _describe(query, key, distances, _layer_settings(config, modules[index]))
         layers[index] = _note_changes_with_length(layer, far[index][0], farthest)
     return Layout(family, layers)
-
-
-# ---------- the stand-in ----------
-
-
-def _text_config(config: Any) -> Any:
-    """The part of a configuration that describes the decoder of text."""
-    return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
-
-
-def _head_dim(config: Any) -> int:
-    """Channels of a head, as most configurations state it; some layers may differ."""
-    return int(_stated(config, "head_dim") or config.hidden_size // config.num_attention_heads)
-
-
-def _stated(config: Any, name: str) -> Any:
-    """A setting of a configuration; where layers differ and it refuses to name one, the largest; None if there is
-    none.
-    """
-    try:
-        return getattr(config, name, None)
-    except Exception as error:  # of a class of transformers' own
-        if "per-layer" not in str(error):
-            raise
-        return max(getattr(config.per_layer_config[index], name) for index in range(config.num_hidden_layers))
-
-
-def _widest_head(config: Any) -> int:
-    """Channels of the widest head of any layer: of global layers (Gemma 4), or a part that turns and one that does
-    not (DeepSeek).
-    """
-    latent = int(getattr(config, "qk_nope_head_dim", 0) or 0)
-    rotated = int(getattr(config, "qk_rope_head_dim", 0) or 0)
-    return max(_head_dim(config), int(getattr(config, "global_head_dim", 0) or 0), latent + rotated)
-
-
-def _stand_in(config: Any) -> tuple[nn.Module, Tensor]:
-    """A small model of the same kind, float64, and token ids (count,), one for each sequence: enough of them to span
-    all queries.
-    """
-    from transformers import AutoModelForCausalLM
-
-    # More tokens than a head has channels, so that queries span the head though norms take a direction away.
-    count = hidden = 2 * _widest_head(config)
-    small = copy.deepcopy(config)
-    sizes = {
-        "vocab_size": count + _FIRST_TOKEN_ID, "vocab_size_per_layer_input": count + _FIRST_TOKEN_ID,
-        "hidden_size_per_layer_input": 8, "intermediate_size": 8, "intermediate_size_mlp": 8,
-        "moe_intermediate_size": 8,
-        "ffn_dim": 8, "num_attention_heads": 2, "num_key_value_heads": 1, "num_global_key_value_heads": 1,
-        "hidden_size": hidden, "word_embed_proj_dim": hidden, "num_local_experts": 2, "num_experts": 2,
-        "n_routed_experts": 2, "num_experts_per_tok": 1, "n_group": 1, "topk_group": 1,
-        "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "embedding_size": hidden,
-    }  # fmt: skip
-    for name, value in sizes.items():
-        stated = _stated(small, name)
-        if stated is not None and (stated or name.endswith("token_id")):  # 0 switches a part off, but is a token id
-            setattr(small, name, value)
-    small._attn_implementation = "eager"
-    try:
-        # transformers draws first weights from torch's own generator
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("ignore")
-            torch.manual_seed(0)
-            model = AutoModelForCausalLM.from_config(small, attn_implementation="eager")
-    except Exception as error:  # whatever a configuration's own code raises
-        raise BadInput(
-            f"model: no stand-in of a {getattr(config, 'model_type', '?')!r} configuration can be built: "
-            f"{' '.join(str(error).split())[:200]}"
-        ) from None
-
-    # Weights of order one whatever the family's own first weights are.
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5)
-    return model.eval().double(), torch.arange(_FIRST_TOKEN_ID, _FIRST_TOKEN_ID + count)
-
-
-def _copy_frequencies(model: nn.Module, stand_in: nn.Module) -> None:
-    """Give the stand-in the frequencies that a model has now."""
-    current = {}
-    for name, buffer in decoder(model).named_buffers():
-        if name.endswith("inv_freq") and not buffer.is_meta:
-            current[name] = buffer
-    for name, buffer in decoder(stand_in).named_buffers():
-        if name in current and current[name].shape == buffer.shape:
-            buffer.copy_(current[name])
-
-
-def _queries_and_keys(model: Any, token_ids: Tensor, positions: Sequence[int]) -> dict[int, tuple[Tensor, Tensor]]:
-    """Of every layer, queries and keys (sequences, positions, d) where a sequence has one token at all positions."""
-    by_layer: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def watch(inputs: AttentionInputs) -> None:
-        by_layer[inputs.layer] = inputs.query[:, 0].double().clone(), inputs.key[:, 0].double().clone()
-
-    with torch.no_grad(), warnings.catch_warnings(), tapped(model, watch, blind=True):
-        warnings.simplefilter("ignore")
-        tokens = token_ids[:, None].expand(-1, len(positions)).contiguous()
-        position_ids = torch.tensor(positions).expand(len(token_ids), -1).contiguous()
-        vocabulary_size = getattr(getattr(model.get_input_embeddings(), "weight", None), "shape", (0,))[0]
-        if int(tokens.max()) >= vocabulary_size:
-            raise BadInput("model: its stand-in has too small a vocabulary; models of this kind cannot be described")
-        arguments: dict[str, Any] = {
-            "position_ids": position_ids,
-            "attention_mask": torch.ones_like(tokens),
-            "use_cache": False,
-        }
-        try:
-            try:
-                model(tokens, **arguments)
-            except RuntimeError:  # some kernels, of mixtures of experts for one, know no float64
-                model.float()(tokens, **arguments)
-        except Exception as error:  # of a family's own code
-            raise BadInput(
-                f"model: a stand-in of its kind does not run: {' '.join(str(error).split())[:200]}"
-            ) from None
-    if not by_layer:
-        raise BadInput("model: no attention was seen in its stand-in; models of this kind cannot be described")
-    return by_layer
 
 
 # ---------- from queries to a layout ----------
