@@ -158,8 +158,8 @@ class Trace:
     @property
     def length(self) -> int:
         """The number of recorded steps."""
-        start, stop = self._step_range
-        return stop - start
+        offsets = self._block.step_offsets
+        return offsets[self._index + 1] - offsets[self._index]
 
     @property
     def inputs(self) -> dict[str, np.ndarray]:
@@ -179,7 +179,8 @@ class Trace:
     def hints(self) -> dict[str, np.ndarray]:
         """The public arrays of the hints, (length, …)."""
         if self._hints is None:
-            start, stop = self._step_range
+            offsets = self._block.step_offsets
+            start, stop = offsets[self._index], offsets[self._index + 1]
             self._hints = {name: array[start:stop] for name, array in self._block.hints.items()}
         return self._hints
 
@@ -188,8 +189,7 @@ class Trace:
         block, b = self._block, self._index
         stage = block.spec[name].stage
         if stage == "hint":
-            start, stop = self._step_range
-            return block.recorded_hints[name][start:stop]
+            return block.recorded_hints[name][block.step_offsets[b] : block.step_offsets[b + 1]]
         if stage == "output":
             return block.recorded_outputs[name][b].reshape(block.spec[name].recorded_shape(block.size))
         return block.arguments[name][b] if name in block.arguments else block.inputs[name][b]
@@ -197,12 +197,6 @@ class Trace:
     def copy(self) -> "Trace":
         """The same trace with a copy of its own data, so that the block it came from can be freed."""
         return Trace(self._one_block(), 0)
-
-    @property
-    def _step_range(self) -> tuple[int, int]:
-        """The rows of the block's hints that are this trace's."""
-        offsets = self._block.step_offsets
-        return offsets[self._index], offsets[self._index + 1]
 
     def _one_block(self) -> Block:
         """A block of this sample alone, with its own memory."""

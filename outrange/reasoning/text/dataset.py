@@ -27,6 +27,7 @@ class TextDataset(Sequence[Item]):
         return render(self.traces[item], self.hints)
 
     def __iter__(self) -> Iterator[Item]:
+        # the traces' own iteration draws many of a cell at once; item by item would draw each alone
         return (render(trace, self.hints) for trace in self.traces)
 
     def __repr__(self) -> str:

@@ -48,6 +48,7 @@ def parse(completion: str) -> Parsed:
     if not isinstance(completion, str):
         raise BadInput(f"completion: {brief(completion)} is not a string; give the text a model wrote")
     answer = answer_text(completion)
+    # A trace has bars of its own only in front of the last one.
     trace, bar, outputs_text = answer.rpartition("|")
     outputs, is_nested = _nested(outputs_text)
     legal = bool(answer) and not _ILLEGAL.search(answer) and _has_exponents_only(answer)

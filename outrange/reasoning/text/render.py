@@ -109,8 +109,10 @@ def _write_steps(series: list[np.ndarray], start: int, stop: int) -> str:
 
 def _readable(trace: Trace, probe: Probe, values: np.ndarray) -> np.ndarray:
     """Pointers that form a permutation as the keys in their order; everything else as it was recorded."""
-    is_permutation = probe.type == "should_be_permutation"
-    if not is_permutation and not (probe.stage == "hint" and _follows_permutation(trace, probe)):
+    is_permutation = probe.type == "should_be_permutation" or (
+        probe.stage == "hint" and _follows_permutation(trace.spec, probe)
+    )
+    if not is_permutation:
         return values
     predecessors = values.reshape(-1, trace.size)
     orders = _orders(predecessors, np.empty(predecessors.shape, np.int64))
@@ -125,12 +127,13 @@ def _sort_keys(trace: Trace) -> np.ndarray:
     return np.arange(trace.size)
 
 
-def _follows_permutation(trace: Trace, probe: Probe) -> bool:
+def _follows_permutation(spec: Spec, probe: Probe) -> bool:
     """Whether this hint follows an output that is a permutation."""
-    spec = trace.spec
-    # By identity: two hints may have equal probes, but only one is the output's own.
-    permutations = [name for name, output in spec.outputs.items() if output.type == "should_be_permutation"]
-    return any(spec.get(f"{name}_h") is probe for name in permutations)
+    for name, output in spec.outputs.items():
+        # By identity: two hints may have equal probes, but only one is the output's own.
+        if output.type == "should_be_permutation" and spec.hints.get(f"{name}_h") is probe:
+            return True
+    return False
 
 
 @compiled
