@@ -77,9 +77,9 @@ def _learn(run: Path, quiet: bool) -> dict:
     from outrange.cli.progress import training
     from outrange.cli.train import KINDS
     from outrange.reasoning.nar.config import preset
-    from outrange.reasoning.nar.evaluate import curve
-    from outrange.reasoning.nar.load import load
-    from outrange.reasoning.nar.train import train
+    from outrange.reasoning.nar.evaluation import curve
+    from outrange.reasoning.nar.reasoner import load
+    from outrange.reasoning.nar.training import train
 
     config = preset("laptop", ("bfs",), steps=300, evaluate_every=100, checkpoint_every=300)
     with training(KINDS["nar"].describe) as report:
@@ -92,8 +92,9 @@ def _learn(run: Path, quiet: bool) -> dict:
 
 def _generalist(quiet: bool) -> dict[str, dict[int, float]]:
     """A few scores of the weights that ship."""
-    from outrange.reasoning.nar.evaluate import curve
-    from outrange.reasoning.nar.load import load, shipped
+    from outrange.reasoning.nar.evaluation import curve
+    from outrange.reasoning.nar.reasoner import load
+    from outrange.reasoning.nar.weights import shipped
 
     if "generalist" not in shipped():
         return {}

@@ -22,7 +22,7 @@ def evaluate(
     size: int | None = None,
     count: int | None = None,
     seed: int | None = None,
-    layer: Literal["auto", "torch", "cpu"] = "auto",
+    kernels: Literal["auto", "torch", "cpu"] = "auto",
     load: app.Load = (),
     json: app.Json = False,
 ) -> int:
@@ -34,21 +34,21 @@ def evaluate(
         size: another length; the sampler then draws from the seed.
         count: samples of each; the split's own number if not given.
         seed: of the sampler.
-        layer: kernels.
+        kernels: auto takes the fastest.
     """
     from outrange.reasoning.clrs.load import load_modules
-    from outrange.reasoning.nar.data import evaluation
-    from outrange.reasoning.nar.evaluate import Board
-    from outrange.reasoning.nar.evaluate import evaluate as score
-    from outrange.reasoning.nar.load import algorithms_of, task_changes
-    from outrange.reasoning.nar.load import load as read
+    from outrange.reasoning.nar.evaluation import ScoreBoard
+    from outrange.reasoning.nar.evaluation import evaluate as score
+    from outrange.reasoning.nar.evaluation_sets import evaluation_set
+    from outrange.reasoning.nar.reasoner import known_algorithms, spec_options
+    from outrange.reasoning.nar.reasoner import load as read
 
     load_modules(load)
-    reasoner, about = read(source, layer=layer)
-    names = algorithms_of(reasoner, algorithms)
+    reasoner, about = read(source, kernels=kernels)
+    names = known_algorithms(reasoner, algorithms)
     scores = {}
     config = about["config"]
-    given: dict[str, Any] = dict(size=size, count=count, seed=seed) | task_changes(about)
+    given: dict[str, Any] = dict(size=size, count=count, seed=seed) | spec_options(about)
     if split == "val":
         given |= dict(
             random_pos=config["random_positions"], size=size or (max(config["lengths"]) if config["lengths"] else None)
@@ -56,9 +56,9 @@ def evaluate(
     with app.progress("scoring", "algorithms") as update:
         for k, name in enumerate(names):
             update(k, len(names))
-            scores[name] = score(reasoner, evaluation(name, split, **given))["score"]
+            scores[name] = score(reasoner, evaluation_set(name, split, **given))["score"]
         update(len(names), len(names))
-    board = Board(scores)
+    board = ScoreBoard(scores)
     published = split == "test" and size is None and seed is None
     if json:
         app.print_json(
@@ -105,7 +105,7 @@ def _print_board(board, title: str, published: bool) -> None:
         if len(known) == 30:
             categories = board.categories.values()
             table.add_row("mean of categories", f"{100 * sum(categories) / len(categories):.2f}", f"{OVERALL:.2f}")
-        above = " / ".join(str(board.above(p)) for p in (60, 80, 90))
+        above = " / ".join(str(board.count_above(p)) for p in (60, 80, 90))
         table.add_row("above 60 / 80 / 90", above, " / ".join(map(str, ABOVE)) if len(known) == 30 else "")
         if published:
             table.add_row("at published − 2 std", f"{board.near_published} of {len(known)}")
@@ -136,17 +136,17 @@ def curve(
     """
     from outrange.core.errors import BadInput
     from outrange.reasoning.clrs.load import load_modules
-    from outrange.reasoning.nar.evaluate import curve as measure
+    from outrange.reasoning.nar.evaluation import curve as measure
     from outrange.reasoning.nar.figure import check, draw
-    from outrange.reasoning.nar.load import algorithms_of, task_changes
-    from outrange.reasoning.nar.load import load as read
+    from outrange.reasoning.nar.reasoner import known_algorithms, spec_options
+    from outrange.reasoning.nar.reasoner import load as read
 
     check(out)
     if not sizes:
         raise BadInput("sizes: none given; name one or more lengths, e.g. --sizes 8 16 32")
     load_modules(load)
     reasoner, about = read(source)
-    names = algorithms_of(reasoner, algorithms)
+    names = known_algorithms(reasoner, algorithms)
     found = {}
     with app.progress("scoring", "sizes") as update:
         for k, name in enumerate(names):
@@ -156,8 +156,8 @@ def curve(
                 sizes,
                 count=count,
                 seed=seed,
-                progress=lambda j, k=k: update(k * len(sizes) + j, len(names) * len(sizes)),
-                **task_changes(about),
+                report_progress=lambda j, _, k=k: update(k * len(sizes) + j, len(names) * len(sizes)),
+                **spec_options(about),
             )
     draw(found, out, trained=about["trained_up_to"])
     if json:
@@ -187,7 +187,7 @@ def export(
         last: the last weights, not the best.
         full: single precision, not half.
     """
-    from outrange.reasoning.nar.load import export as write
+    from outrange.reasoning.nar.weights import export as write
 
     write(run, folder, {"note": note} if note else {}, half=not full, last=last)
     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -229,7 +229,7 @@ def bench(
             evaluation_length=evaluation,
             rounds=rounds,
             steps=steps,
-            progress=update,
+            report_progress=update,
         )
     if json:
         app.print_json(as_dict(rows))

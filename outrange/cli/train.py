@@ -98,7 +98,7 @@ class Reasoner(Kind):
         "Teach one reasoner one or several algorithms. A run that was stopped goes on when the command is given again.\n\n"
         "With several processes: `torchrun --nproc-per-node 2 -m outrange nar train …`."
     )
-    module = "outrange.reasoning.nar.train"
+    module = "outrange.reasoning.nar"
     first: ClassVar = {"algorithms": (), "load": ()}
     examples: ClassVar = {"algorithms": ("bfs",)}
     next = "outrange nar eval {run} --split test"
@@ -146,7 +146,7 @@ class Reasoner(Kind):
 
     def outcome(self, result: Mapping[str, Any]) -> str:
         best = f"best validation score {result['best_score']:.3f} at step {result['best_step']} · "
-        return (best if result["best_score"] >= 0 else "") + f"kernels: {result['layer']}"
+        return (best if result["best_score"] >= 0 else "") + f"kernels: {result['kernels']}"
 
 
 class LanguageModel(Kind):

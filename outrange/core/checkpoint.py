@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 _STEP = re.compile(r"step_(0|[1-9][0-9]{0,17})")
-_LEFT = re.compile(r"\.step_[0-9]+\.(tmp|gone)-[0-9]+")
+_LEFTOVER = re.compile(r"\.step_[0-9]+\.(tmp|gone)-[0-9]+")
 log = logging.getLogger("outrange")
 
 
@@ -35,8 +35,8 @@ class Checkpoint:
     tensors: "dict[str, dict[str, torch.Tensor]]"
     state: dict[str, Any]
     path: Path
-    made: dict[str, Any] = field(default_factory=dict)
-    """versions and threads it was written with"""
+    written_with: dict[str, Any] = field(default_factory=dict)
+    """versions and threads"""
     skipped: list[str] = field(default_factory=list)
     """a sentence for every newer step that was passed over"""
 
@@ -81,8 +81,8 @@ def save(
         if not folder.is_dir():
             folder.mkdir(parents=True)
         _clear(folder)
-        if not os.path.lexists(target) or not _same(target, digest):
-            _place(target, files, about)
+        if not os.path.lexists(target) or not _is_saved(target, digest):
+            _write_folder(target, files, about)
     try:
         _retain(folder, step, keep, protect)
     except (OSError, Damaged, BadInput) as error:
@@ -90,7 +90,7 @@ def save(
     return target
 
 
-def _place(target: Path, files: Mapping[str, Tensors | str], about: Mapping[str, Any]) -> None:
+def _write_folder(target: Path, files: Mapping[str, Tensors | str], about: Mapping[str, Any]) -> None:
     need, free = int(sealed.expected_bytes(files) * 1.1), shutil.disk_usage(target.parent).free
     if need > free:
         raise atomic.Unwritable(
@@ -101,7 +101,7 @@ def _place(target: Path, files: Mapping[str, Tensors | str], about: Mapping[str,
         atomic.make_folder(partial)
         sealed.write(partial, files, about)
         if os.path.lexists(target):
-            _forget(target)  # it is damaged, or an empty folder, so nothing is lost if we die before the next line
+            _remove_step(target)  # it is damaged, or an empty folder, so nothing is lost if we die before the next line
         atomic.rename(partial, target)
         atomic.sync(target.parent)
     except BaseException:
@@ -109,7 +109,7 @@ def _place(target: Path, files: Mapping[str, Tensors | str], about: Mapping[str,
         raise
 
 
-def _same(target: Path, digest: str) -> bool:
+def _is_saved(target: Path, digest: str) -> bool:
     """Whether a step is there already; raises if it is another configuration's."""
     try:
         manifest = _check(target)
@@ -122,30 +122,30 @@ def _same(target: Path, digest: str) -> bool:
 def _clear(folder: Path) -> None:
     """Remove what a death while saving or removing left."""
     for path in folder.iterdir():
-        if _LEFT.fullmatch(path.name):
+        if _LEFTOVER.fullmatch(path.name):
             atomic.remove(path)
 
 
-def _forget(path: Path) -> None:
+def _remove_step(path: Path) -> None:
     """Remove a step, which is whole until the moment it is gone."""
-    gone = path.with_name(f".{path.name}.gone-{os.getpid()}")
-    atomic.rename(path, gone)
-    atomic.remove(gone)
+    removed = path.with_name(f".{path.name}.gone-{os.getpid()}")  # a name that ``steps`` does not list
+    atomic.rename(path, removed)
+    atomic.remove(removed)
 
 
 def _retain(folder: Path, step: int, keep: int, protect: Collection[int]) -> None:
-    held = steps(folder)
-    old = [n for n in held if n not in {step, *held[-keep:], *protect}]
-    if old:
+    present = steps(folder)
+    surplus = [n for n in present if n not in {step, *present[-keep:], *protect}]
+    if surplus:
         _check(folder / f"step_{step}")  # the only one that is surely good stays until this one is
-        for n in old:
-            _forget(folder / f"step_{n}")
+        for n in surplus:
+            _remove_step(folder / f"step_{n}")
 
 
 def steps(folder: Path) -> list[int]:
     """The steps that are there, in order, whether they are damaged or not."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return sorted(int(found[1]) for path in folder.iterdir() if (found := _STEP.fullmatch(path.name)))
+        return sorted(int(match[1]) for path in folder.iterdir() if (match := _STEP.fullmatch(path.name)))
     return []
 
 
@@ -170,13 +170,12 @@ def load(
     Raises:
         BadInput: none is whole, or one holds what does not belong there, has an unknown schema, or is of another configuration.
     """
-    held = steps(folder)
-    if step is not None and step not in held:
-        raise BadInput(
-            f"step: {brief(step)} is not among the checkpoints of {str(folder)!r}; there are {', '.join(map(str, held)) or 'none'}"
-        )
+    present = steps(folder)
+    if step is not None and step not in present:
+        names = ", ".join(map(str, present)) or "none"
+        raise BadInput(f"step: {brief(step)} is not among the checkpoints of {str(folder)!r}; there are {names}")
     skipped: list[str] = []
-    for n in reversed(held) if step is None else [step]:
+    for n in reversed(present) if step is None else [step]:
         path = folder / f"step_{n}"
         try:
             manifest = _check(path, only)
@@ -191,8 +190,8 @@ def load(
         except OSError as error:
             skipped.append(f"step {n} was passed over: it cannot be read: {error.strerror}")
             continue
-        made = {key: manifest.get(key) for key in ("versions", "threads")}
-        return Checkpoint(step=n, tensors=tensors, state=state, path=path, made=made, skipped=skipped)
+        environment = {key: manifest.get(key) for key in ("versions", "threads")}
+        return Checkpoint(step=n, tensors=tensors, state=state, path=path, written_with=environment, skipped=skipped)
     why = "; ".join(skipped) or "it holds none"
     raise BadInput(
         f"checkpoint: {str(folder)!r} has no checkpoint that can be read ({why}); put back a copy, or remove the folder to begin anew"
@@ -243,7 +242,7 @@ def write_weights(folder: Path, tensors: Tensors, about: Mapping[str, Any]) -> P
     files: dict[str, Tensors | str] = {"weights.safetensors": tensors, "about.json": sealed.json_text(about, "about")}
     with atomic.writable("weights", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _place(folder, files, {})
+        _write_folder(folder, files, {})
     return folder
 
 

@@ -25,6 +25,7 @@ from outrange.core.errors import BadInput, brief, unknown
 
 T = TypeVar("T")
 _DEPTH = 64  # deeper JSON is an attack or an accident
+#: Types of plain values, and what each allows in words.
 _PLAIN = {
     int: "a whole number of at most 64 bits",
     float: "a finite number",
@@ -88,14 +89,15 @@ def digest(config: Any) -> str:
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     """The first dotted key in which two JSON configurations differ, with the value of each: ``model.hidden 128, now 64``. Empty if they are equal."""
     for key in [*a, *(k for k in b if k not in a)]:
-        one, other = a.get(key), b.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            deeper = differing(one, other)
+        left, right = a.get(key), b.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            deeper = differing(left, right)
             if deeper:
                 return f"{key}.{deeper}"
-        elif key not in a or key not in b or one != other or isinstance(one, bool) != isinstance(other, bool):
-            shown = (json.dumps(side[key])[:60] if key in side else "absent" for side in (a, b))
-            return f"{key} {', now '.join(shown)}"
+        # Python counts True as 1; JSON does not
+        elif key not in a or key not in b or left != right or isinstance(left, bool) != isinstance(right, bool):
+            values = (json.dumps(side[key])[:60] if key in side else "absent" for side in (a, b))
+            return f"{key} {', now '.join(values)}"
     return ""
 
 
@@ -134,7 +136,7 @@ def read_object(path: Path, field: str = "config", limit: int = 1 << 20) -> dict
     try:
         value = json.loads(
             raw.decode("utf-8"),
-            object_pairs_hook=lambda pairs: _once(pairs, f"{field}: {name}"),
+            object_pairs_hook=lambda pairs: _no_key_twice(pairs, f"{field}: {name}"),
             parse_constant=_no_constant,
         )
     except BadInput:
@@ -149,7 +151,7 @@ def read_object(path: Path, field: str = "config", limit: int = 1 << 20) -> dict
         raise BadInput(f"{field}: {name} is nested more than {_DEPTH} deep") from None
     except ValueError as error:  # a number of thousands of digits, or NaN
         raise BadInput(f"{field}: {name} holds a number that is not allowed: {str(error).split(';')[0]}") from None
-    if not _shallow(value):
+    if not _is_shallow(value):
         raise BadInput(f"{field}: {name} is nested more than {_DEPTH} deep")
     if not isinstance(value, dict):
         raise BadInput(f"{field}: {name} does not hold an object, but {brief(value, 40)}")
@@ -208,13 +210,12 @@ def _with_names_of_today(cls: type, data: Mapping[str, Any], field: str) -> Mapp
     return {key: value for key, value in values.items() if not (key in moved_from and value == {})}
 
 
-def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+def _no_key_twice(pairs: list[tuple[str, Any]], place: str) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [key for key, _ in pairs]
-        raise BadInput(
-            f"{where} has the key {brief(next(key for key in names if names.count(key) > 1))} twice; keep one"
-        )
+        twice = next(key for key in names if names.count(key) > 1)
+        raise BadInput(f"{place} has the key {brief(twice)} twice; keep one")
     return result
 
 
@@ -222,7 +223,8 @@ def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
 
 
-def _shallow(value: Any) -> bool:
+def _is_shallow(value: Any) -> bool:
+    """Whether a value of JSON is nested no deeper than allowed; level by level, without recursion."""
     level = [value]
     for _ in range(_DEPTH + 1):
         level = [
@@ -245,25 +247,21 @@ def _plain(value: Any) -> Any:
 def _fields(cls: type, data: Any, field: str, build: bool) -> dict[str, Any]:
     """The fields of a configuration, checked: as arguments of its class (``build``), or as JSON."""
     if not isinstance(data, Mapping):
-        raise _wrong(cls, data, field)
+        raise _type_error(cls, data, field)
     if build:
         data = _with_names_of_today(cls, data, field)
     hints = get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    settings = {f.name: f for f in dataclasses.fields(cls) if f.init}
     for key in data:
-        if key not in known:
-            raise unknown(
-                f"{field}.{key}" if str(key).isidentifier() and len(key) < 60 else field,
-                key,
-                known,
-                f"a setting of {field}",
-            )
+        if key not in settings:
+            place = f"{field}.{key}" if str(key).isidentifier() and len(key) < 60 else field
+            raise unknown(place, key, settings, f"a setting of {field}")
     values = {}
-    for name, f in known.items():
+    for name, f in settings.items():
         if name in data:
             values[name] = _read(hints[name], data[name], f"{field}.{name}", build)
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise BadInput(f"{field}.{name}: is missing; it must be {_said(hints[name])}")
+            raise BadInput(f"{field}.{name}: is missing; it must be {_in_words(hints[name])}")
     return values
 
 
@@ -275,23 +273,22 @@ def _read(hint: Any, value: Any, field: str, build: bool) -> Any:
     if origin in (Union, UnionType):
         return _read_union(hint, value, field, build)
     if origin is Literal:
-        if any(value == one and type(value) is type(one) for one in inner):
+        if any(value == choice and type(value) is type(choice) for choice in inner):
             return value
-        raise (
-            unknown(field, value, inner, "allowed")
-            if isinstance(value, str) and all(isinstance(one, str) for one in inner)
-            else _wrong(hint, value, field)
-        )
+        if isinstance(value, str) and all(isinstance(choice, str) for choice in inner):
+            raise unknown(field, value, inner, "allowed")
+        raise _type_error(hint, value, field)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise _wrong(hint, value, field)
+            raise _type_error(hint, value, field)
         hints: Sequence[Any] = inner[:1] * len(value) if inner[1:] == (...,) else inner
         if len(hints) != len(value):
-            raise _wrong(hint, value, field)
+            raise _type_error(hint, value, field)
         items = [_read(hints[k], item, f"{field}[{k}]", build) for k, item in enumerate(value)]
         return tuple(items) if build else items
     if hint not in _PLAIN:
         raise TypeError(f"{field}: a configuration cannot hold {hint!r}")
+    # JSON writes 1.0 as 1 in many programs
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
         value = float(value)
     fits = type(value) is hint
@@ -302,39 +299,39 @@ def _read(hint: Any, value: Any, field: str, build: bool) -> Any:
     elif isinstance(value, str):
         fits = fits and re.search("[\ud800-\udfff]", value) is None  # no UTF-8 has these
     if not fits:
-        raise _wrong(hint, value, field)
+        raise _type_error(hint, value, field)
     return value
 
 
 def _read_union(hint: Any, value: Any, field: str, build: bool) -> Any:
-    choices = [one for one in get_args(hint) if one is not NoneType]
+    choices = [choice for choice in get_args(hint) if choice is not NoneType]
     if value is None and len(choices) < len(get_args(hint)):
         return None
     if len(choices) == 1:
         return _read(choices[0], value, field, build)
-    for one in choices:
+    for choice in choices:
         try:
-            return _read(one, value, field, build)
+            return _read(choice, value, field, build)
         except BadInput:
             continue
-    raise _wrong(hint, value, field)
+    raise _type_error(hint, value, field)
 
 
-def _wrong(hint: Any, value: Any, field: str) -> BadInput:
-    return BadInput(f"{field}: {brief(value)} is not allowed; it must be {_said(hint)}")
+def _type_error(hint: Any, value: Any, field: str) -> BadInput:
+    return BadInput(f"{field}: {brief(value)} is not allowed; it must be {_in_words(hint)}")
 
 
-def _said(hint: Any) -> str:
+def _in_words(hint: Any) -> str:
     """What a type allows, in words."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(_said(one) for one in inner)
+        return " or ".join(_in_words(choice) for choice in inner)
     if origin is Literal:
         return f"one of {', '.join(map(repr, inner))}"
     if origin is tuple:
         return (
-            f"a list, each item {_said(inner[0])}"
+            f"a list, each item {_in_words(inner[0])}"
             if inner[1:] == (...,)
-            else f"a list of {len(inner)}: {', '.join(map(_said, inner))}"
+            else f"a list of {len(inner)}: {', '.join(map(_in_words, inner))}"
         )
     return _PLAIN.get(hint, "an object")

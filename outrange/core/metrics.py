@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from outrange.core import atomic
-from outrange.core.errors import BadInput, brief
+from outrange.core.checks import require
+from outrange.core.errors import BadInput
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_PENDING = 1 << 26  # bytes that wait for space on a full disk
+_MOST_PENDING = 1 << 26  # bytes that wait for space on a full disk
 log = logging.getLogger("outrange")
 
 
@@ -28,40 +29,40 @@ class MetricsLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._waiting = b""
+        self._pending = b""
         self._open()
 
     def _open(self) -> None:
         with atomic.writable("metrics", self.path):
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        self._size = _whole(self._handle)
+        self._size = _end_of_last_line(self._handle)
         if self._size < os.fstat(self._handle).st_size:
             os.ftruncate(self._handle, self._size)
 
     def write(self, *, step: int, **values: Any) -> None:
         """Append a line. Values are numbers, text, true or false, or arrays and tensors of one number."""
         record = {"step": _scalar("step", step)} | {name: _scalar(name, value) for name, value in values.items()}
-        said = bool(self._waiting)
-        self._waiting += json.dumps(record, allow_nan=False).encode() + b"\n"
+        was_warned = bool(self._pending)
+        self._pending += json.dumps(record, allow_nan=False).encode() + b"\n"
         try:
             self._flush()
         except atomic.Unwritable as error:
-            if len(self._waiting) > _PENDING:
+            if len(self._pending) > _MOST_PENDING:
                 raise
-            if not said:
+            if not was_warned:
                 log.warning("%s; its lines are kept in memory for now", error)
 
     def _flush(self) -> None:
-        if not self._waiting:
+        if not self._pending:
             return
         with atomic.writable("metrics", self.path):
             try:
-                atomic.write(self._handle, self._waiting, self.path)
+                atomic.write(self._handle, self._pending, self.path)
             except OSError:
                 os.ftruncate(self._handle, self._size)  # half a line would hide the next one
                 raise
-        self._size += len(self._waiting)
-        self._waiting = b""
+        self._size += len(self._pending)
+        self._pending = b""
 
     def sync(self) -> None:
         """Flush to disk: a checkpoint must not outlive the lines before it."""
@@ -96,29 +97,27 @@ def read(path: Path, problems: list[str] | None = None) -> list[dict[str, Any]]:
     for number, line in enumerate(_lines(path), start=1):
         record = _record(line)
         if record is not None:
-            records.append(
-                {
-                    name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
-                    for name, value in record.items()
-                }
-            )
+            for name, value in record.items():
+                if isinstance(value, str):
+                    record[name] = _NOT_FINITE.get(value, value)
+            records.append(record)
             continue
         why = "is not a line of metrics" if line.endswith(b"\n") else "was torn off, as by a death while writing"
-        said = f"metrics: line {number} of {str(path)!r} {why}; it was left out"
+        sentence = f"metrics: line {number} of {str(path)!r} {why}; it was left out"
         if problems is None:
-            warnings.warn(said, stacklevel=2)
+            warnings.warn(sentence, stacklevel=2)
         else:
-            problems.append(said)
+            problems.append(sentence)
     return records
 
 
 def rewind(path: Path, step: int) -> None:
     """Drop the lines beyond ``step``, and those that cannot be read, in one atomic replacement; what stays keeps its bytes."""
     lines = _lines(path)
-    kept = [line for line in lines if (record := _record(line)) is not None and record["step"] <= step]
-    if len(kept) < len(lines):
+    remaining = [line for line in lines if (record := _record(line)) is not None and record["step"] <= step]
+    if len(remaining) < len(lines):
         with atomic.writable("metrics", path), atomic.replaced(path) as partial:
-            atomic.write_file(partial, [b"".join(kept)])
+            atomic.write_file(partial, [b"".join(remaining)])
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -145,19 +144,16 @@ def _scalar(name: str, value: Any) -> Any:
             raise BadInput(
                 f"metrics.{name}: an array of shape {tuple(value.shape)} is not allowed; one number a name"
             ) from None
-    if not isinstance(value, int if name == "step" else int | float | str) or (
-        name == "step" and isinstance(value, bool)
-    ):
-        raise BadInput(
-            f"metrics.{name}: {brief(value)} is not allowed; it must be {'a whole number' if name == 'step' else 'a number, text, true or false'}"
-        )
+    if name == "step":
+        require(isinstance(value, int) and not isinstance(value, bool), "metrics.step", value, "a whole number")
+    require(isinstance(value, int | float | str), f"metrics.{name}", value, "a number, text, true or false")
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _whole(handle: int) -> int:
+def _end_of_last_line(handle: int) -> int:
     """The size of a log up to the end of its last whole line."""
     end = os.fstat(handle).st_size
-    while end:
+    while end:  # look for the last line break from the end, piece by piece
         begin = max(0, end - (1 << 16))
         cut = os.pread(handle, end - begin, begin).rfind(b"\n")
         if cut >= 0:

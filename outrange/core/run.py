@@ -82,12 +82,12 @@ class Run:
         Raises:
             BadInput: the directory holds something else, or cannot be written, or another process writes to it.
         """
-        path, wanted = Path(path), config.to_json(settings)
+        path, settings_json = Path(path), config.to_json(settings)
         if path.exists() and not path.is_dir():
             raise BadInput(f"run: {str(path)!r} is not a directory; give a new directory")
         with writable("run", path):
             path.mkdir(parents=True, exist_ok=True)
-            lock = _only_one(path)
+            lock = _lock_directory(path)
             try:
                 if not (path / "run.json").exists():
                     if any(inner.name != ".run.json.partial" for inner in path.iterdir()):
@@ -99,9 +99,9 @@ class Run:
                         path / "run.json", _dump(about)
                     )  # first, so that a directory left by a death in between is known for what it is
                 if not (path / "config.json").exists():
-                    write_text(path / "config.json", _dump(wanted))
+                    write_text(path / "config.json", _dump(settings_json))
                 run = cls(path)
-                run._refuse_other(kind, settings, wanted)
+                run._refuse_other(kind, settings, settings_json)
                 run._note_environment()
                 return run
             finally:
@@ -121,31 +121,32 @@ class Run:
         """The configuration of a run, as an instance of its class."""
         return config.from_json(cls, Run.open(path).config)
 
-    def _refuse_other(self, kind: str, settings: Any, wanted: Mapping[str, Any]) -> None:
+    def _refuse_other(self, kind: str, settings: Any, settings_json: Mapping[str, Any]) -> None:
         if self.kind != kind:
             raise BadInput(
                 f"run: {str(self.path)!r} holds a run of kind {self.kind!r}, not {kind!r}; give a new directory"
             )
-        held = config.to_json(
-            config.from_json(type(settings), self.config, f"run {str(self.path)!r} config")
-        )  # settings added since then take their defaults
-        if held != wanted:
+        # as of this version: settings added since then take their defaults, former names are those of today
+        own = config.from_json(type(settings), self.config, f"run {str(self.path)!r} config")
+        own_json = config.to_json(own)
+        if own_json != settings_json:
+            difference = config.differing(own_json, settings_json)
             raise BadInput(
-                f"run: {str(self.path)!r} holds a run with another configuration ({config.differing(held, wanted)}); "
+                f"run: {str(self.path)!r} holds a run with another configuration ({difference}); "
                 "give a new directory, or the same settings to go on with it"
             )
 
     def _note_environment(self) -> None:
         """Where the run was begun, and, if it went on elsewhere, where it is now and was before."""
-        path, now = self.path / "environment.json", environment()
-        held = config.read_object(path, "run") if path.is_file() else {}
-        earlier = held.pop("earlier", [])
-        if held != now:
-            write_text(path, _dump(now | {"earlier": [*earlier, held][-20:] if held else []}))
+        path, current = self.path / "environment.json", environment()
+        last = config.read_object(path, "run") if path.is_file() else {}
+        earlier = last.pop("earlier", [])
+        if last != current:
+            write_text(path, _dump(current | {"earlier": [*earlier, last][-20:] if last else []}))
 
     def __enter__(self) -> "Run":
         with writable("run", self.path):
-            self._lock = _only_one(self.path)
+            self._lock = _lock_directory(self.path)
             try:
                 self._note_environment()
                 self._logs = MetricsLog(self.path / "metrics.jsonl"), MetricsLog(self.path / "timing.jsonl")
@@ -158,9 +159,9 @@ class Run:
         logs, self._logs = self._logs or (), None
         unsaved, self._unsaved = self._unsaved, None
         try:
-            for each in logs:
+            for metrics_log in logs:
                 try:
-                    each.close()
+                    metrics_log.close()
                 except Unwritable as error:
                     unsaved = unsaved or error
         finally:
@@ -171,14 +172,14 @@ class Run:
     @property
     def metrics(self) -> MetricsLog:
         """What a resumed run repeats exactly."""
-        return self._writing()[0]
+        return self._open_logs()[0]
 
     @property
     def timing(self) -> MetricsLog:
         """What a clock said."""
-        return self._writing()[1]
+        return self._open_logs()[1]
 
-    def _writing(self) -> tuple[MetricsLog, MetricsLog]:
+    def _open_logs(self) -> tuple[MetricsLog, MetricsLog]:
         if self._logs is None:
             raise RuntimeError("a run is written to inside `with run:` only")
         return self._logs
@@ -202,8 +203,8 @@ class Run:
         With ``must`` it is raised at once.
         """
         try:
-            for each in self._writing():
-                each.sync()
+            for metrics_log in self._open_logs():
+                metrics_log.sync()  # a checkpoint must not outlive the lines before it
             path = checkpoint.save(
                 self.checkpoints, step, tensors, state, digest=self.digest, keep=keep, protect=protect
             )
@@ -221,29 +222,30 @@ class Run:
 
         Inside ``with run:`` the metrics go back to that step as well. ``only`` names the groups of tensors to read, see ``checkpoint.load``.
         """
-        found = None
+        newest = None
         if step is not None or checkpoint.steps(self.checkpoints):
-            found = checkpoint.load(self.checkpoints, digest=self.digest, step=step, only=only)
-            for reason in found.skipped:
+            newest = checkpoint.load(self.checkpoints, digest=self.digest, step=step, only=only)
+            for reason in newest.skipped:
                 log.warning("run: %s: %s", self.path, reason)
             if self._logs:
-                self._say_what_changed(found)
-        if not found and any(each.path.stat().st_size for each in self._logs or ()):
+                self._warn_of_other_versions(newest)
+        if not newest and any(metrics_log.path.stat().st_size for metrics_log in self._logs or ()):
             log.warning("run: %s has metrics and no checkpoint; it begins anew, and its metrics with it", self.path)
-        for each in self._logs or ():
-            each.rewind(found.step if found else -1)
-        return found
+        for metrics_log in self._logs or ():
+            metrics_log.rewind(newest.step if newest else -1)
+        return newest
 
-    def _say_what_changed(self, found: Checkpoint) -> None:
+    def _warn_of_other_versions(self, loaded: Checkpoint) -> None:
         """Numbers repeat to the bit with the same threads and versions only."""
-        now = environment()
-        then, here = ({"threads": made["threads"], **(made["versions"] or {})} for made in (found.made, now))
-        if changed := config.differing(then, here):
+        written_with, current = (
+            {"threads": side["threads"], **(side["versions"] or {})} for side in (loaded.written_with, environment())
+        )
+        if difference := config.differing(written_with, current):
             log.warning(
                 "run: %s: checkpoint %s was written with %s; what follows may differ in the last digits",
                 self.path,
-                found.step,
-                changed,
+                loaded.step,
+                difference,
             )
 
 
@@ -270,7 +272,9 @@ class Stopping:
 
     def __enter__(self) -> "Stopping":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python sets no handlers
-            self._before = {number: signal.signal(number, self._asked) for number in (signal.SIGTERM, signal.SIGINT)}
+            self._before = {
+                number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+            }
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -278,7 +282,7 @@ class Stopping:
             signal.signal(number, handler)
         self._before = {}
 
-    def _asked(self, number: int, _: object) -> None:
+    def _on_signal(self, number: int, _: object) -> None:
         if self.requested:
             if sys.stderr.isatty():
                 os.write(2, b"\x1b[?25h")  # a progress bar may have hidden the cursor
@@ -288,7 +292,7 @@ class Stopping:
         os.write(2, b"stopping after this step; once more to stop at once\n")  # print may be in the middle of a line
 
 
-def _only_one(path: Path) -> int:
+def _lock_directory(path: Path) -> int:
     """Lock a directory until the handle is closed; the directory itself, so that nothing is left behind."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -304,10 +308,10 @@ def _only_one(path: Path) -> int:
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            named = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
+            models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     except OSError:
-        named = ""
-    return named or platform.processor() or platform.machine()
+        models = []
+    return (models[0] if models else "") or platform.processor() or platform.machine()
 
 
 def _dump(value: Mapping[str, Any]) -> str:

@@ -13,14 +13,14 @@ def find(folder: Path) -> list[Path]:
     """The runs in a folder, at any depth to four, in order."""
     if not folder.is_dir():
         raise BadInput(f"folder: {str(folder)!r} is not a directory; runs are made in 'runs' unless told otherwise")
-    found = []
+    runs = []
     for root, inner, files in os.walk(folder):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         if "run.json" in files:
-            found.append(Path(root))
+            runs.append(Path(root))
         if "run.json" in files or len(Path(root).relative_to(folder).parts) >= 4:
             inner.clear()
-    return found
+    return runs
 
 
 def summary(path: Path) -> dict[str, Any]:
@@ -31,13 +31,13 @@ def summary(path: Path) -> dict[str, Any]:
     if (path / "metrics.jsonl").is_file():
         for line in metrics.read(path / "metrics.jsonl", problems):
             last |= line
-    held = checkpoint.steps(run.checkpoints)
+    steps = checkpoint.steps(run.checkpoints)
     about = {
         "run": str(path),
         "kind": run.kind,
         "created": run.created,
-        "step": held[-1] if held else None,
-        "checkpoints": held,
+        "step": steps[-1] if steps else None,
+        "checkpoints": steps,
     }
     return about | {"metrics": last, "problems": problems}
 
@@ -53,8 +53,8 @@ def verify(path: Path) -> list[tuple[Path, str]]:
         problems = [(path, str(error))]
     problems += checkpoint.verify(path / "checkpoints", digest)
     for name in ("metrics.jsonl", "timing.jsonl"):
-        said: list[str] = []
+        sentences: list[str] = []
         if (path / name).is_file():
-            metrics.read(path / name, said)
-        problems += [(path / name, sentence) for sentence in said]
+            metrics.read(path / name, sentences)
+        problems += [(path / name, sentence) for sentence in sentences]
     return problems

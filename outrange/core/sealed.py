@@ -58,14 +58,14 @@ def versions() -> dict[str, str]:
     """What numbers may depend on; torch is asked only if it is loaded."""
     import importlib.metadata  # slow, and most commands never ask
 
-    found = {"python": platform.python_version()}
+    versions_by_name = {"python": platform.python_version()}
     for name in ("outrange", "torch", "numpy", "safetensors"):
         module = sys.modules.get(name)
         try:
-            found[name] = str(getattr(module, "__version__", None) or importlib.metadata.version(name))
+            versions_by_name[name] = str(getattr(module, "__version__", None) or importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions_by_name
 
 
 def expected_bytes(files: Mapping[str, Tensors | str]) -> int:
@@ -116,14 +116,14 @@ def check(folder: Path, extras: tuple[str, ...] = (), only: Collection[str] | No
         Damaged: a file is missing, cut or changed.
         BadInput: there is what does not belong there, or a schema of another version.
     """
-    held = _held(folder)
-    if "manifest.json" not in held:
+    present = _file_names(folder)
+    if "manifest.json" not in present:
         raise Damaged("it has no manifest.json, so it was never complete")
     manifest = _read_manifest(folder / "manifest.json")
-    for name in sorted(held - manifest["files"].keys() - {"manifest.json", *extras}):
+    for name in sorted(present - manifest["files"].keys() - {"manifest.json", *extras}):
         raise BadInput(f"checkpoint: {str(folder / name)!r} is not expected: its manifest does not list it; remove it")
     for name, entry in manifest["files"].items():
-        if name not in held:
+        if name not in present:
             raise Damaged(f"{name} is missing")
         size = (folder / name).stat().st_size
         if size != entry["bytes"]:
@@ -255,11 +255,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _held(folder: Path) -> set[str]:
+def _file_names(folder: Path) -> set[str]:
     """The names in a folder, if all of them may be there."""
     names = set()
-    with os.scandir(folder) as found:
-        entries = list(found)
+    with os.scandir(folder) as iterator:
+        entries = list(iterator)
     for entry in entries:
         if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
             kind = "a symbolic link" if entry.is_symlink() else "a folder" if entry.is_dir() else "not a regular file"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from outrange.core.checks import require, within
 from outrange.core.errors import BadInput, brief
 
 if TYPE_CHECKING:
@@ -21,12 +22,11 @@ class SeedTree:
 
     def __init__(self, seed: int) -> None:
         try:
-            whole = -1 if isinstance(seed, bool) else operator.index(seed)
+            number = -1 if isinstance(seed, bool) else operator.index(seed)
         except TypeError:
-            whole = -1
-        if not 0 <= whole < 1 << 64:
-            raise BadInput(f"seed: {brief(seed)} is not allowed; it must be a whole number from 0 to 2^64 - 1")
-        self._seed, self._key = whole, ()
+            number = -1
+        require(0 <= number < 1 << 64, "seed", seed, "a whole number from 0 to 2^64 - 1")
+        self._seed, self._key = number, ()
 
     def child(self, *path: str | int) -> "SeedTree":
         """The branch below by name or number; ``child("task", 3)`` is ``child("task").child(3)``."""
@@ -49,8 +49,7 @@ class SeedTree:
 
     def integer(self, bits: int = 63) -> int:
         """A whole number from 0 to 2^bits - 1; at most 64 bits."""
-        if not 1 <= bits <= 64:
-            raise BadInput(f"bits: {brief(bits)} is not allowed; it must be from 1 to 64")
+        within("bits", bits, 1, 64, "from 1 to 64")
         return int(self.sequence().generate_state(1, np.uint64)[0]) >> (64 - bits)
 
 

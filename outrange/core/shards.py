@@ -38,7 +38,7 @@ def export(
     tasks: Sequence[Task],
     card: Callable[[dict], str],
     workers: int = 1,
-    progress: Progress | None = None,
+    report_progress: Progress | None = None,
 ) -> dict:
     """Write all shards that are not there yet; returns the manifest.
 
@@ -47,7 +47,7 @@ def export(
         plan: everything the bytes depend on, as JSON.
         tasks: one a shard; with ``workers`` above 1 they must pickle.
         card: from the manifest to the text of ``README.md``.
-        progress: called with the rows done and to do, also once at the start with what was there already.
+        report_progress: called with the rows done and to do, also once at the start with what was there already.
     """
     with writable("target", target):
         target.mkdir(parents=True, exist_ok=True)
@@ -55,19 +55,19 @@ def export(
             raise BadInput(
                 f"target: {str(target)!r} is not empty and holds no export; give a new or an empty directory"
             )
-        with _only_one(target):
-            _accept(target, plan)
+        with _locked(target):
+            _refuse_other_plan(target, plan)
             for leftover in target.rglob(".*.partial"):
                 leftover.unlink()
             missing = [task for task in tasks if not (target / task.path).exists()]
             total = sum(task.rows for task in tasks)
             done = total - sum(task.rows for task in missing)
-            if progress:
-                progress(done, total)
-            for task in _written(target, missing, workers):
+            if report_progress:
+                report_progress(done, total)
+            for task in _write_all(target, missing, workers):
                 done += task.rows
-                if progress:
-                    progress(done, total)
+                if report_progress:
+                    report_progress(done, total)
             manifest = {"plan": dict(plan), "rows": total, "files": [_entry(target, task) for task in tasks]}
             manifest["sha256"] = hashlib.sha256(
                 "".join(entry["sha256"] for entry in manifest["files"]).encode()
@@ -77,26 +77,27 @@ def export(
             return manifest
 
 
-def _accept(target: Path, plan: Mapping[str, Any]) -> None:
+def _refuse_other_plan(target: Path, plan: Mapping[str, Any]) -> None:
     path, text = target / "plan.json", json.dumps(plan, indent=1, sort_keys=True) + "\n"
     if not path.exists():
         write_text(path, text)
     elif path.read_text(encoding="utf-8") != text:
-        held = _differing(json.loads(path.read_text(encoding="utf-8")), dict(plan))
+        difference = _difference(json.loads(path.read_text(encoding="utf-8")), dict(plan))
         raise BadInput(
-            f"target: {str(target)!r} holds another export ({held}); give a new directory, or the same arguments to resume it"
+            f"target: {str(target)!r} holds another export ({difference}); give a new directory, or the same arguments to resume it"
         )
 
 
-def _differing(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    for key in sorted(held.keys() | wanted.keys()):
-        if held.get(key) != wanted.get(key):
-            return f"{key} {json.dumps(held.get(key))[:60]}, now {json.dumps(wanted.get(key))[:60]}"
+def _difference(before: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+    """The first key in which two plans differ, with the value of each."""
+    for key in sorted(before.keys() | plan.keys()):
+        if before.get(key) != plan.get(key):
+            return f"{key} {json.dumps(before.get(key))[:60]}, now {json.dumps(plan.get(key))[:60]}"
     return "written differently"
 
 
 @contextmanager
-def _only_one(target: Path) -> Iterator[None]:
+def _locked(target: Path) -> Iterator[None]:
     handle = os.open(target, os.O_RDONLY)  # the directory itself is locked, so nothing is left behind
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,7 +110,7 @@ def _only_one(target: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _written(target: Path, tasks: Sequence[Task], workers: int) -> Iterator[Task]:
+def _write_all(target: Path, tasks: Sequence[Task], workers: int) -> Iterator[Task]:
     """Write the tasks' shards, yielding each task when its shard is complete."""
     if workers <= 1 or len(tasks) <= 1:
         for task in tasks:

@@ -36,11 +36,11 @@ RUNS = "runs/paper"  # where long trainings are kept: stopped ones go on, finish
 def parameters() -> Measured:
     """How many parameters a reasoner of one algorithm has."""
     from outrange.reasoning.nar.config import preset
-    from outrange.reasoning.nar.load import reasoner_of
+    from outrange.reasoning.nar.reasoner import fresh
 
     measured: dict[Key, float] = {}
     for name in PUBLISHED_PARAMETERS:
-        reasoner = reasoner_of(preset("paper", (name,)))
+        reasoner = fresh(preset("paper", (name,)))
         measured["parameters", name] = float(sum(p.numel() for p in reasoner.parameters()))
     return measured
 
@@ -52,12 +52,12 @@ def fit_and_score(config: "TrainConfig", folder: str, size: int | None, count: i
     Args:
         config: the training.
         folder: keeps the run as NAME-SEED; empty: a temporary one.
-        size, count: as in ``nar.data.evaluation``.
+        size, count: as in ``nar.evaluation_set``.
     """
-    from outrange.reasoning.nar.data import evaluation
-    from outrange.reasoning.nar.evaluate import evaluate
-    from outrange.reasoning.nar.load import load, task_changes
-    from outrange.reasoning.nar.train import train
+    from outrange.reasoning.nar.evaluation import evaluate
+    from outrange.reasoning.nar.evaluation_sets import evaluation_set
+    from outrange.reasoning.nar.reasoner import load, spec_options
+    from outrange.reasoning.nar.training import train
 
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as parent:
         path = Path(parent) / f"{'+'.join(config.algorithms)}-{config.seed}"
@@ -66,11 +66,12 @@ def fit_and_score(config: "TrainConfig", folder: str, size: int | None, count: i
             advice = "the same command goes on" if folder else "the same command begins it anew"
             return NotRun(f"a training of {path.name} was stopped before its end; {advice}", stopped=True)
         reasoner, about = load(path)
-    changes = task_changes(about)
-    return {
-        name: 100 * evaluate(reasoner, evaluation(name, "test", size=size, count=count, **changes))["score"]
-        for name in config.algorithms
-    }
+    options = spec_options(about)
+    scores = {}
+    for name in config.algorithms:
+        samples = evaluation_set(name, "test", size=size, count=count, **options)
+        scores[name] = 100 * evaluate(reasoner, samples)["score"]
+    return scores
 
 
 def single_task(seed: int, updates: Mapping[str, int], runs: str = "", **changes: Any) -> Measured | NotRun:
@@ -132,9 +133,10 @@ def ablation(
 
 def one_for_all(seed: int, count: int | None, source: str = "generalist") -> Measured | NotRun:
     """The shipped generalist on every algorithm it knows; seed 0 draws the published test split, others draw anew."""
-    from outrange.reasoning.nar.data import EVALUATION_SEEDS, evaluation
-    from outrange.reasoning.nar.evaluate import evaluate
-    from outrange.reasoning.nar.load import algorithms_of, load, shipped, task_changes
+    from outrange.reasoning.nar.evaluation import evaluate
+    from outrange.reasoning.nar.evaluation_sets import EVALUATION_SEEDS, evaluation_set
+    from outrange.reasoning.nar.reasoner import known_algorithms, load, spec_options
+    from outrange.reasoning.nar.weights import shipped
 
     if source not in shipped():
         return NotRun(
@@ -142,12 +144,12 @@ def one_for_all(seed: int, count: int | None, source: str = "generalist") -> Mea
             f" trains such a model"
         )
     reasoner, about = load(source)
-    changes, test_seed = task_changes(about), EVALUATION_SEEDS["test"] + seed
+    options, test_seed = spec_options(about), EVALUATION_SEEDS["test"] + seed
     scores: dict[str, float] = {}
-    for name in algorithms_of(reasoner, ()):
+    for name in known_algorithms(reasoner, ()):
         if name in PUBLISHED:
-            feedback = evaluation(name, "test", count=count, seed=test_seed, **changes)
-            scores[name] = 100 * evaluate(reasoner, feedback)["score"]
+            samples = evaluation_set(name, "test", count=count, seed=test_seed, **options)
+            scores[name] = 100 * evaluate(reasoner, samples)["score"]
     # A specialist is the paper's network for that one algorithm.
     near = sum(value >= PUBLISHED[name].triplet_gmpnn - NEAR for name, value in scores.items())
     config = about["config"]
@@ -195,10 +197,10 @@ def judge_table(values: Measurements) -> Verdict:
 def judge_headline(values: Measurements) -> Verdict:
     """Shown: the mean of the categories' means is 20 points above the best earlier one, and within NEAR points of the
     published one or above."""
-    from outrange.reasoning.nar.evaluate import Board
+    from outrange.reasoning.nar.evaluation import ScoreBoard
 
     def mean_of_categories(scores: dict[str, float]) -> float:
-        return statistics.fmean(Board(scores).categories.values())
+        return statistics.fmean(ScoreBoard(scores).categories.values())
 
     scores, updates = means(series(values, "score")), statistics.fmean(values["updates"])
     overall = mean_of_categories(scores)
@@ -259,13 +261,13 @@ NO_NUMBER = (
     "no number to compare with: what this improvement brings by itself is in figures and tables that were not at hand"
 )
 # The published code validates every 50 updates on up to 4,096 samples, which is more work than the training itself.
-VALIDATION = dict(evaluate_every=100, evaluate_count=128)
+VALIDATION = dict(evaluate_every=100, evaluate_samples=128)
 # Three pairs of such trainings take some two minutes; validation is off, so the last weights are scored.
 SHORT: dict[str, Any] = {
     "updates": 300,
-    "batch": 16,
+    "batch_size": 16,
     "lengths": (4, 7, 11),
-    "model.hidden": 64,
+    "model.hidden_dim": 64,
     "evaluate_every": 0,
     "checkpoint_every": 10**6,
     "size": 24,
@@ -325,7 +327,7 @@ IMPROVEMENTS = (
         "soft-hints",
         "feeding hints back as probabilities, with their gradient, beats feeding back the likeliest ones",
         ("dijkstra",),
-        {"model.feedback": "hard"},
+        {"model.hint_feedback": "hard"},
     ),
     _improvement(
         "static-hints",
@@ -337,7 +339,7 @@ IMPROVEMENTS = (
         "xavier-and-clipping",
         "smaller initial weights on scalar hints and a bounded gradient help",
         ("dijkstra",),
-        {"model.xavier_on_scalars": False, "clip": 0.0},
+        {"model.xavier_on_scalars": False, "max_gradient_norm": 0.0},
     ),
     _improvement(
         "permutations",
@@ -362,8 +364,8 @@ IMPROVEMENTS = (
         "chunking",
         "one model of several algorithms learns better from stretches of 16 steps than from whole traces",
         ("bfs", "dfs"),
-        {"chunk": 0},
-        chunk=16,
+        {"chunk_length": 0},
+        chunk_length=16,
     ),
 )
 
@@ -395,7 +397,7 @@ PAPER = Paper(
             judge=judge_table,
             scales={
                 "laptop": dict(
-                    updates={"bfs": 600, "segments_intersect": 1_000}, evaluate_every=100, evaluate_count=64
+                    updates={"bfs": 600, "segments_intersect": 1_000}, evaluate_every=100, evaluate_samples=64
                 ),
                 "gpu": dict(updates=dict.fromkeys(TEN[:4], UPDATES), runs=RUNS) | VALIDATION,
                 "paper": dict(updates=dict.fromkeys(TEN, UPDATES), runs=RUNS) | VALIDATION,

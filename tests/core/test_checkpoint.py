@@ -70,7 +70,8 @@ def test_a_checkpoint_comes_back_tensor_for_tensor(two):
     found = checkpoint.load(two, digest="d" * 64)
     assert agrees(found, 2)
     assert found.path == two / "step_2" and found.skipped == []
-    assert found.made["versions"]["torch"] == torch.__version__ and found.made["threads"] == torch.get_num_threads()
+    assert found.written_with["versions"]["torch"] == torch.__version__
+    assert found.written_with["threads"] == torch.get_num_threads()
     assert names(two / "step_2") == sorted(FILES)
 
 

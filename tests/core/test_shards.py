@@ -48,7 +48,9 @@ def card(manifest):
 
 def test_all_shards_a_manifest_and_a_card_are_written(tmp_path):
     seen = []
-    manifest = export(tmp_path / "x", {"n": 1}, tasks(), card, progress=lambda done, total: seen.append((done, total)))
+    manifest = export(
+        tmp_path / "x", {"n": 1}, tasks(), card, report_progress=lambda done, total: seen.append((done, total))
+    )
     assert everything(tmp_path / "x") == "".join(f"{k}\n" for k in range(300))
     assert json.loads((tmp_path / "x/manifest.json").read_text()) == manifest
     assert (tmp_path / "x/README.md").read_text() == "300 rows"
@@ -67,7 +69,7 @@ def test_what_is_there_is_kept_and_only_the_rest_is_written(tmp_path):
     (tmp_path / "x/data/003.txt").unlink()
     kept = (tmp_path / "x/data/002.txt").stat().st_mtime_ns
     seen = []
-    export(tmp_path / "x", {}, tasks(), card, progress=lambda done, total: seen.append(done))
+    export(tmp_path / "x", {}, tasks(), card, report_progress=lambda done, total: seen.append(done))
     assert seen == [250, 300]
     assert (tmp_path / "x/data/002.txt").stat().st_mtime_ns == kept
 

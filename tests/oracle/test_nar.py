@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from outrange.reasoning.nar.data import Samples
+from outrange.reasoning.nar.config import ModelConfig
 from outrange.reasoning.nar.decode import hard
 from outrange.reasoning.nar.encode import slot
 from outrange.reasoning.nar.loss import live, losses
-from outrange.reasoning.nar.model import ModelConfig, Reasoner
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.reasoner import Reasoner
+from outrange.reasoning.nar.samples import Samples
+from outrange.reasoning.nar.spec import TaskProbe
 
 FOLDER = Path(os.environ.get("OUTRANGE_ORACLE", Path(__file__).parent / "data")) / "nar"
 FILES = sorted(path for path in FOLDER.glob("*.npz") if path.stem != "metrics")
@@ -52,14 +53,14 @@ class Case:
         stages = {"input": "in", "hint": "hint", "output": "out"}
         arrays = {name: self.file[f"{stages[stage]}/{name}"] for name, stage, _, _ in self.meta["spec"]}
         self.spec = {
-            name: Probe(stage, location, kind, arrays[name].shape[-1] if kind == "categorical" else 0)
+            name: TaskProbe(stage, location, kind, arrays[name].shape[-1] if kind == "categorical" else 0)
             for name, stage, location, kind in self.meta["spec"]
         }
         typed = {n: a.astype(np.int64 if self.spec[n].type == "pointer" else np.float32) for n, a in arrays.items()}
         by_stage = {s: {n: typed[n] for n, p in self.spec.items() if p.stage == s} for s in stages}
         self.lengths = self.file["lengths"].astype(np.int64)
         size = next(iter(by_stage["input"].values())).shape[1]
-        self.samples = Samples(
+        self.samples = Samples.whole_batch(
             self.algorithm, size, self.spec, by_stage["input"], by_stage["hint"], by_stage["output"], self.lengths
         )
 
@@ -82,8 +83,8 @@ class Case:
     def model(self, dtype, layer, **config):
         reasoner = Reasoner(
             {self.algorithm: self.spec},
-            ModelConfig(hidden=self.hidden, **config),
-            layer="torch" if layer == "gpu" else layer,
+            ModelConfig(hidden_dim=self.hidden, **config),
+            kernels="torch" if layer == "gpu" else layer,
         ).to(dtype)
         reasoner.to(place(layer))
         reference, own = self.named(self.group("param")), reasoner.state_dict()
@@ -149,7 +150,7 @@ def test_three_updates_are_the_reference_s(path):
 
     case = Case(path)
     model = case.model(torch.float64, "torch").train()
-    optimizer = Optimizer(model, learning_rate=1e-3, clip=1.0)
+    optimizer = Optimizer(model, learning_rate=1e-3, max_gradient_norm=1.0)
     for expected_loss in case.file["adam3_losses"]:
         loss = sum(losses(case.samples, *model(case.samples)).values())
         assert abs(loss.item() - expected_loss) <= 1e-10
@@ -175,9 +176,9 @@ def test_other_policies_are_the_reference_s(path, layer, dtype):
             np.testing.assert_allclose(
                 value.item(), case.file[f"forced/loss/{name}"], rtol=0, atol=1e-10 if dtype == torch.float64 else 1e-5
             )
-        case.same(case.model(dtype, layer, feedback="hard").eval()(case.samples), "hardhint", dtype)
+        case.same(case.model(dtype, layer, hint_feedback="hard").eval()(case.samples), "hardhint", dtype)
         case.same(case.model(dtype, layer, processor="triplet_mpnn").eval()(case.samples), "ungated", dtype)
-        alone = case.model(dtype, layer, hints="decoded_only").eval()(case.samples)
+        alone = case.model(dtype, layer, hint_mode="decoded_only").eval()(case.samples)
         for name, value in alone.outputs.items():
             close(
                 value, case.file[f"decodedonly/out/{name}"], dtype, case.spec[name].type == "permutation_pointer", name

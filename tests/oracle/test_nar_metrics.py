@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from outrange.reasoning.nar.score import hint_scores, score
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.spec import TaskProbe
 
 FILE = Path(os.environ.get("OUTRANGE_ORACLE", Path(__file__).parent / "data")) / "nar" / "metrics.npz"
 ARRAYS = {}
@@ -32,13 +32,13 @@ def test_there_are_reference_scores_of_outputs_and_of_hints():
 
 @pytest.mark.parametrize("case", [case for case, entry in CASES.items() if "score" in entry])
 def test_scores_of_outputs_equal_the_reference(case):
-    spec = {name: Probe("output", *types) for name, types in CASES[case]["types"].items()}
+    spec = {name: TaskProbe("output", *types) for name, types in CASES[case]["types"].items()}
     assert score(spec, part(case, "truth"), part(case, "pred")) == CASES[case]["score"]
 
 
 @pytest.mark.parametrize("case", [case for case, entry in CASES.items() if "score" not in entry])
 def test_scores_of_hints_equal_the_reference(case):
-    spec = {name: Probe("hint", *types) for name, types in CASES[case]["types"].items()}
+    spec = {name: TaskProbe("hint", *types) for name, types in CASES[case]["types"].items()}
     ours, theirs = (
         hint_scores(spec, part(case, "truth"), part(case, "pred"), ARRAYS[f"{case}/lengths"]),
         part(case, "score"),

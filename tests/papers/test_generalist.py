@@ -148,26 +148,29 @@ def test_one_model_for_all_must_be_near_most_of_the_thirty_specialists():
 
 
 def test_without_shipped_weights_one_for_all_says_so_in_a_sentence(monkeypatch):
-    from outrange.reasoning.nar import load
+    from outrange.reasoning.nar import weights
 
     assert generalist.one_for_all(0, 1, source="no_such_weights") == NotRun(
         "no weights named 'no_such_weights' come with this version; `outrange nar train all --preset paper` trains such a model"
     )
-    monkeypatch.setattr(load, "shipped", dict)
+    monkeypatch.setattr(weights, "shipped", dict)
     result = reproduce(PAPER, PAPER.claim("one-for-all"), "laptop", 1)
     assert result.verdict == "not run" and "no weights named 'generalist'" in result.why
     assert not result.stopped and not result.values
 
 
 def test_shipped_weights_are_scored_on_what_they_know(tmp_path, monkeypatch):
-    from outrange.reasoning.nar import load
+    from outrange.reasoning.nar import weights
     from outrange.reasoning.nar.config import smoke
-    from outrange.reasoning.nar.train import train
+    from outrange.reasoning.nar.training import train
 
     config = smoke(("bfs", "minimum"))
-    train(replace(config, steps=4, batch=2, lengths=(4,), model=replace(config.model, hidden=8)), tmp_path / "run")
-    load.export(tmp_path / "run", tmp_path / "tiny", {})
-    monkeypatch.setattr(load, "shipped", lambda: {"tiny": tmp_path / "tiny"})
+    train(
+        replace(config, steps=4, batch_size=2, lengths=(4,), model=replace(config.model, hidden_dim=8)),
+        tmp_path / "run",
+    )
+    weights.export(tmp_path / "run", tmp_path / "tiny", {})
+    monkeypatch.setattr(weights, "shipped", lambda: {"tiny": tmp_path / "tiny"})
     measured = generalist.one_for_all(0, 2, source="tiny")
     assert list(measured) == [("score", "bfs"), ("score", "minimum"), "near_a_specialist", "mean", "updates"]
     assert (
@@ -211,14 +214,14 @@ def test_two_trainings_that_differ_in_nothing_score_the_same():
 
 def test_kept_runs_are_scored_again_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings = dict(updates={"segments_intersect": 3}, runs="kept", evaluate_count=2, batch=2)
+    settings = dict(updates={"segments_intersect": 3}, runs="kept", evaluate_samples=2, batch_size=2)
     first = generalist.single_task(1, **settings)
     before = (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes()
     assert generalist.single_task(1, **settings) == first
     assert (tmp_path / "kept/segments_intersect-1/metrics.jsonl").read_bytes() == before
     assert set(first) == {("score", "segments_intersect"), "updates"}
     with pytest.raises(BadInput, match="holds a run with another configuration"):
-        generalist.single_task(1, **(settings | {"batch": 3}))
+        generalist.single_task(1, **(settings | {"batch_size": 3}))
 
 
 @pytest.mark.parametrize("claim", ["single-task", "headline"])
@@ -237,14 +240,14 @@ def test_full_trainings_are_those_of_the_paper_preset_but_for_validation(claim, 
     assert full_table.run(2, **full_table.scales["paper"])["updates"] == 10_000
     assert len(configs) == {"single-task": 10, "headline": 30}[claim]
     for config, folder, size, count in configs:
-        assert config == preset("paper", config.algorithms, seed=2, evaluate_every=100, evaluate_count=128)
+        assert config == preset("paper", config.algorithms, seed=2, evaluate_every=100, evaluate_samples=128)
         assert (folder, size, count) == ("runs/paper", None, None)
 
 
 def test_a_stopped_training_stops_the_claim(tmp_path, monkeypatch):
-    from outrange.reasoning.nar import train
+    from outrange.reasoning.nar import training
 
-    monkeypatch.setattr(train, "train", lambda config, path: {"stopped": True})
+    monkeypatch.setattr(training, "train", lambda config, path: {"stopped": True})
     result = generalist.single_task(0, updates={"bfs": 1}, runs=str(tmp_path))
     assert isinstance(result, NotRun) and result.stopped and "bfs-0 was stopped" in result.why
     for claim in ("single-task", "permutations"):

@@ -15,16 +15,16 @@ from typing import Any
 
 from outrange.core.errors import BadInput
 from outrange.reasoning.clrs import generalist
-from outrange.reasoning.clrs.registry import get_algorithm as known
+from outrange.reasoning.clrs.registry import get_algorithm
 from outrange.reasoning.nar.spec import CONSTANT_PRED
 
 ALGORITHMS = ("bfs", "insertion_sort", "dijkstra", "floyd_warshall")
-LAYERS = ("cpu", "torch", "gpu")
+SIDES = ("cpu", "torch", "gpu")  # kernels; gpu is torch's on one
 
 
 @dataclass(frozen=True)
 class Row:
-    """Medians of one side (``reference``, ``cpu``, ``torch``, or ``gpu``: the torch layer on one) on one piece of work (``train`` or ``eval``)."""
+    """Medians of one side (``reference``, ``cpu``, ``torch``, or ``gpu``: the torch kernels on one) on one piece of work (``train`` or ``eval``)."""
 
     work: str
     algorithm: str
@@ -73,78 +73,61 @@ def bench(
     *,
     length: int = 16,
     evaluation_length: int = 0,
-    batch: int = 32,
-    hidden: int = 128,
+    batch_size: int = 32,
+    hidden_dim: int = 128,
     steps: int = 3,
     rounds: int = 4,
-    progress: Callable[[int, int], None] | None = None,
+    report_progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
-    """Measure the layers that this machine can run.
+    """Measure the kernels that this machine can run.
 
     Args:
         algorithms: by name.
         reference: a Python with dm-clrs 2.0.3.
         length: of the training traces.
         evaluation_length: 0 measures training, else a prediction at that length.
-        batch, hidden: sizes.
+        batch_size, hidden_dim: of the model's work.
         steps, rounds: of each side; they take turns.
-        progress: called with how many algorithms are done, of how many.
+        report_progress: called with how many algorithms are done, of how many.
     """
     import torch
 
-    layers = [layer for layer in LAYERS if layer != "gpu" or torch.cuda.is_available()]
+    kernels = [side for side in SIDES if side != "gpu" or torch.cuda.is_available()]
     for name in algorithms:
-        known(name)
+        get_algorithm(name)
     rows = []
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     for k, name in enumerate(algorithms):
-        shape = [name, str(length), str(batch), str(hidden), json.dumps(generalist(name)[1])]
+        shape = [name, str(length), str(batch_size), str(hidden_dim), json.dumps(generalist(name)[1])]
         work = {"do": "eval", "length": evaluation_length} if evaluation_length else {"do": "train"}
         sides = []
         try:
-            sides += [
-                _Side(layer, [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, layer])
-                for layer in layers
-            ]
+            for side in kernels:
+                command = [sys.executable, "-m", "outrange.reasoning.nar.bench_ours", *shape, side]
+                sides.append(_Side(side, command))
             if reference:
-                sides.append(
-                    _Side(
-                        "reference",
-                        [
-                            reference,
-                            "-I",
-                            here / "bench_reference.py",
-                            *shape,
-                            "pred_as_input" if name in CONSTANT_PRED else "",
-                        ],
-                    )
-                )
-            told: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
+                changes = "pred_as_input" if name in CONSTANT_PRED else ""
+                sides.append(_Side("reference", [reference, "-I", folder / "bench_reference.py", *shape, changes]))
+            # turn by turn, so that a machine whose speed drifts hits all sides
+            answers: dict[str, list[dict[str, Any]]] = {side.name: [] for side in sides}
             for _ in range(rounds):
                 for side in sides:
-                    told[side.name].append(side.ask(**work, steps=steps))
+                    answers[side.name].append(side.ask(**work, steps=steps))
         finally:
             for side in sides:
                 side.close()
-        for side, answers in told.items():
-            cpu, wall = (statistics.median(v for a in answers for v in a[kind]) for kind in ("cpu", "wall"))
-            last = answers[-1]
-            rows.append(
-                Row(
-                    work["do"],
-                    name,
-                    evaluation_length or length,
-                    side,
-                    cpu,
-                    wall,
-                    last["first"],
-                    last["peak_mb"],
-                    last["sample_steps"],
-                )
-            )
-        if progress:
-            progress(k + 1, len(algorithms))
+        for side, rounds_of_side in answers.items():
+            rows.append(_row(work["do"], name, evaluation_length or length, side, rounds_of_side))
+        if report_progress:
+            report_progress(k + 1, len(algorithms))
     return rows
+
+
+def _row(work: str, algorithm: str, length: int, side: str, answers: Sequence[dict[str, Any]]) -> Row:
+    """The medians over all steps of all rounds of a side; memory and the first step as they stand at the end."""
+    cpu, wall = (statistics.median(value for answer in answers for value in answer[kind]) for kind in ("cpu", "wall"))
+    last = answers[-1]
+    return Row(work, algorithm, length, side, cpu, wall, last["first"], last["peak_mb"], last["sample_steps"])
 
 
 def as_dict(rows: Sequence[Row]) -> list[dict[str, Any]]:

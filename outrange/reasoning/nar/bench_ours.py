@@ -4,35 +4,32 @@ import json
 import resource
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from outrange.reasoning import clrs
-from outrange.reasoning.nar.config import TrainConfig
-from outrange.reasoning.nar.data import Samples, prepare
-from outrange.reasoning.nar.evaluate import predict
-from outrange.reasoning.nar.parallel import Group
-from outrange.reasoning.nar.train import Trainer
+from outrange.reasoning.nar.config import ModelConfig, TrainConfig
+from outrange.reasoning.nar.evaluation import predict
+from outrange.reasoning.nar.parallel import ProcessGroup
+from outrange.reasoning.nar.samples import Samples, prepare
+from outrange.reasoning.nar.training import Trainer
 
 
-def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, layer: str) -> None:
+def main(algorithm: str, length: int, batch_size: int, hidden_dim: int, options: dict, side: str) -> None:
     """Serve requests from stdin until it closes."""
-    from outrange.reasoning.nar.config import ModelConfig
-
-    shape = ModelConfig(hidden=hidden)
-    if layer == "gpu":  # the plain layer on a GPU; reading the loss waits for it, so wall seconds are whole
-        trainer = Trainer(
-            TrainConfig(algorithms=(algorithm,), model=shape, batch=batch, layer="torch", device="cuda"),
-            Group(device=torch.device("cuda")),
-        )
+    config = TrainConfig(
+        algorithms=(algorithm,), model=ModelConfig(hidden_dim=hidden_dim), batch_size=batch_size, kernels="torch"
+    )
+    if side == "gpu":  # reading the loss waits for a GPU, so wall seconds are whole
+        trainer = Trainer(replace(config, device="cuda"), ProcessGroup(device=torch.device("cuda")))
     else:
-        trainer = Trainer(TrainConfig(algorithms=(algorithm,), model=shape, batch=batch, layer=layer))  # type: ignore[arg-type]
+        trainer = Trainer(replace(config, kernels=side))  # type: ignore[arg-type]
 
-    def the_batch(size: int, seed: int, given: dict) -> Samples:
-        return prepare(
-            clrs.batch(clrs.sample(algorithm, size, batch, seed, **given)), random_pos=np.random.default_rng(0)
-        )
+    def draw_batch(size: int, seed: int, sampler_options: dict) -> Samples:
+        traces = clrs.sample(algorithm, size, batch_size, seed, **sampler_options)
+        return prepare(clrs.batch(traces), random_pos=np.random.default_rng(0))
 
     def train(samples: Samples) -> float:
         return trainer.advance(samples)["loss"]
@@ -41,37 +38,37 @@ def main(algorithm: str, length: int, batch: int, hidden: int, options: dict, la
         predict(trainer.model, samples)
         return 0.0
 
-    ready: dict[str, Samples] = {}
+    batches: dict[str, Samples] = {}
     first = 0.0
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         ask = json.loads(line)
-        act = {"train": train, "eval": evaluate}[ask["do"]]
-        if ask["do"] not in ready:
-            ready[ask["do"]] = (
-                the_batch(length, 1, options) if ask["do"] == "train" else the_batch(ask["length"], 3, {})
-            )
-            since = time.perf_counter()
-            act(ready[ask["do"]])
-            first = time.perf_counter() - since
-        samples = ready[ask["do"]]
+        work = {"train": train, "eval": evaluate}[ask["do"]]
+        if ask["do"] not in batches:  # one batch, drawn once; its first step, which may compile, is timed apart
+            draw = (length, 1, options) if ask["do"] == "train" else (ask["length"], 3, {})
+            batches[ask["do"]] = draw_batch(*draw)
+            wall_began = time.perf_counter()
+            work(batches[ask["do"]])
+            first = time.perf_counter() - wall_began
+        samples = batches[ask["do"]]
         cpu, wall, loss = [], [], 0.0
         for _ in range(ask["steps"]):
-            began, since = time.process_time(), time.perf_counter()
-            loss = act(samples)
-            cpu.append(time.process_time() - began)
-            wall.append(time.perf_counter() - since)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        steps = int(np.maximum(1, samples.lengths - 1).sum())
-        print(
-            json.dumps(
-                {"cpu": cpu, "wall": wall, "peak_mb": peak, "loss": loss, "first": first, "sample_steps": steps}
-            ),
-            flush=True,
-        )
+            cpu_began, wall_began = time.process_time(), time.perf_counter()
+            loss = work(samples)
+            cpu.append(time.process_time() - cpu_began)
+            wall.append(time.perf_counter() - wall_began)
+        answer = {
+            "cpu": cpu,
+            "wall": wall,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "loss": loss,
+            "first": first,
+            "sample_steps": int(np.maximum(1, samples.lengths - 1).sum()),
+        }
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    name, length, batch, hidden, options, layer = sys.argv[1:7]
-    main(name, int(length), int(batch), int(hidden), json.loads(options), layer)
+    name, length, batch_size, hidden_dim, options, side = sys.argv[1:7]
+    main(name, int(length), int(batch_size), int(hidden_dim), json.loads(options), side)

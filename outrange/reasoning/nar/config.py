@@ -1,81 +1,105 @@
 """What a training is: the model's shape, the training's settings, and the presets (arXiv 2209.11142, section 4 and appendix; the published code's defaults).
 
-Apart from the model, so that a command line can be read without loading torch.
+Apart from the model, so that a command line can be read without loading torch or Numba. The texts under the fields are also the help of the command line.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
+from outrange.core.checks import finite, whole, within
 from outrange.core.errors import BadInput, unknown
 from outrange.reasoning.clrs import ALGORITHMS, names
 from outrange.reasoning.clrs.load import load_modules
 from outrange.reasoning.clrs.registry import get_algorithm
 
-HINTS = ("encoded_decoded", "decoded_only", "none")
-FEEDBACK = ("soft", "hard", "hard_on_eval")
+HintMode = Literal["encoded_decoded", "decoded_only", "none"]
+HintFeedback = Literal["soft", "hard", "hard_on_eval"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A reasoner's shape; the defaults are the paper's."""
 
+    RENAMED: ClassVar = {"hidden": "hidden_dim", "hints": "hint_mode", "feedback": "hint_feedback"}
+
     processor: str = "triplet_gmpnn"
-    hidden: int = 128
+    """one of triplet_gmpnn, triplet_mpnn, gmpnn, mpnn, pgn, gpgn, triplet_pgn, triplet_gpgn, or one that a loaded file registers"""
+    hidden_dim: int = 128
+    """width of all features"""
     triplet_features: int = 8
-    hints: Literal["encoded_decoded", "decoded_only", "none"] = "encoded_decoded"
+    """width of the features of a triplet of nodes"""
+    hint_mode: HintMode = "encoded_decoded"
     """encoded_decoded: hints are predicted and fed back; decoded_only: predicted; none: neither"""
-    feedback: Literal["soft", "hard", "hard_on_eval"] = "soft"
-    """how predicted hints are fed back: as probabilities with gradient, or decided"""
+    hint_feedback: HintFeedback = "soft"
+    """how predicted hints are fed back: soft, as probabilities with gradient; hard, decided; hard_on_eval, decided outside training"""
     xavier_on_scalars: bool = True
-    """encoders of scalar hints start at 1/sqrt(hidden)"""
+    """encoders of scalar hints start at 1/sqrt(hidden_dim)"""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "triplet_features"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"model.{name}: {getattr(self, name)} is not allowed; it must be at least 1")
-        if self.hints not in HINTS:
-            raise unknown("model.hints", self.hints, HINTS, "a hint policy")
-        if self.feedback not in FEEDBACK:
-            raise unknown("model.feedback", self.feedback, FEEDBACK, "a way to feed hints back")
+        for name in ("hidden_dim", "triplet_features"):
+            whole(f"model.{name}", getattr(self, name), 1)
+        if self.hint_mode not in get_args(HintMode):
+            raise unknown("model.hint_mode", self.hint_mode, get_args(HintMode), "a hint policy")
+        if self.hint_feedback not in get_args(HintFeedback):
+            raise unknown("model.hint_feedback", self.hint_feedback, get_args(HintFeedback), "a way to feed hints back")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training of one reasoner. A step is one update on one batch of one algorithm; several algorithms take turns."""
 
+    RENAMED: ClassVar = {
+        "batch": "batch_size",
+        "chunk": "chunk_length",
+        "clip": "max_gradient_norm",
+        "evaluate_count": "evaluate_samples",
+        "layer": "kernels",
+        "start": "initial_weights",
+    }
+
     algorithms: tuple[str, ...]
-    """what it learns"""
+    """what it learns: names of `outrange clrs list`"""
     model: ModelConfig = field(default_factory=ModelConfig)
+    """the reasoner's shape"""
     steps: int = 10_000
     """updates in all"""
-    batch: int = 32
+    batch_size: int = 32
+    """samples of an update"""
     lengths: tuple[int, ...] | None = None
-    """sampler lengths in turn; none: 4, 7, 11, 13, 16 (string matchers: 20)"""
-    chunk: int = 0
+    """sampler lengths, in turn; none: 4, 7, 11, 13, 16 (string matchers: 20)"""
+    chunk_length: int = 0
     """train on stretches of this many steps instead of whole traces; 0: whole traces"""
     teacher_forcing: float = 0.0
     """probability that a true hint is fed instead of the predicted one"""
     random_positions: bool = True
+    """positions of nodes are drawn anew for every sample, sorted"""
     pred_as_input: bool = True
     """a constant pred_h becomes an input"""
     permutations: bool = True
     """sorted orders are decoded as permutations"""
     learning_rate: float = 1e-3
-    clip: float = 1.0
-    """largest norm of a gradient"""
+    """of Adam"""
+    max_gradient_norm: float = 1.0
+    """a larger gradient is scaled down to this norm; 0: none is"""
     seed: int = 0
+    """of weights, data and noise"""
     evaluate_every: int = 50
     """updates of an algorithm between validations; 0: none, the last weights are kept"""
-    evaluate_count: int = 0
+    evaluate_samples: int = 0
     """validation samples at most; 0: all, 64 times the published multiplier"""
     checkpoint_every: int = 500
+    """updates between checkpoints"""
     log_every: int = 50
-    layer: Literal["auto", "torch", "cpu"] = "auto"
-    """kernels: auto takes the fastest for the device"""
+    """updates of an algorithm between lines of metrics"""
+    kernels: Literal["auto", "torch", "cpu"] = "auto"
+    """auto takes the fastest for the device"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where to compute"""
     threads: int = 1
     """of each process"""
-    start: str = ""
+    initial_weights: str = ""
     """weights to start from instead of fresh ones: a run, a folder of weights, or a shipped name"""
     load: tuple[str, ...] = ()
     """Python files that register algorithms or processors"""
@@ -90,43 +114,30 @@ class TrainConfig:
             get_algorithm(name, "train.algorithms")
         if len(set(self.algorithms)) < len(self.algorithms):
             raise BadInput("train.algorithms: one is listed twice; list each once")
-        least = {
-            "steps": 0,
-            "batch": 1,
-            "chunk": 0,
-            "evaluate_every": 0,
-            "evaluate_count": 0,
-            "checkpoint_every": 1,
-            "log_every": 1,
-            "threads": 1,
-            "seed": 0,
-        }
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise BadInput(f"train.{name}: {getattr(self, name)} is not allowed; it must be at least {bound}")
-        if not 0 <= self.teacher_forcing <= 1:
-            raise BadInput(f"train.teacher_forcing: {self.teacher_forcing} is not allowed; a probability from 0 to 1")
-        if not 0 < self.learning_rate < float("inf"):
-            raise BadInput(f"train.learning_rate: {self.learning_rate} is not allowed; it must be above 0")
-        if not 0 <= self.clip < float("inf"):
-            raise BadInput(f"train.clip: {self.clip} is not allowed; it must be at least 0, which cuts nothing")
-        if self.chunk == 1:
+        for name in ("steps", "chunk_length", "evaluate_every", "evaluate_samples", "seed"):
+            whole(f"train.{name}", getattr(self, name), 0)
+        for name in ("batch_size", "checkpoint_every", "log_every", "threads"):
+            whole(f"train.{name}", getattr(self, name), 1)
+        within("train.teacher_forcing", self.teacher_forcing, 0, 1, "a probability from 0 to 1")
+        finite("train.learning_rate", self.learning_rate, above=0)
+        within("train.max_gradient_norm", self.max_gradient_norm, 0, math.inf, "at least 0, which scales nothing down")
+        if self.chunk_length == 1:
             raise BadInput(
-                "train.chunk: 1 is not allowed; a stretch of one step predicts nothing; 0 trains on whole traces, 16 is published"
+                "train.chunk_length: 1 is not allowed; a stretch of one step predicts nothing; "
+                "0 trains on whole traces, 16 is published"
             )
 
 
 def smoke(algorithms: tuple[str, ...]) -> TrainConfig:
     """Some seconds: it runs, and the loss falls."""
-    model = ModelConfig(hidden=32)
     return TrainConfig(
         algorithms=algorithms,
-        model=model,
+        model=ModelConfig(hidden_dim=32),
         steps=60,
-        batch=8,
+        batch_size=8,
         lengths=(4, 6),
         evaluate_every=30,
-        evaluate_count=16,
+        evaluate_samples=16,
         checkpoint_every=30,
         log_every=10,
     )
@@ -138,7 +149,7 @@ def laptop(algorithms: tuple[str, ...]) -> TrainConfig:
         algorithms=algorithms,
         steps=1_000 * len(algorithms),
         evaluate_every=100,
-        evaluate_count=64,
+        evaluate_samples=64,
         checkpoint_every=100,
     )
 
@@ -146,23 +157,33 @@ def laptop(algorithms: tuple[str, ...]) -> TrainConfig:
 def paper(algorithms: tuple[str, ...]) -> TrainConfig:
     """10,000 steps an algorithm of batches of 32, validation every 50; several algorithms in chunks of 16, without the gate.
 
-    Validation as published is up to 4,096 samples, more work than the training; ``evaluate_every`` and ``evaluate_count`` make it less.
+    Validation as published is up to 4,096 samples, more work than the training; ``evaluate_every`` and ``evaluate_samples`` make it less.
     """
-    one = TrainConfig(algorithms=algorithms)
+    single_task = TrainConfig(algorithms=algorithms)
     if len(algorithms) == 1:
-        return one
-    return replace(one, steps=10_000 * len(algorithms), chunk=16, model=ModelConfig(processor="triplet_mpnn"))
+        return single_task
+    ungated = ModelConfig(processor="triplet_mpnn")
+    return replace(single_task, steps=10_000 * len(algorithms), chunk_length=16, model=ungated)
 
 
-PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}
+PRESETS: dict[str, Callable[[tuple[str, ...]], TrainConfig]] = {"smoke": smoke, "laptop": laptop, "paper": paper}
 
 
 def preset(name: str, algorithms: tuple[str, ...], **changes: Any) -> TrainConfig:
-    """A preset for these algorithms (``all``: the thirty), with some settings changed."""
+    """A preset for these algorithms (``all``: the thirty), with some settings changed.
+
+    Args:
+        name: smoke, laptop or paper.
+        algorithms: names of ``clrs.names()``, or ``("all",)``.
+        changes: settings of ``TrainConfig`` by name.
+
+    Raises:
+        BadInput: there is no such preset or algorithm, or a setting is out of its bounds.
+    """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS, "a preset")
     chosen = ALGORITHMS if algorithms == ("all",) else algorithms
-    for a in chosen:
-        if a not in names():
-            get_algorithm(a, "algorithms")
+    for algorithm in chosen:
+        if algorithm not in names():
+            get_algorithm(algorithm, "algorithms")  # raises with the nearest name
     return replace(PRESETS[name](tuple(chosen)), **changes)

@@ -21,10 +21,10 @@ from torch.nn import functional
 from outrange.reasoning.nar.encode import Code, linear, slot
 from outrange.reasoning.nar.kernels import torch_ops
 from outrange.reasoning.nar.processor import Codes, EdgeFeatures
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.spec import TaskProbe
 
 TEMPERATURE = 0.1
-MASKED = 1e6  # taken from the diagonal: no node precedes itself in a cycle
+DIAGONAL_PENALTY = 1e6  # no node precedes itself in a cycle
 TRAIN_ITERATIONS, TEST_ITERATIONS = 10, 50
 
 
@@ -40,16 +40,17 @@ class Decoded(NamedTuple):
 Decode = Callable[[Decoded], Tensor]
 
 
-def outputs(probe: Probe) -> int:
+def output_width(probe: TaskProbe) -> int:
+    """How many numbers a probe's decoder gives for each node, edge or graph."""
     return probe.classes if probe.type == "categorical" else 1
 
 
 class Decoder(nn.ModuleList):
     """The decoder of one probe; its maps stand in the order of the opening lines. ``forward`` composes them with the encoders, once per rollout."""
 
-    def __init__(self, probe: Probe, hidden: int, edge_features: int) -> None:
-        h, e = hidden, hidden + edge_features
-        pointer, K = "pointer" in probe.type, outputs(probe)
+    def __init__(self, probe: TaskProbe, hidden_dim: int, edge_features: int) -> None:
+        h, e = hidden_dim, hidden_dim + edge_features
+        pointer, K = "pointer" in probe.type, output_width(probe)
         if probe.location == "graph":
             maps = [linear(3 * h, K), linear(h, K)]
         elif probe.location == "node":
@@ -77,14 +78,13 @@ class Decoder(nn.ModuleList):
         A1, b1 = codes.node.into(row)  # type: ignore[arg-type]
         A2, b2 = codes.node.into(column)  # type: ignore[arg-type]
         Fa, b3, A3 = _edge_map(codes.edge, edge)
-        b2 = b2 + b3
+        b2 = b2 + b3  # the node that is pointed to brings the edge's bias along
         w = final.weight.squeeze(0)  # type: ignore[union-attr]
 
         def decode(d: Decoded) -> Tensor:
             u, v = functional.linear(d.H, A2.t(), b2), functional.linear(d.H, A1.t(), b1)
-            return _ops(kernels, d.edges).pointer_logits(
-                u, v, d.s, Fa, *_given(d.edges), A3 if d.edges else None, w, final.bias
-            )
+            A = A3 if d.edges else None
+            return _ops(kernels, d.edges).pointer_logits(u, v, d.s, Fa, *_factors(d.edges), A, w, final.bias)
 
         return decode
 
@@ -98,7 +98,7 @@ class Decoder(nn.ModuleList):
         def decode(d: Decoded) -> Tensor:
             value = (d.H @ d1)[:, :, None] + (d.H @ d2)[:, None, :] + (d.s @ Fd + bias)
             if d.edges:
-                value = value + _ops(kernels, d.edges).edge_values(*_given(d.edges), d3)
+                value = value + _ops(kernels, d.edges).edge_values(*_factors(d.edges), d3)
             return self._squeezed(value)
 
         return decode
@@ -114,9 +114,8 @@ class Decoder(nn.ModuleList):
 
         def decode(d: Decoded) -> Tensor:
             p, x = functional.linear(d.H, D1.t(), b1), functional.linear(d.H, D4.t(), b4)
-            return _ops(kernels, d.edges).edge_pointer_logits(
-                p, d.H @ D2, d.s, Fd, *_given(d.edges), D3 if d.edges else None, x, w, final.bias
-            )
+            q, D = d.H @ D2, D3 if d.edges else None
+            return _ops(kernels, d.edges).edge_pointer_logits(p, q, d.s, Fd, *_factors(d.edges), D, x, w, final.bias)
 
         return decode
 
@@ -139,7 +138,8 @@ def _edge_map(code: Code, layer: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     return weight[:k], bias, weight[k:]
 
 
-def _given(edges: EdgeFeatures | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+def _factors(edges: EdgeFeatures | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Edge features as the kernels take them: y, O3 and its bias, see ``EdgeFeatures``."""
     return (edges.y, edges.weight, edges.bias) if edges else (None, None, None)
 
 
@@ -151,7 +151,7 @@ def _ops(kernels: ModuleType, edges: EdgeFeatures | None) -> ModuleType:
 def log_sinkhorn(logits: Tensor, iterations: int, noise: Tensor | None = None) -> Tensor:
     """Log of a doubly stochastic matrix (B, N, N) with an empty diagonal: rows and columns are normalised in turn, at temperature 0.1."""
     x = (logits if noise is None else logits + noise) / TEMPERATURE
-    x = x - MASKED * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    x = x - DIAGONAL_PENALTY * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     for _ in range(iterations):
         x = functional.log_softmax(x, -1)
         x = functional.log_softmax(x, -2)
@@ -164,16 +164,19 @@ def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return -torch.log(-torch.log(uniform + 1e-12) + 1e-12)
 
 
-def soft(probes: Mapping[str, Probe], raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def soft(probes: Mapping[str, TaskProbe], raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Decoded hints as they are fed back: probabilities of masks, rows of probabilities of one-hots and pointers, scalars as they are."""
     fed = {}
     for name, value in raw.items():
         kind = probes[name].type
-        fed[name] = value if kind == "scalar" else torch.sigmoid(value) if kind == "mask" else torch.softmax(value, -1)
+        if kind == "scalar":
+            fed[name] = value
+        else:
+            fed[name] = torch.sigmoid(value) if kind == "mask" else torch.softmax(value, -1)
     return fed
 
 
-def hard(probes: Mapping[str, Probe], raw: Mapping[str, Tensor], *, as_rows: bool = False) -> dict[str, Tensor]:
+def hard(probes: Mapping[str, TaskProbe], raw: Mapping[str, Tensor], *, as_rows: bool = False) -> dict[str, Tensor]:
     """Decided predictions, without gradient: 0/1 masks, one-hots, node indices (rows if ``as_rows``); permutations after 50 more iterations as one-hot rows."""
     decided = {}
     for name, value in raw.items():
@@ -185,18 +188,20 @@ def hard(probes: Mapping[str, Probe], raw: Mapping[str, Tensor], *, as_rows: boo
         else:
             if kind == "permutation_pointer":
                 value = log_sinkhorn(value, TEST_ITERATIONS)
-            chosen = value.argmax(-1)
-            rows = kind != "pointer" or as_rows
-            decided[name] = functional.one_hot(chosen, value.shape[-1]).to(value.dtype) if rows else chosen
+            index = value.argmax(-1)
+            is_one_hot = kind != "pointer" or as_rows
+            decided[name] = functional.one_hot(index, value.shape[-1]).to(value.dtype) if is_one_hot else index
     return decided
 
 
 class Decoders(nn.Module):
     """The decoders of one algorithm's outputs and hints, by probe."""
 
-    def __init__(self, probes: Mapping[str, Probe], hidden: int, edge_features: int) -> None:
+    def __init__(self, probes: Mapping[str, TaskProbe], hidden_dim: int, edge_features: int) -> None:
         super().__init__()
-        self.maps = nn.ModuleDict({slot(name): Decoder(probe, hidden, edge_features) for name, probe in probes.items()})
+        self.maps = nn.ModuleDict(
+            {slot(name): Decoder(probe, hidden_dim, edge_features) for name, probe in probes.items()}
+        )
 
     def forward(self, names: list[str], codes: Codes, kernels: ModuleType) -> dict[str, Decode]:
         return {name: self.maps[slot(name)](codes, kernels) for name in names}

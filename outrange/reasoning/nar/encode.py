@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.spec import TaskProbe
 
 
 def linear(fan_in: int, out: int, std: float | None = None) -> nn.Linear:
@@ -38,37 +38,37 @@ def linear(fan_in: int, out: int, std: float | None = None) -> nn.Linear:
 def slot(name: str) -> str:
     """A name in a ``ModuleDict``; one that a module's own attributes take gets an underscore, and so does one that would be mistaken for it."""
     plain = name.rstrip("_")
+    # a ModuleDict refuses "values", "items", "training" and the like, which are names of probes
     return f"{name}_" if hasattr(nn.ModuleDict, plain) or plain == "training" else name
 
 
-def location(probe: Probe) -> str:
+def location(probe: TaskProbe) -> str:
     """Where a probe's code goes: node, edge or graph features."""
     return "edge" if probe.location == "node" and "pointer" in probe.type else probe.location
 
 
-def widths(probe: Probe) -> tuple[int, ...]:
+def widths(probe: TaskProbe) -> tuple[int, ...]:
     """The scalars that each of a probe's encoders takes."""
     if probe.location == "edge" and probe.type == "pointer":
         return 1, 1
     return (probe.classes if probe.type == "categorical" else 1,)
 
 
-def scalars(probe: Probe, value: Tensor) -> Tensor:
+def scalars(probe: TaskProbe, value: Tensor) -> Tensor:
     """What a probe's encoders take, side by side in the last axis: (B, N, k), (B, N, N, k) or (B, k).
 
     ``value`` is as in ``rows``: pointers are probability rows.
     """
     if probe.location == "edge" and probe.type == "pointer":
-        return torch.stack((value.mean(1), value.mean(2)), -1)
+        return torch.stack((value.mean(1), value.mean(2)), -1)  # (B, N, N, N) to what arrives and what leaves
     return value if probe.type == "categorical" else value.unsqueeze(-1)
 
 
-def rows(probe: Probe, value: Tensor, size: int) -> Tensor:
+def rows(probe: TaskProbe, value: Tensor, size: int) -> Tensor:
     """A probe's data with pointer indices as one-hot rows (another axis of ``size``); all else as it is."""
     if probe.type == "pointer":
-        return functional.one_hot(value.long(), size).to(
-            torch.get_default_dtype() if not value.is_floating_point() else value.dtype
-        )
+        dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
+        return functional.one_hot(value.long(), size).to(dtype)
     return value
 
 
@@ -92,47 +92,47 @@ class Encoders(nn.Module):
 
     Args:
         probes: in this order their scalars stand side by side.
-        hidden: h.
+        hidden_dim: h.
         xavier_on_scalars: encoders of scalar hints start at standard deviation 1/sqrt(h), not 1.
     """
 
-    def __init__(self, probes: Mapping[str, Probe], hidden: int, xavier_on_scalars: bool = True) -> None:
+    def __init__(self, probes: Mapping[str, TaskProbe], hidden_dim: int, xavier_on_scalars: bool = True) -> None:
         super().__init__()
-        self.probes, self.hidden = dict(probes), hidden
+        self.probes, self.hidden_dim = dict(probes), hidden_dim
         self.maps = nn.ModuleDict()
         for name, probe in probes.items():
-            std = (
-                1 / math.sqrt(hidden) if xavier_on_scalars and (probe.stage, probe.type) == ("hint", "scalar") else None
-            )
-            self.maps[slot(name)] = nn.ModuleList(linear(k, hidden, std) for k in widths(probe))
+            is_scalar_hint = (probe.stage, probe.type) == ("hint", "scalar")
+            std = 1 / math.sqrt(hidden_dim) if xavier_on_scalars and is_scalar_hint else None
+            self.maps[slot(name)] = nn.ModuleList(linear(k, hidden_dim, std) for k in widths(probe))
 
-    def code(self, where: str) -> Code:
-        """All encoders of one location, stacked in the order of the probes."""
-        names = [name for name, probe in self.probes.items() if location(probe) == where]
+    def code(self, at_location: str) -> Code:
+        """All encoders of one location (node, edge or graph), stacked in the order of the probes."""
+        names = [name for name, probe in self.probes.items() if location(probe) == at_location]
         layers = [layer for name in names for layer in self.maps[slot(name)]]  # type: ignore[union-attr]
         if not layers:
             like = next(self.parameters())
-            return Code(like.new_zeros(0, self.hidden), like.new_zeros(self.hidden))
-        return Code(
-            torch.cat([layer.weight.t() for layer in layers]), reduce(torch.add, [layer.bias for layer in layers])
-        )
+            return Code(like.new_zeros(0, self.hidden_dim), like.new_zeros(self.hidden_dim))
+        weight = torch.cat([layer.weight.t() for layer in layers])
+        return Code(weight, reduce(torch.add, [layer.bias for layer in layers]))
 
-    def scalars(self, where: str, stage: str, values: Mapping[str, Tensor]) -> list[Tensor]:
+    def scalars(self, at_location: str, stage: str, values: Mapping[str, Tensor]) -> list[Tensor]:
         """The scalars of the probes of a stage and location, in the order of ``code``."""
         return [
-            scalars(p, values[name]) for name, p in self.probes.items() if p.stage == stage and location(p) == where
+            scalars(probe, values[name])
+            for name, probe in self.probes.items()
+            if probe.stage == stage and location(probe) == at_location
         ]
 
 
-def adjacency(probes: Mapping[str, Probe], values: Mapping[str, Tensor], size: int) -> Tensor:
+def adjacency(probes: Mapping[str, TaskProbe], values: Mapping[str, Tensor], size: int) -> Tensor:
     """Who may send to whom in a PGN, (B, N, N) of bool: oneself, along node pointers and edge masks, in both directions."""
     batch = next(iter(values.values()))
-    linked = torch.eye(size, dtype=torch.bool, device=batch.device).expand(batch.shape[0], size, size)
+    adjacent = torch.eye(size, dtype=torch.bool, device=batch.device).expand(batch.shape[0], size, size)
     for name, probe in probes.items():
         if name not in values:
             continue
         if probe.location == "node" and "pointer" in probe.type:
-            linked = linked | (values[name] + values[name].mT > 0.5)
+            adjacent = adjacent | (values[name] + values[name].mT > 0.5)  # more likely than not
         elif (probe.location, probe.type) == ("edge", "mask"):
-            linked = linked | (values[name] + values[name].mT > 0)
-    return linked
+            adjacent = adjacent | (values[name] + values[name].mT > 0)
+    return adjacent

@@ -19,23 +19,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from outrange.reasoning.nar.data import Samples
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.samples import Samples
+from outrange.reasoning.nar.spec import TaskProbe
 
-FLOOR = 1e-12  # a probe without any cell has loss 0
+LEAST_COUNT = 1e-12  # a probe without any cell has loss 0
 
 
 def live(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The (step, sample) pairs that have a next step to predict, in the model's order: step by step, samples by falling length."""
     order = np.argsort(-lengths, kind="stable")
-    steps, places = np.nonzero(np.arange(1, max(1, int(lengths.max())))[:, None] < lengths[order])
-    return steps, order[places]
+    has_next = np.arange(1, max(1, int(lengths.max())))[:, None] < lengths[order]  # (step, sample in that order)
+    steps, ranks = np.nonzero(has_next)
+    return steps, order[ranks]
 
 
 def next_hints(samples: Samples, name: str) -> np.ndarray:
     """What the predictions of a hint are compared with: at each live pair, the hint of the next step."""
-    steps, who = live(samples.lengths)
-    return samples.hints[name][steps + 1, who]
+    steps, members = live(samples.lengths)
+    return samples.hints[name][steps + 1, members]
 
 
 def counts(samples: Samples) -> dict[str, float]:
@@ -43,13 +44,13 @@ def counts(samples: Samples) -> dict[str, float]:
     result = {}
     for name, probe in samples.spec.items():
         if probe.stage == "output":
-            result[name] = _cells(probe, samples.outputs[name][samples.ended], positives=True)
+            result[name] = _cells(probe, samples.outputs[name][samples.reaches_end], positives=True)
         elif probe.stage == "hint":
             result[name] = _cells(probe, next_hints(samples, name), positives=False)
     return result
 
 
-def _cells(probe: Probe, truth: np.ndarray, positives: bool) -> float:
+def _cells(probe: TaskProbe, truth: np.ndarray, positives: bool) -> float:
     if probe.type == "mask":
         return float((truth != -1).sum())
     if probe.type == "categorical" or (probe.type == "mask_one" and positives):
@@ -57,7 +58,7 @@ def _cells(probe: Probe, truth: np.ndarray, positives: bool) -> float:
     return float(truth.size / truth.shape[-1] if probe.type in ("mask_one", "permutation_pointer") else truth.size)
 
 
-def total(probe: Probe, raw: Tensor, truth: Tensor) -> Tensor:
+def summed_loss(probe: TaskProbe, raw: Tensor, truth: Tensor) -> Tensor:
     """The summed loss of predictions ``raw`` of one probe; both may have any leading axes."""
     if probe.type == "scalar":
         return functional.mse_loss(raw, truth, reduction="sum")
@@ -75,27 +76,30 @@ def losses(
     samples: Samples,
     outputs: Mapping[str, Tensor],
     hints: Mapping[str, Tensor],
-    counted: Mapping[str, float] | None = None,
+    whole_counts: Mapping[str, float] | None = None,
 ) -> dict[str, Tensor]:
     """The loss of every probe that was predicted.
 
     Args:
         outputs: raw predictions (B, …).
         hints: raw predictions of the live (step, sample) pairs, one after another (see ``live``).
-        counted: ``counts`` of the batch of which these samples are a share; by default they are the batch.
+        whole_counts: ``counts`` of the batch of which these samples are a share; by default they are the batch.
     """
-    counted = counts(samples) if counted is None else counted
+    whole_counts = counts(samples) if whole_counts is None else whole_counts
     result = {}
     for name, raw in (*outputs.items(), *hints.items()):
         probe = samples.spec[name]
         if probe.stage == "hint":
             truth = next_hints(samples, name)
-        elif samples.ended.all():
+        elif samples.reaches_end.all():
             truth = samples.outputs[name]
-        else:
-            truth, raw = samples.outputs[name][samples.ended], raw[torch.from_numpy(samples.ended).to(raw.device)]
+        else:  # outputs count only where the sample ends in the stretch
+            truth, raw = (
+                samples.outputs[name][samples.reaches_end],
+                raw[torch.from_numpy(samples.reaches_end).to(raw.device)],
+            )
         target = torch.from_numpy(np.ascontiguousarray(truth)).to(raw.device)
         if target.is_floating_point():
             target = target.to(raw.dtype)
-        result[name] = total(probe, raw, target) / max(counted[name], FLOOR)
+        result[name] = summed_loss(probe, raw, target) / max(whole_counts[name], LEAST_COUNT)
     return result

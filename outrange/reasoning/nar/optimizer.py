@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from outrange.reasoning.nar.model import Reasoner
+from outrange.reasoning.nar.model import EncodeProcessDecode
 
 ALIGNED = 16  # numbers: each parameter starts at a cache line
 
@@ -26,15 +26,16 @@ class Flat:
             starts.append(total)
             total += -(-p.numel() // ALIGNED) * ALIGNED
         like = parameters[0]
-        self.first = parameters[0]
+        self.first_parameter = parameters[0]
         self.values = nn.Parameter(torch.zeros(total, dtype=like.dtype, device=like.device))
         self.grad = torch.zeros_like(self.values.data)
         for p, start in zip(parameters, starts, strict=True):
-            place = slice(start, start + p.numel())
+            own = slice(start, start + p.numel())
             with torch.no_grad():
-                self.values[place] = p.reshape(-1)
-            p.data = self.values.data[place].view_as(p)
-            p.grad = self.grad[place].view_as(p)
+                self.values[own] = p.reshape(-1)
+            # from here on the module's parameter and its gradient are windows into the vectors
+            p.data = self.values.data[own].view_as(p)
+            p.grad = self.grad[own].view_as(p)
 
 
 class Optimizer:
@@ -43,11 +44,11 @@ class Optimizer:
     Args:
         model: its parameters become views of flat vectors.
         learning_rate: of Adam, with betas 0.9 and 0.999 and epsilon 1e-8.
-        clip: the largest norm of a step's gradient; 0 cuts nothing.
+        max_gradient_norm: a larger gradient of a step is scaled down to this norm; 0: none is.
     """
 
-    def __init__(self, model: Reasoner, learning_rate: float = 1e-3, clip: float = 1.0) -> None:
-        self.clip, self.steps = clip, 0
+    def __init__(self, model: EncodeProcessDecode, learning_rate: float = 1e-3, max_gradient_norm: float = 1.0) -> None:
+        self.max_gradient_norm, self.steps = max_gradient_norm, 0
         self.groups = {"processor": Flat(model.processor)} | {
             f"tasks.{name}": Flat(task) for name in model.algorithms for task in (model.task(name),)
         }
@@ -65,22 +66,23 @@ class Optimizer:
             flat.grad.zero_()
 
     def step(self, *algorithms: str) -> float:
-        """Move; returns the gradient's norm before it was cut.
+        """Move; returns the gradient's norm before it was scaled down.
 
         Raises:
             ArithmeticError: the norm is not finite; nothing has moved.
         """
         active = self._active(algorithms)
         for name in active:
-            if self.groups[name].first.grad is None:
+            if self.groups[name].first_parameter.grad is None:
                 raise RuntimeError("the model's gradients were set to None; use the optimizer's own zero_grad")
         grads = self.gradients(algorithms)
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads])).item()
         if not norm < float("inf"):
             raise ArithmeticError(f"the gradient's norm is {norm}")
-        if 0 < self.clip < norm:
+        if 0 < self.max_gradient_norm < norm:
             for grad in grads:
-                grad.mul_(self.clip / norm)
+                grad.mul_(self.max_gradient_norm / norm)
+        # an algorithm whose turn it is not has no gradient and is left alone, but shares the count of steps
         for name, flat in self.groups.items():
             flat.values.grad = flat.grad if name in active else None
             self._adam.state[flat.values]["step"].fill_(self.steps)
@@ -91,7 +93,7 @@ class Optimizer:
     def _active(self, algorithms: Iterable[str]) -> list[str]:
         return ["processor", *(f"tasks.{name}" for name in algorithms)]
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The moments, by group."""
         return {
             f"{name}.{kind}": self._adam.state[flat.values][kind]
@@ -99,7 +101,8 @@ class Optimizer:
             for kind in ("exp_avg", "exp_avg_sq")
         }
 
-    def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
-        for name, own in self.state().items():
+    def load_state_dict(self, tensors: Mapping[str, Tensor], steps: int) -> None:
+        """Go on from the moments that ``state_dict`` gave and the number of steps."""
+        for name, own in self.state_dict().items():
             own.copy_(tensors[name])
         self.steps = steps

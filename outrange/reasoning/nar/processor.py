@@ -58,9 +58,11 @@ Step = Callable[[State], tuple[Tensor, EdgeFeatures | None]]
 class MessagePassing(nn.Module):
     """The family of Triplet-GMPNN; ``forward`` composes the weights with an algorithm's encoders and returns the step to repeat."""
 
-    def __init__(self, hidden: int, triplet_features: int = 8, *, triplets: bool, gated: bool, masked: bool) -> None:
+    def __init__(
+        self, hidden_dim: int, triplet_features: int = 8, *, triplets: bool, gated: bool, masked: bool
+    ) -> None:
         super().__init__()
-        h, f = hidden, triplet_features
+        h, f = hidden_dim, triplet_features
         self.triplets, self.gated, self.masked = triplets, gated, masked
         self.edge_features = h if triplets else 0
         self.msg_recv, self.msg_send = linear(2 * h, h), linear(2 * h, h)
@@ -91,17 +93,8 @@ class MessagePassing(nn.Module):
         def step(state: State) -> tuple[Tensor, EdgeFeatures | None]:
             z, s, g, hidden, adjacency = state
             recv = z @ M1 + (b_recv + g @ Mg)[:, None]
-            agg = kernels.message_max(
-                recv,
-                z @ M2,
-                s,
-                Fm,
-                W1,
-                self.msg_mlp_0.bias,
-                W2,
-                self.msg_mlp_1.bias,
-                adjacency if self.masked else None,
-            )
+            b1, b2, mask = self.msg_mlp_0.bias, self.msg_mlp_1.bias, adjacency if self.masked else None
+            agg = kernels.message_max(recv, z @ M2, s, Fm, W1, b1, W2, b2, mask)
             updated = self.norm(torch.relu(z @ O1 + b_out + self.out_msg(agg)))
             if self.gated:
                 gate = torch.sigmoid(self.gate_out(torch.relu(z @ G1 + b_gate + self.gate_msg(agg))))
@@ -119,13 +112,12 @@ class MessagePassing(nn.Module):
         F1, F2, F3 = (weight for weight, _ in edges)
         O3 = self.tri_out.weight.t().contiguous()
 
-        def made(z: Tensor, s: Tensor, g: Tensor) -> EdgeFeatures:
+        def edge_features(z: Tensor, s: Tensor, g: Tensor) -> EdgeFeatures:
             t1, t2, t3 = (z @ T).chunk(3, -1)
-            return EdgeFeatures(
-                kernels.triplet_max(t1 + (bias + g @ G)[:, None], t2, t3, s, F1, F2, F3), O3, self.tri_out.bias
-            )
+            t1 = t1 + (bias + g @ G)[:, None]  # all biases, and the graph's part, come with the first node
+            return EdgeFeatures(kernels.triplet_max(t1, t2, t3, s, F1, F2, F3), O3, self.tri_out.bias)
 
-        return made
+        return edge_features
 
 
 class Dense(nn.Module):
@@ -142,29 +134,25 @@ class Dense(nn.Module):
         del kernels
 
         def step(state: State) -> tuple[Tensor, EdgeFeatures | None]:
-            features = (
-                codes.node.features(state.z[..., : codes.node.weight.shape[0]]),
-                codes.edge.features(state.s),
-                codes.graph.features(state.g),
-            )
-            given = self.inner(*features, state.hidden, state.adjacency)
-            hidden, edges = self._checked(given, state.hidden.shape)
+            node_scalars = state.z[..., : codes.node.weight.shape[0]]  # z is [node scalars; hidden]
+            features = codes.node.features(node_scalars), codes.edge.features(state.s), codes.graph.features(state.g)
+            result = self.inner(*features, state.hidden, state.adjacency)
+            hidden, edges = self._checked(result, state.hidden.shape)
             return hidden, None if edges is None else EdgeFeatures(edges, None, None)
 
         return step
 
-    def _checked(self, given: object, shape: torch.Size) -> tuple[Tensor, Tensor | None]:
+    def _checked(self, result: object, shape: torch.Size) -> tuple[Tensor, Tensor | None]:
         """What a user's module returned, if it is what ``register_processor`` asks for."""
-        wanted = f"(hidden' {tuple(shape)}, edge features {(*shape[:2], shape[1], self.edge_features) if self.edge_features else None})"
-        hidden, edges = given if isinstance(given, tuple) and len(given) == 2 else (None, None)
-        fits = isinstance(hidden, Tensor) and hidden.shape == shape and (edges is not None) == (self.edge_features > 0)
-        if not fits or (edges is not None and tuple(edges.shape) != (*shape[:2], shape[1], self.edge_features)):
-            got = [
-                tuple(part.shape) if isinstance(part, Tensor) else part
-                for part in (given if isinstance(given, tuple) else (given,))
-            ]
+        edge_shape = (*shape[:2], shape[1], self.edge_features) if self.edge_features else None
+        hidden, edges = result if isinstance(result, tuple) and len(result) == 2 else (None, None)
+        fits = isinstance(hidden, Tensor) and hidden.shape == shape and (edges is not None) == (edge_shape is not None)
+        if not fits or (edges is not None and tuple(edges.shape) != edge_shape):
+            parts = result if isinstance(result, tuple) else (result,)
+            shapes = [tuple(part.shape) if isinstance(part, Tensor) else part for part in parts]
             raise BadInput(
-                f"processor {self.name}: forward returned {brief(got)}, not {wanted}; its attribute edge_features says whether it makes edge features"
+                f"processor {self.name}: forward returned {brief(shapes)}, not (hidden' {tuple(shape)}, edge features {edge_shape}); "
+                "its attribute edge_features says whether it makes edge features"
             )
         return hidden, edges  # type: ignore[return-value]
 
@@ -173,7 +161,9 @@ Factory = Callable[[int, int], nn.Module]
 
 
 def _family(triplets: bool, gated: bool, masked: bool) -> Factory:
-    return lambda hidden, features: MessagePassing(hidden, features, triplets=triplets, gated=gated, masked=masked)
+    return lambda hidden_dim, features: MessagePassing(
+        hidden_dim, features, triplets=triplets, gated=gated, masked=masked
+    )
 
 
 _processors: dict[str, Factory] = {
@@ -186,7 +176,7 @@ _processors: dict[str, Factory] = {
     "gpgn": _family(False, True, True),
     "pgn": _family(False, False, True),
 }
-_OURS = frozenset(_processors)
+_BUILT_IN = frozenset(_processors)
 
 
 def processors() -> tuple[str, ...]:
@@ -199,30 +189,28 @@ def register_processor(name: str, factory: Callable[[int], nn.Module]) -> None:
 
     Args:
         name: an identifier that is not one of ours.
-        factory: ``factory(hidden)`` gives a module; its ``forward(node_fts (B, N, h), edge_fts (B, N, N, h), graph_fts (B, h), hidden (B, N, h),
+        factory: ``factory(hidden_dim)`` gives a module; its ``forward(node_fts (B, N, h), edge_fts (B, N, N, h), graph_fts (B, h), hidden (B, N, h),
             adjacency (B, N, N) of bool)`` returns (hidden' (B, N, h), edge features (B, N, N, w) or None). If it makes edge features, its attribute
             ``edge_features`` is their width w.
     """
-    if not isinstance(name, str) or not name.isidentifier() or name in _OURS:
+    if not isinstance(name, str) or not name.isidentifier() or name in _BUILT_IN:
         raise BadInput(
-            f"register_processor name: {brief(name)} is not a free identifier; ours are {', '.join(sorted(_OURS))}"
+            f"register_processor name: {brief(name)} is not a free identifier; ours are {', '.join(sorted(_BUILT_IN))}"
         )
-    required = (
-        [
-            p
-            for p in inspect.signature(factory).parameters.values()
-            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        ]
-        if callable(factory)
-        else []
-    )
+    parameters = inspect.signature(factory).parameters.values() if callable(factory) else ()
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in variadic]
     if len(required) != 1:
         raise BadInput(f"register_processor factory: {brief(factory)} is not a function of the width h")
-    _processors[name] = lambda hidden, features: Dense(factory(hidden), name)
+    _processors[name] = lambda hidden_dim, features: Dense(factory(hidden_dim), name)
 
 
-def processor(name: str, hidden: int, triplet_features: int = 8) -> nn.Module:
-    """A fresh processor of that name."""
+def processor(name: str, hidden_dim: int, triplet_features: int = 8) -> nn.Module:
+    """A fresh processor of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
     if name not in _processors:
         raise unknown("processor", name, processors(), "a processor")
-    return _processors[name](hidden, triplet_features)
+    return _processors[name](hidden_dim, triplet_features)

@@ -16,11 +16,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from outrange.core.errors import BadInput
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.spec import TaskProbe
 
 
 def score(
-    spec: Mapping[str, Probe], truth: Mapping[str, np.ndarray], pred: Mapping[str, np.ndarray]
+    spec: Mapping[str, TaskProbe], truth: Mapping[str, np.ndarray], pred: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """The score of each output, and ``score``, their mean. Concatenate all samples first: F1 pools over them.
 
@@ -31,18 +31,18 @@ def score(
     """
     result = {}
     for name, probe in _outputs(spec).items():
-        true, guess = truth[name], pred[name]
         if probe.type == "permutation_pointer":
-            true, guess = predecessors(true, truth[f"{name}_mask"]), predecessors(guess, pred[f"{name}_mask"])
-            result[name] = _score(name, "pointer", true, guess)
+            true_pointers = predecessors(truth[name], truth[f"{name}_mask"])
+            pred_pointers = predecessors(pred[name], pred[f"{name}_mask"])
+            result[name] = _score(name, "pointer", true_pointers, pred_pointers)
         else:
-            result[name] = _score(name, probe.type, true, guess)
+            result[name] = _score(name, probe.type, truth[name], pred[name])
     result["score"] = float(np.mean(list(result.values())))
     return result
 
 
 def hint_scores(
-    spec: Mapping[str, Probe],
+    spec: Mapping[str, TaskProbe],
     truth_hints: Mapping[str, np.ndarray],
     pred_hints: Mapping[str, np.ndarray],
     lengths: np.ndarray,
@@ -57,6 +57,7 @@ def hint_scores(
         lengths: (B,), steps of each sample.
     """
     lengths = np.asarray(lengths)
+    # step t is compared in those samples that have a hint at t + 1
     alive = [lengths > t + 1 for t in range(max(int(lengths.max(initial=0)) - 1, 0))]
     weights = np.array([mask.sum() for mask in alive])
     result: dict[str, float | list[float]] = {}
@@ -75,20 +76,21 @@ def predecessors(permutation: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(first, np.arange(mask.shape[-1]), permutation.argmax(-1))
 
 
-def _outputs(spec: Mapping[str, Probe]) -> dict[str, Probe]:
+def _outputs(spec: Mapping[str, TaskProbe]) -> dict[str, TaskProbe]:
     """The outputs that have a score of their own: the mask of a permutation has not."""
     merged = {f"{name}_mask" for name, probe in spec.items() if probe.type == "permutation_pointer"}
     return {name: probe for name, probe in spec.items() if probe.stage == "output" and name not in merged}
 
 
 def _score(name: str, kind: str, truth: np.ndarray, pred: np.ndarray) -> float:
+    """The score of one probe of a type (``kind``)."""
     if truth.shape != pred.shape:
         raise BadInput(f"prediction {name}: has shape {pred.shape}, its truth {truth.shape}; both must be alike")
     if kind == "mask":
         return _f1(truth, pred)
     if kind in ("mask_one", "categorical"):
-        shown = (truth != -1).all(-1)
-        return _mean((truth.argmax(-1) == pred.argmax(-1))[shown])
+        is_visible = (truth != -1).all(-1)
+        return _mean((truth.argmax(-1) == pred.argmax(-1))[is_visible])
     if kind == "pointer":
         return _mean(truth == pred)
     return _mean((truth.astype(np.float64) - pred) ** 2)
@@ -99,13 +101,13 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _f1(truth: np.ndarray, pred: np.ndarray) -> float:
-    shown = truth != -1
-    true, yes, no = (
-        truth[shown] > 0.5,
-        pred[shown] > 0.5,
-        pred[shown] < 0.5,
-    )  # exactly 0.5 is neither, as in the reference
-    hits, wrong, missed = int((true & yes).sum()), int((~true & yes).sum()), int((true & no).sum())
-    precision = hits / (hits + wrong) if hits + wrong else 1.0
-    recall = hits / (hits + missed) if hits + missed else 1.0
+    is_visible = truth != -1
+    is_true = truth[is_visible] > 0.5
+    # exactly 0.5 is neither positive nor negative, as in the reference
+    is_positive, is_negative = pred[is_visible] > 0.5, pred[is_visible] < 0.5
+    true_positives = int((is_true & is_positive).sum())
+    false_positives = int((~is_true & is_positive).sum())
+    false_negatives = int((is_true & is_negative).sum())
+    precision = true_positives / (true_positives + false_positives) if true_positives + false_positives else 1.0
+    recall = true_positives / (true_positives + false_negatives) if true_positives + false_negatives else 1.0
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -31,8 +31,8 @@ CONSTANT_PRED = (
 )
 
 
-class Probe(NamedTuple):
-    """One named quantity as the model sees it. ``classes`` counts the classes of a categorical, else 0."""
+class TaskProbe(NamedTuple):
+    """One named quantity as the model sees it, after the two changes (``clrs.Probe`` is that of the traces). ``classes`` counts the classes of a categorical, else 0."""
 
     stage: str
     location: str
@@ -57,37 +57,33 @@ def is_permutation(probe: specs.Probe, permutations: bool) -> bool:
 
 def task_spec(
     clrs_spec: Mapping[str, specs.Probe], *, pred_as_input: bool | str = True, permutations: bool = True
-) -> dict[str, Probe]:
+) -> dict[str, TaskProbe]:
     """The generalist's spec of an algorithm, in the order of the CLRS spec.
 
     Args:
         clrs_spec: as ``clrs.spec(name)`` gives it.
         pred_as_input: True moves ``pred_h`` for those of the thirty where it is constant, and leaves a registered algorithm's alone; "always" moves every
-            ``pred_h`` that is a node pointer hint, for registered algorithms whose chain is constant (``data.prepare`` checks that it is); False moves none.
+            ``pred_h`` that is a node pointer hint, for registered algorithms whose chain is constant (``samples.prepare`` checks that it is); False moves none.
         permutations: whether predecessor chains among the outputs become permutations.
 
     Raises:
         BadInput: a new probe would take a name that the spec has already.
     """
     moves = moves_pred(clrs_spec, pred_as_input)
-    result: dict[str, Probe] = {}
+    result: dict[str, TaskProbe] = {}
     for name, probe in clrs_spec.items():
         if name == "pred_h" and moves:
-            _add(result, clrs_spec, "pred", Probe("input", "node", "pointer"))
+            _add(result, clrs_spec, "pred", TaskProbe("input", "node", "pointer"))
         elif is_permutation(probe, permutations):
-            result[name] = Probe("output", "node", "permutation_pointer")
-            _add(result, clrs_spec, f"{name}_mask", Probe("output", "node", "mask_one"))
+            result[name] = TaskProbe("output", "node", "permutation_pointer")
+            _add(result, clrs_spec, f"{name}_mask", TaskProbe("output", "node", "mask_one"))
         else:
-            result[name] = Probe(
-                probe.stage,
-                probe.location,
-                "pointer" if probe.type == "should_be_permutation" else probe.type,
-                probe.classes,
-            )
+            probe_type = "pointer" if probe.type == "should_be_permutation" else probe.type
+            result[name] = TaskProbe(probe.stage, probe.location, probe_type, probe.classes)
     return result
 
 
-def _add(result: dict[str, Probe], clrs_spec: Mapping[str, specs.Probe], name: str, probe: Probe) -> None:
+def _add(result: dict[str, TaskProbe], clrs_spec: Mapping[str, specs.Probe], name: str, probe: TaskProbe) -> None:
     if name in clrs_spec:
         raise BadInput(
             f"spec {name}: the name is taken by another probe, the generalist's set-up needs it; rename that one, or turn this change off"

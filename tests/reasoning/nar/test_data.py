@@ -4,6 +4,7 @@ import gc
 import json
 import threading
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
 from outrange.reasoning.nar.chunks import ChunkedFeed
-from outrange.reasoning.nar.data import Background, Feed, Samples, evaluation, prepare, random_positions, shard
+from outrange.reasoning.nar.evaluation_sets import evaluation_set
+from outrange.reasoning.nar.feed import Background, Feed
+from outrange.reasoning.nar.parallel import shard
+from outrange.reasoning.nar.samples import Samples, prepare, random_positions
 from outrange.reasoning.nar.score import predecessors
 from outrange.reasoning.nar.spec import task_spec
 
@@ -21,7 +25,7 @@ SMALL = {"naive_string_matcher": {"length_needle": 2}, "kmp_matcher": {"length_n
 def arrays_of(samples):
     parts = {"inputs": samples.inputs, "hints": samples.hints, "outputs": samples.outputs}
     named = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-    rest = ("lengths", "all_lengths", "indices") if isinstance(samples, Samples) else ("is_first", "is_last")
+    rest = ("lengths", "batch_lengths", "batch_indices") if isinstance(samples, Samples) else ("is_first", "is_last")
     return named | {name: getattr(samples, name) for name in rest}
 
 
@@ -193,9 +197,9 @@ def test_an_algorithm_of_ones_own_is_fed_chunked_and_evaluated(own):
     assert samples.size == 6 and list(samples.spec) == ["pos", "key", "order", "order_mask", "least", "pred", "i"]
     assert samples.inputs["pred"].tolist() == [[0, 0, 1, 2, 3, 4]] * 4
     assert np.array_equal(samples.outputs["least"], samples.outputs["order_mask"]) and feed[0].inputs["key"].max() > 1
-    assert ChunkedFeed(own, 4, seed=1, lengths=[5], chunk=7)[2].hints["pred_h"].shape == (7, 4, 5)
-    assert [len(batch) for batch in evaluation(own, "val")] == [32, 32]
-    assert evaluation(own, "test", size=7, count=3)[0].size == 7
+    assert ChunkedFeed(own, 4, seed=1, lengths=[5], chunk_length=7)[2].hints["pred_h"].shape == (7, 4, 5)
+    assert [len(batch) for batch in evaluation_set(own, "val")] == [32, 32]
+    assert evaluation_set(own, "test", size=7, count=3)[0].size == 7
 
 
 # ── feeds ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -288,21 +292,23 @@ def test_a_step_below_zero_is_refused():
 def test_shards_are_a_partition_of_the_batch(world):
     batch = Feed("bfs", 8, seed=3)[4]
     shards = [shard(batch, rank, world) for rank in range(world)]
-    assert sorted(np.concatenate([s.indices for s in shards])) == list(range(8))
+    assert sorted(np.concatenate([s.batch_indices for s in shards])) == list(range(8))
     for s in shards:
-        assert s.steps == batch.steps and np.array_equal(s.all_lengths, batch.lengths)
+        assert s.steps == batch.steps and np.array_equal(s.batch_lengths, batch.lengths)
         for name, array in arrays_of(s).items():
-            if name != "all_lengths":
+            if name != "batch_lengths":
                 full = arrays_of(batch)[name]
-                assert np.array_equal(array, full[:, s.indices] if name.startswith("hints") else full[s.indices]), name
+                assert np.array_equal(
+                    array, full[:, s.batch_indices] if name.startswith("hints") else full[s.batch_indices]
+                ), name
 
 
 def test_shards_have_about_equal_work():
     lengths = np.array([1, 5, 3, 5, 2, 4])
     batch = clrs.batch(clrs.sample("bfs", length=8, count=6, seed=0))
     samples = prepare(batch, random_pos=None)
-    object.__setattr__(samples, "lengths", lengths)
-    assert [shard(samples, rank, 2).indices.tolist() for rank in (0, 1)] == [[1, 5, 4], [3, 2, 0]]
+    samples = replace(samples, lengths=lengths)
+    assert [shard(samples, rank, 2).batch_indices.tolist() for rank in (0, 1)] == [[1, 5, 4], [3, 2, 0]]
 
 
 def test_more_shards_than_samples_are_refused():
@@ -394,20 +400,20 @@ def test_closing_frees_one_who_waits():
 
 
 def test_the_test_set_is_the_published_split_with_plain_positions():
-    batches = evaluation("segments_intersect", "test")
+    batches = evaluation_set("segments_intersect", "test")
     traces = clrs.split("segments_intersect", "test")
-    assert len(batches) == 64 and batches.total == 2048
+    assert len(batches) == 64 and batches.sample_count == 2048
     for b in (0, 63):
         assert_same(batches[b], prepare(clrs.batch(traces[32 * b : 32 * b + 32]), random_pos=None))
-    assert evaluation("dijkstra", "test")[0].size == 64
+    assert evaluation_set("dijkstra", "test")[0].size == 64
 
 
 @pytest.mark.parametrize(
     ("name", "size", "total"), [("bfs", 16, 64), ("binary_search", 16, 4096), ("kmp_matcher", 20, 4096)]
 )
 def test_the_validation_set_is_twice_the_published_size_with_random_positions(name, size, total):
-    batches = evaluation(name)
-    assert (batches.total, batches[0].size) == (total, size)
+    batches = evaluation_set(name)
+    assert (batches.sample_count, batches[0].size) == (total, size)
     _, options = clrs.generalist(name)
     plain = prepare(clrs.batch(clrs.sample(name, size, 32, 2, **options)), random_pos=None)
     first = batches[0]
@@ -419,25 +425,25 @@ def test_the_validation_set_is_twice_the_published_size_with_random_positions(na
 
 
 def test_evaluation_batches_are_the_same_in_any_order_and_not_alike():
-    batches = evaluation("minimum", count=70)
+    batches = evaluation_set("minimum", count=70)
     forward = list(batches)
     assert [len(samples) for samples in forward] == [32, 32, 6]
     assert_same(batches[-1], forward[2])
-    assert_same(evaluation("minimum", count=64)[1], forward[1])
+    assert_same(evaluation_set("minimum", count=64)[1], forward[1])
     assert not np.array_equal(forward[0].inputs["pos"], forward[1].inputs["pos"])
     with pytest.raises(IndexError):
         batches[3]
 
 
 def test_other_sizes_and_seeds_are_drawn_by_the_published_sampler():
-    batch = evaluation("bfs", "test", size=9, count=5, seed=8)[0]
+    batch = evaluation_set("bfs", "test", size=9, count=5, seed=8)[0]
     assert_same(batch, prepare(clrs.batch(clrs.sample("bfs", 9, 5, 8)), random_pos=None))
-    assert differ(evaluation("bfs", count=5, seed=1)[0], evaluation("bfs", count=5)[0])
+    assert differ(evaluation_set("bfs", count=5, seed=1)[0], evaluation_set("bfs", count=5)[0])
 
 
 def test_an_unknown_split_is_refused():
     with pytest.raises(BadInput, match="split: 'train' is not a split to evaluate on"):
-        evaluation("bfs", "train")
+        evaluation_set("bfs", "train")
 
 
 # ── chunks ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -446,7 +452,7 @@ def test_an_unknown_split_is_refused():
 @pytest.mark.parametrize("name", ["bfs", "quickselect", "lcs_length", "segments_intersect"])
 def test_the_lanes_of_a_stream_are_its_samples_end_to_end(name):
     B, L, n = 3, 5, 8
-    feed = ChunkedFeed(name, B, seed=2, lengths=[n], chunk=L)
+    feed = ChunkedFeed(name, B, seed=2, lengths=[n], chunk_length=L)
     chunks = [feed[k] for k in range(12)]
     lanes = {key: np.concatenate([arrays_of(chunk)[key] for chunk in chunks]) for key in arrays_of(chunks[0])}
     data = clrs.dataset(name, n, seed=2, options={name: feed.options})
@@ -479,7 +485,7 @@ def test_the_lanes_of_a_stream_are_its_samples_end_to_end(name):
                 assert (lanes[f"outputs/{p}"][span, lane] == array[item]).all(), p
             for p in samples.inputs:
                 assert (lanes[f"inputs/{p}"][span, lane] == lanes[f"inputs/{p}"][start, lane]).all(), p
-    unfinished = feed.state()["streams"][0]
+    unfinished = feed.state_dict()["streams"][0]
     assert sorted({*taken, *unfinished["items"]}) == list(range(unfinished["next"]))  # none twice, none left out
 
 
@@ -501,7 +507,7 @@ def test_a_chunk_has_time_in_front_and_the_dtypes_of_samples():
 
 
 def test_chunks_of_a_sample_longer_than_a_chunk_go_on_where_the_last_ended():
-    feed = ChunkedFeed("bubble_sort", 2, lengths=[6], chunk=4)  # 16 steps a sample
+    feed = ChunkedFeed("bubble_sort", 2, lengths=[6], chunk_length=4)  # 16 steps a sample
     chunks = [feed[k] for k in range(8)]
     assert [chunk.is_first[0].all() for chunk in chunks] == [k % 4 == 0 for k in range(8)]
     assert [chunk.is_last[3].all() for chunk in chunks] == [k % 4 == 3 for k in range(8)]
@@ -540,30 +546,30 @@ def test_a_restored_feed_goes_on_tensor_for_tensor(name):
     chunks = [feed[k] for k in range(12)]
     for state in (chunks[6].state, json.loads(json.dumps(chunks[6].state))):
         fresh = ChunkedFeed(name, 3, seed=5, lengths=[4, 7])
-        fresh.restore(state)
-        assert fresh.state() == chunks[6].state
+        fresh.load_state_dict(state)
+        assert fresh.state_dict() == chunks[6].state
         for k in range(7, 12):
             assert_same(fresh[k], chunks[k])
-        assert fresh.state() == feed.state()
+        assert fresh.state_dict() == feed.state_dict()
 
 
 def test_restoring_draws_nothing_but_what_lanes_are_in(monkeypatch):
     feed = ChunkedFeed("bfs", 2, lengths=[6])
     feed[30]
     fresh, drawn = ChunkedFeed("bfs", 2, lengths=[6]), []
-    fresh.restore(feed.state())
-    monkeypatch.setattr(fresh, "_samples", lambda turn, r, *key: drawn.append(r) or Feed._samples(fresh, turn, r, *key))
+    fresh.load_state_dict(feed.state_dict())
+    monkeypatch.setattr(fresh, "draw", lambda turn, r, *key: drawn.append(r) or Feed.draw(fresh, turn, r, *key))
     assert_same(fresh[31], feed[31])
     assert min(drawn) >= min(feed[30].state["streams"][0]["items"]) // 2
 
 
 def test_a_stream_draws_each_sample_once_and_keeps_only_those_that_lanes_are_in(monkeypatch):
     feed, drawn = ChunkedFeed("bfs", 4, lengths=[6]), []
-    monkeypatch.setattr(feed, "_samples", lambda turn, r, *key: drawn.append(r) or Feed._samples(feed, turn, r, *key))
+    monkeypatch.setattr(feed, "draw", lambda turn, r, *key: drawn.append(r) or Feed.draw(feed, turn, r, *key))
     for k in range(40):
         feed[k]
     assert drawn == list(range(len(drawn))) and len(drawn) > 100
-    assert set(feed._streams[0].rounds) <= {item // 4 for item in feed.state()["streams"][0]["items"]}
+    assert set(feed._streams[0].rounds) <= {item // 4 for item in feed.state_dict()["streams"][0]["items"]}
 
 
 @pytest.mark.parametrize(
@@ -571,11 +577,11 @@ def test_a_stream_draws_each_sample_once_and_keeps_only_those_that_lanes_are_in(
     [
         (dict(seed=1), "state seed: 0 is not this feed's, 1"),
         (dict(lengths=[5]), r"state lengths: \[4\] is not this feed's, \[5\]"),
-        (dict(chunk=8), "state chunk: 16 is not this feed's, 8"),
+        (dict(chunk_length=8), "state chunk: 16 is not this feed's, 8"),
         (dict(batch_size=3), "this feed has 3"),
     ],
 )
 def test_a_state_of_another_feed_is_refused(other, said):
-    state = ChunkedFeed("bfs", 2, lengths=[4]).state()
+    state = ChunkedFeed("bfs", 2, lengths=[4]).state_dict()
     with pytest.raises(BadInput, match=said):
-        ChunkedFeed("bfs", **({"batch_size": 2, "lengths": [4]} | other)).restore(state)
+        ChunkedFeed("bfs", **({"batch_size": 2, "lengths": [4]} | other)).load_state_dict(state)

@@ -2,9 +2,11 @@
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -372,19 +374,22 @@ def test_free_memory_is_bounded(monkeypatch):
 
 
 def test_a_name_on_disk_changes_with_any_source_of_the_package(tmp_path, monkeypatch):
-    from outrange.reasoning.nar.kernels.cpu import compiling
+    from outrange.core import compiled
+    from outrange.reasoning.nar.kernels.cpu import compiling, triplet
 
-    before = compiling.mark()
-    (tmp_path / "compiling.py").write_text("other")
-    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
-    compiling.mark.cache_clear()
-    assert compiling.mark() != before
-    monkeypatch.undo()
-    compiling.mark.cache_clear()
-    assert compiling.mark() == before
+    folder = Path(compiling.__file__).parent
+    for file in folder.glob("*.py"):
+        shutil.copy2(file, tmp_path)
+    before = compiled.fingerprint(triplet._backward, tmp_path)
+    (tmp_path / "vectors.py").write_text("other")
+    assert compiled.fingerprint(triplet._backward, tmp_path) != before
+    seen = []
+    monkeypatch.setattr(compiled, "fingerprint", lambda function, sources: seen.append(sources))
+    compiling.kernel(triplet._backward.py_func)
+    assert seen == [folder]
 
 
-def test_without_a_compiler_the_layer_says_so():
+def test_without_a_compiler_the_kernels_say_so():
     code = "import outrange.reasoning.nar.kernels.cpu"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True

@@ -14,13 +14,15 @@ from torch import nn
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
 from outrange.reasoning.nar.config import ModelConfig
-from outrange.reasoning.nar.data import Samples, prepare, shard
 from outrange.reasoning.nar.encode import Encoders, slot
-from outrange.reasoning.nar.evaluate import evaluate, predict
+from outrange.reasoning.nar.evaluation import evaluate, predict
 from outrange.reasoning.nar.loss import losses
-from outrange.reasoning.nar.model import Predictions, Reasoner
+from outrange.reasoning.nar.model import Predictions
 from outrange.reasoning.nar.optimizer import Optimizer
-from outrange.reasoning.nar.spec import Probe, task_spec
+from outrange.reasoning.nar.parallel import shard
+from outrange.reasoning.nar.reasoner import Reasoner
+from outrange.reasoning.nar.samples import Samples, prepare
+from outrange.reasoning.nar.spec import TaskProbe, task_spec
 
 FOLDER = Path(os.environ.get("OUTRANGE_ORACLE", Path(__file__).parents[2] / "oracle" / "data")) / "nar"
 OPTIONS = {"naive_string_matcher": {"length_needle": 2}, "kmp_matcher": {"length_needle": 2}}
@@ -38,7 +40,7 @@ def cut(samples, lengths):
     hints = {name: array[: lengths.max()].copy() for name, array in samples.hints.items()}
     for array in hints.values():
         array[np.arange(lengths.max())[:, None] >= lengths] = 0
-    return replace(samples, hints=hints, lengths=lengths, all_lengths=lengths)
+    return replace(samples, hints=hints, lengths=lengths, batch_lengths=lengths)
 
 
 def take(samples, who):
@@ -46,7 +48,7 @@ def take(samples, who):
     lengths = samples.lengths[who]
     inputs, outputs = ({n: a[who] for n, a in arrays.items()} for arrays in (samples.inputs, samples.outputs))
     hints = {n: a[: lengths.max(), who] for n, a in samples.hints.items()}
-    return Samples(samples.algorithm, samples.size, samples.spec, inputs, hints, outputs, lengths)
+    return Samples.whole_batch(samples.algorithm, samples.size, samples.spec, inputs, hints, outputs, lengths)
 
 
 def mixed(algorithm, size=5, seed=0, **changes):
@@ -60,9 +62,9 @@ def reasoner(*samples, hidden=8, seed=0, **config):
     """In float64, with every parameter moved from where it starts."""
     model = Reasoner(
         {s.algorithm: s.spec for s in samples},
-        ModelConfig(hidden=hidden, triplet_features=4, **config),
+        ModelConfig(hidden_dim=hidden, triplet_features=4, **config),
         seed=seed,
-        layer="torch",
+        kernels="torch",
     ).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -132,7 +134,7 @@ def test_the_order_of_samples_does_not_matter(algorithm):
 @pytest.mark.parametrize("algorithm", ["bfs", "dfs", "floyd_warshall", "insertion_sort"])
 def test_what_stands_in_the_padding_of_hints_is_never_read(algorithm, policy):
     samples = mixed(algorithm)
-    model = reasoner(samples, hints=policy)
+    model = reasoner(samples, hint_mode=policy)
     forced = torch.rand(samples.steps, len(samples), generator=torch.Generator().manual_seed(0)) < 0.5
     dirty = {name: array.copy() for name, array in samples.hints.items()}
     for array in dirty.values():
@@ -174,7 +176,7 @@ def test_outputs_are_read_at_a_sample_s_last_step():
 def test_without_keeping_hints_the_outputs_are_the_same():
     for algorithm in ("bfs", "insertion_sort"):
         samples = mixed(algorithm)
-        for config in ({}, {"hints": "decoded_only"}, {"hints": "none"}):
+        for config in ({}, {"hint_mode": "decoded_only"}, {"hint_mode": "none"}):
             model = reasoner(samples, **config)
             kept, lean = model(samples), model(samples, keep_hints=False)
             assert lean.hints == {}
@@ -188,7 +190,7 @@ def test_an_algorithm_without_hints_rolls_out_for_its_length():
     model = reasoner(bare)
     outputs, hints = model(bare)
     assert hints == {}
-    policy = reasoner(samples, hints="none")
+    policy = reasoner(samples, hint_mode="none")
     policy.load_state_dict(model.state_dict())
     assert_close(policy(samples).outputs["pi"], outputs["pi"])
 
@@ -314,7 +316,7 @@ def other_hints(samples, first):
 
 def test_hints_none_neither_encodes_nor_decodes_them():
     samples = mixed("bfs")
-    model = reasoner(samples, hints="none")
+    model = reasoner(samples, hint_mode="none")
     assert not any("_h" in name for name, _ in model.named_parameters())
     outputs, hints = model(samples)
     assert hints == {} and set(losses(samples, outputs, hints)) == {"pi"}
@@ -323,7 +325,7 @@ def test_hints_none_neither_encodes_nor_decodes_them():
 
 def test_hints_decoded_only_are_predicted_but_not_read():
     samples = mixed("bfs")
-    model = reasoner(samples, hints="decoded_only")
+    model = reasoner(samples, hint_mode="decoded_only")
     names = [name for name, _ in model.named_parameters() if "_h" in name]
     assert names and not any(".enc." in name for name in names)
     outputs, hints = model(samples)
@@ -331,7 +333,7 @@ def test_hints_decoded_only_are_predicted_but_not_read():
     assert set(hints) == {"reach_h", "pi_h"}
     for name, value in (outputs | hints).items():
         assert torch.equal((other.outputs | other.hints)[name], value)
-    lean = reasoner(samples, hints="none")
+    lean = reasoner(samples, hint_mode="none")
     lean.load_state_dict({name: value for name, value in model.state_dict().items() if "_h" not in name})
     assert_close(lean(samples).outputs["pi"], outputs["pi"])
 
@@ -362,7 +364,7 @@ def flows_through_hints(model, samples, **kwargs):
 
 def test_soft_hints_have_a_gradient_and_hard_ones_have_none():
     samples = mixed("dijkstra")
-    soft, hard, on_eval = (reasoner(samples, feedback=feedback) for feedback in ("soft", "hard", "hard_on_eval"))
+    soft, hard, on_eval = (reasoner(samples, hint_feedback=feedback) for feedback in ("soft", "hard", "hard_on_eval"))
     assert len(hint_decoders(soft)) == 16
     assert flows_through_hints(soft.train(), samples) and flows_through_hints(soft.eval(), samples)
     assert not flows_through_hints(hard.train(), samples) and not flows_through_hints(hard.eval(), samples)
@@ -434,12 +436,12 @@ def test_a_shard_predicts_what_the_whole_batch_predicts_of_it(world):
     seen = set()
     for rank in range(world):
         part = shard(samples, rank, world)
-        found = model(part, forced=forced[:, part.indices], noise=noise[part.indices])
+        found = model(part, forced=forced[:, part.batch_indices], noise=noise[part.batch_indices])
         for name, value in found.outputs.items():
-            assert_close(value, whole.outputs[name][part.indices], name)
+            assert_close(value, whole.outputs[name][part.batch_indices], name)
         for (name, t, b), value in by_step(part, found.hints).items():
-            assert_close(value, told[name, t, part.indices[b]])
-            seen.add((name, t, part.indices[b]))
+            assert_close(value, told[name, t, part.batch_indices[b]])
+            seen.add((name, t, part.batch_indices[b]))
     assert seen == set(told)
 
 
@@ -461,7 +463,7 @@ def fresh():
         ] = stat
     spec = task_spec(clrs.spec(told["algorithm"]))
     models = [
-        Reasoner({told["algorithm"]: spec}, ModelConfig(hidden=told["hidden"]), seed=seed, layer="torch")
+        Reasoner({told["algorithm"]: spec}, ModelConfig(hidden_dim=told["hidden"]), seed=seed, kernels="torch")
         for seed in range(10)
     ]
     drawn = {
@@ -519,7 +521,7 @@ def test_encoders_of_scalar_hints_start_wide_when_told_so():
 
 def test_an_algorithm_s_initial_weights_depend_on_the_seed_and_its_name_alone():
     specs = {name: task_spec(clrs.spec(name)) for name in ("bfs", "dfs", "insertion_sort", "bellman_ford")}
-    config = ModelConfig(hidden=8)
+    config = ModelConfig(hidden_dim=8)
     alone = Reasoner({"bfs": specs["bfs"]}, config, seed=3).state_dict()
     for names in (("bfs", "dfs"), ("insertion_sort", "dfs", "bfs")):
         together = Reasoner({name: specs[name] for name in names}, config, seed=3).state_dict()
@@ -545,7 +547,7 @@ def test_the_global_random_states_are_neither_read_nor_touched():
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = states()
-        model = Reasoner({"insertion_sort": samples.spec}, ModelConfig(hidden=8), seed=5, layer="torch").train()
+        model = Reasoner({"insertion_sort": samples.spec}, ModelConfig(hidden_dim=8), seed=5, kernels="torch").train()
         predicted = model(samples)
         total(samples, predicted).backward()
         predict(model, samples)
@@ -557,12 +559,19 @@ def test_the_global_random_states_are_neither_read_nor_touched():
 def test_the_global_random_state_is_as_before_when_building_fails():
     before = torch.random.get_rng_state()
     with pytest.raises(BadInput):
-        Reasoner({"bfs": task_spec(clrs.spec("bfs"))}, ModelConfig(hidden=8, processor="pgm"))
+        Reasoner({"bfs": task_spec(clrs.spec("bfs"))}, ModelConfig(hidden_dim=8, processor="pgm"))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @pytest.mark.parametrize(
-    "bad", [{"hidden": 0}, {"triplet_features": 0}, {"hints": "decoded"}, {"feedback": "firm"}, {"processor": "pgm"}]
+    "bad",
+    [
+        {"hidden_dim": 0},
+        {"triplet_features": 0},
+        {"hint_mode": "decoded"},
+        {"hint_feedback": "firm"},
+        {"processor": "pgm"},
+    ],
 )
 def test_a_shape_that_cannot_be_is_refused(bad):
     with pytest.raises(BadInput, match=next(iter(bad))):
@@ -575,7 +584,7 @@ def test_a_shape_that_cannot_be_is_refused(bad):
 @pytest.mark.parametrize("algorithm", clrs.ALGORITHMS)
 def test_every_algorithm_learns_a_little_and_predicts_what_has_its_outputs_shapes(algorithm):
     samples = data(algorithm, 5, 2)
-    model = Reasoner({algorithm: samples.spec}, ModelConfig(hidden=8), layer="torch")
+    model = Reasoner({algorithm: samples.spec}, ModelConfig(hidden_dim=8), kernels="torch")
     optimizer = Optimizer(model, 1e-2)
     first = {name: value.clone() for name, value in model.state_dict().items()}
     found = []
@@ -647,15 +656,15 @@ def test_scores_pool_the_samples_of_all_batches():
     samples.outputs["selected"][:] = np.arange(6)[:, None] < 2
     batches = [take(samples, np.arange(2)), take(samples, np.arange(2, 6))]
     seen = []
-    assert evaluate(AlwaysOne(), batches, seen.append)["selected"] == pytest.approx(
+    assert evaluate(AlwaysOne(), batches, lambda *progress: seen.append(progress))["selected"] == pytest.approx(
         2 * (1 / 3) / (4 / 3)
     )  # precision 1/3, recall 1
-    assert seen == [1, 2]
+    assert seen == [(1, 2), (2, 2)]
 
 
 def test_predicting_leaves_the_mode_as_it_was_and_records_no_gradient():
     samples = mixed("insertion_sort")
-    model = reasoner(samples, feedback="hard_on_eval")
+    model = reasoner(samples, hint_feedback="hard_on_eval")
     for training in (True, False):
         model.train(training)
         guess = predict(model, samples)
@@ -672,4 +681,4 @@ def test_a_probe_s_hidden_cells_do_not_reach_the_prediction_of_others():
     model = reasoner(samples)
     other = replace(samples, outputs={"b": np.zeros_like(samples.outputs["b"])})
     assert torch.equal(model(samples).outputs["b"], model(other).outputs["b"])
-    assert samples.spec["b"] == Probe("output", "edge", "categorical", 4)
+    assert samples.spec["b"] == TaskProbe("output", "edge", "categorical", 4)

@@ -6,10 +6,10 @@ import torch
 
 from outrange.reasoning import clrs
 from outrange.reasoning.nar.config import ModelConfig
-from outrange.reasoning.nar.data import prepare
 from outrange.reasoning.nar.loss import losses
-from outrange.reasoning.nar.model import Reasoner
 from outrange.reasoning.nar.optimizer import Optimizer
+from outrange.reasoning.nar.reasoner import Reasoner
+from outrange.reasoning.nar.samples import prepare
 
 ALGORITHMS = ("bfs", "insertion_sort")
 BATCHES = {
@@ -20,7 +20,7 @@ BATCHES = {
 
 def reasoner(seed=0, dtype=torch.float64):
     return Reasoner(
-        {name: samples.spec for name, samples in BATCHES.items()}, ModelConfig(hidden=8), seed=seed, layer="torch"
+        {name: samples.spec for name, samples in BATCHES.items()}, ModelConfig(hidden_dim=8), seed=seed, kernels="torch"
     ).to(dtype)
 
 
@@ -78,7 +78,7 @@ def assert_weights(model, wanted, tolerance=1e-12):
 @pytest.mark.parametrize("clip", [1.0, 0.05, 0.0, 1e9])
 def test_it_is_adam_with_a_cut_gradient_over_two_algorithms_in_turn(clip):
     model = reasoner()
-    optimizer = Optimizer(model, learning_rate=0.01, clip=clip)
+    optimizer = Optimizer(model, learning_rate=0.01, max_gradient_norm=clip)
     book = Adam(weights(model), 0.01, clip)
     sizes = [3.0, 0.5, 20.0, 0.9, 0.02, 1.1]  # below and above the cut: Adam alone would not notice a constant factor
     for k, size in enumerate(sizes):
@@ -94,7 +94,7 @@ def test_it_is_adam_with_a_cut_gradient_over_two_algorithms_in_turn(clip):
 
 def test_three_real_updates_of_each_algorithm_are_adam_s():
     model = reasoner()
-    optimizer = Optimizer(model, learning_rate=1e-2, clip=1.0)
+    optimizer = Optimizer(model, learning_rate=1e-2, max_gradient_norm=1.0)
     book = Adam(weights(model), 1e-2, 1.0)
     above = 0
     for k in range(6):
@@ -136,7 +136,7 @@ def test_making_it_changes_no_weight_and_the_model_computes_with_the_weights_it_
 def test_parameters_that_share_a_gradient_are_cut_once():
     """The biases of all encoders of one location get the same gradient; its part in the norm, and its cut, are each one's own."""
     model = reasoner()
-    optimizer = Optimizer(model, learning_rate=1e-3, clip=0.5)
+    optimizer = Optimizer(model, learning_rate=1e-3, max_gradient_norm=0.5)
     backward(model, optimizer, "bfs", scale=50)
     encoders = {
         n: p.grad.clone() for n, p in model.named_parameters() if n.startswith("tasks.bfs.enc.") and n.endswith("bias")
@@ -147,7 +147,7 @@ def test_parameters_that_share_a_gradient_are_cut_once():
     norm = torch.stack([g.norm() for g in gradient.values()]).norm().item()
     assert norm > 5
     assert optimizer.step("bfs") == pytest.approx(norm)
-    moments = optimizer.state()
+    moments = optimizer.state_dict()
     firsts = torch.cat([value for name, value in moments.items() if name.endswith("exp_avg")])
     assert firsts.norm().item() == pytest.approx(
         0.1 * 0.5
@@ -161,10 +161,10 @@ def test_parameters_that_share_a_gradient_are_cut_once():
 def test_a_gradient_is_not_cut_below_the_clip_nor_lifted_to_it():
     for size, kept in ((0.3, 0.3), (1.0, 1.0), (7.0, 1.0)):
         model = reasoner()
-        optimizer = Optimizer(model, clip=1.0)
+        optimizer = Optimizer(model, max_gradient_norm=1.0)
         pull(model, optimizer, ["bfs"], size, 0)
         optimizer.step("bfs")
-        firsts = torch.cat([value for name, value in optimizer.state().items() if name.endswith("exp_avg")])
+        firsts = torch.cat([value for name, value in optimizer.state_dict().items() if name.endswith("exp_avg")])
         assert firsts.norm().item() == pytest.approx(0.1 * kept, rel=1e-9)
 
 
@@ -203,13 +203,13 @@ def test_a_gradient_that_is_not_finite_raises_and_moves_nothing(where, bad):
     for m, o in ((model, optimizer), (same, twin)):
         backward(m, o, "bfs")
         o.step("bfs")
-    before, moments = weights(model), {n: t.clone() for n, t in optimizer.state().items()}
+    before, moments = weights(model), {n: t.clone() for n, t in optimizer.state_dict().items()}
     backward(model, optimizer, "bfs")
     dict(model.named_parameters())[where].grad.ravel()[0] = bad
     with pytest.raises(ArithmeticError, match="norm"):
         optimizer.step("bfs")
     assert_weights(model, before, 0)
-    assert optimizer.steps == 1 and all(torch.equal(t, moments[n]) for n, t in optimizer.state().items())
+    assert optimizer.steps == 1 and all(torch.equal(t, moments[n]) for n, t in optimizer.state_dict().items())
     for m, o in ((model, optimizer), (same, twin)):  # and it goes on as if nothing had been
         backward(m, o, "insertion_sort")
         o.step("insertion_sort")
@@ -236,7 +236,7 @@ def test_it_goes_on_from_a_saved_state_as_if_nothing_had_happened(dtype):
     optimizer = Optimizer(model, learning_rate=1e-2)
     train(model, optimizer, range(3))
     saved = (
-        {n: t.clone() for n, t in optimizer.state().items()},
+        {n: t.clone() for n, t in optimizer.state_dict().items()},
         {n: t.clone() for n, t in model.state_dict().items()},
         optimizer.steps,
     )
@@ -246,11 +246,11 @@ def test_it_goes_on_from_a_saved_state_as_if_nothing_had_happened(dtype):
     resumed = Optimizer(other, learning_rate=1e-2)
     train(other, resumed, range(2))  # whatever it did before is forgotten
     other.load_state_dict(saved[1])
-    resumed.restore(saved[0], saved[2])
+    resumed.load_state_dict(saved[0], saved[2])
     train(other, resumed, range(3, 7))
     assert_weights(other, weights(model), 0)
     assert resumed.steps == optimizer.steps == 7
-    assert all(torch.equal(t, resumed.state()[n]) for n, t in optimizer.state().items())
+    assert all(torch.equal(t, resumed.state_dict()[n]) for n, t in optimizer.state_dict().items())
 
 
 def test_restored_moments_are_copies():
@@ -258,9 +258,9 @@ def test_restored_moments_are_copies():
     optimizer, saved = Optimizer(model), {}
     backward(model, optimizer, "bfs")
     optimizer.step("bfs")
-    saved = {n: t.clone() for n, t in optimizer.state().items()}
+    saved = {n: t.clone() for n, t in optimizer.state_dict().items()}
     kept = {n: t.clone() for n, t in saved.items()}
-    optimizer.restore(saved, 1)
+    optimizer.load_state_dict(saved, 1)
     backward(model, optimizer, "bfs")
     optimizer.step("bfs")
     assert all(torch.equal(saved[n], kept[n]) for n in kept)

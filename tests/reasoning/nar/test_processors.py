@@ -13,14 +13,14 @@ from torch import nn
 from outrange.core.errors import BadInput
 from outrange.reasoning.nar import processor as processor_module
 from outrange.reasoning.nar.config import ModelConfig
-from outrange.reasoning.nar.data import Samples
 from outrange.reasoning.nar.decode import Decoded, Decoder, gumbel, hard, log_sinkhorn, soft
 from outrange.reasoning.nar.encode import Code, adjacency, rows, slot
 from outrange.reasoning.nar.kernels import torch_ops
 from outrange.reasoning.nar.loss import losses
-from outrange.reasoning.nar.model import Reasoner
 from outrange.reasoning.nar.processor import Codes, EdgeFeatures, State, processor, processors, register_processor
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.reasoner import Reasoner
+from outrange.reasoning.nar.samples import Samples
+from outrange.reasoning.nar.spec import TaskProbe
 
 # name: (triplets, gate, masked by adjacency)
 FAMILY = {
@@ -52,12 +52,12 @@ KINDS = {
 
 
 def toy_spec(without_hints=()):
-    spec = {name: Probe("input", *kind) for name, kind in KINDS.items()}
-    spec |= {f"{name}_h": Probe("hint", *kind) for name, kind in KINDS.items() if name not in without_hints}
-    spec |= {f"{name}_o": Probe("output", *kind) for name, kind in KINDS.items()}
+    spec = {name: TaskProbe("input", *kind) for name, kind in KINDS.items()}
+    spec |= {f"{name}_h": TaskProbe("hint", *kind) for name, kind in KINDS.items() if name not in without_hints}
+    spec |= {f"{name}_o": TaskProbe("output", *kind) for name, kind in KINDS.items()}
     return spec | {
-        "order": Probe("output", "node", "permutation_pointer"),
-        "order_mask": Probe("output", "node", "mask_one"),
+        "order": TaskProbe("output", "node", "permutation_pointer"),
+        "order_mask": TaskProbe("output", "node", "mask_one"),
     }
 
 
@@ -98,7 +98,7 @@ def toy_samples(spec, size, lengths, seed=0):
     }
     for array in arrays["hint"].values():
         array[np.arange(T)[:, None] >= lengths] = 0
-    return Samples("toy", size, spec, arrays["input"], arrays["hint"], arrays["output"], lengths)
+    return Samples.whole_batch("toy", size, spec, arrays["input"], arrays["hint"], arrays["output"], lengths)
 
 
 def randomise(module, seed=0):
@@ -112,7 +112,7 @@ def randomise(module, seed=0):
 
 def toy_model(spec=TOY, hidden=8, seed=0, **config):
     model = Reasoner(
-        {"toy": spec}, ModelConfig(hidden=hidden, triplet_features=3, **config), seed=seed, layer="torch"
+        {"toy": spec}, ModelConfig(hidden_dim=hidden, triplet_features=3, **config), seed=seed, kernels="torch"
     ).double()
     return randomise(model, seed)
 
@@ -318,7 +318,7 @@ def assert_equals_naive(model, samples, naive, **kwargs):
 
 
 def naive_of(model, kind):
-    return Naive(model.state_dict(), kind, model.config.hidden)
+    return Naive(model.state_dict(), kind, model.config.hidden_dim)
 
 
 # ── processors ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -370,7 +370,7 @@ def test_a_rollout_of_every_type_feeds_its_soft_predictions_back_and_is_the_equa
 
 @pytest.mark.parametrize("kind", ["triplet_gmpnn", "pgn"])
 def test_a_rollout_with_hard_hints_is_the_equations(kind):
-    model = toy_model(SPARSE, processor=kind, feedback="hard")
+    model = toy_model(SPARSE, processor=kind, hint_feedback="hard")
     assert_equals_naive(model, toy_samples(SPARSE, 4, [4, 2]), naive_of(model, kind), harden=True)
 
 
@@ -385,15 +385,15 @@ def test_true_hints_are_fed_where_and_when_they_are_forced_and_nowhere_else(kind
 
 
 def test_hints_that_are_only_decoded_are_not_encoded_and_make_no_links():
-    model = toy_model(TOY, processor="triplet_pgn", hints="decoded_only")
+    model = toy_model(TOY, processor="triplet_pgn", hint_mode="decoded_only")
     assert_equals_naive(model, toy_samples(TOY, 4, [4, 2]), naive_of(model, "triplet_pgn"), encode_hints=False)
 
 
 def test_links_are_self_pointers_above_a_half_and_edge_masks_above_zero_both_ways():
     spec = {
-        "to": Probe("hint", "node", "pointer"),
-        "adj": Probe("input", "edge", "mask"),
-        "A": Probe("input", "edge", "scalar"),
+        "to": TaskProbe("hint", "node", "pointer"),
+        "adj": TaskProbe("input", "edge", "mask"),
+        "A": TaskProbe("input", "edge", "scalar"),
     }
     to = torch.tensor(
         [[[0.0, 0.3, 0.7, 0.0], [0.3, 0.7, 0, 0], [0, 0, 1, 0], [0.5, 0.5, 0, 0]]]
@@ -607,12 +607,12 @@ def test_hard_predictions_are_the_largest_and_those_above_zero():
 
 
 def test_pointers_become_rows_and_nothing_else_changes():
-    assert rows(Probe("input", "node", "pointer"), torch.tensor([[2, 0, 1]]), 3).tolist() == [
+    assert rows(TaskProbe("input", "node", "pointer"), torch.tensor([[2, 0, 1]]), 3).tolist() == [
         [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
     ]
-    assert rows(Probe("input", "edge", "pointer"), torch.zeros(1, 3, 3, dtype=torch.long), 3).shape == (1, 3, 3, 3)
+    assert rows(TaskProbe("input", "edge", "pointer"), torch.zeros(1, 3, 3, dtype=torch.long), 3).shape == (1, 3, 3, 3)
     value = torch.rand(1, 3, 4)
-    assert rows(Probe("input", "node", "categorical", 4), value, 3) is value
+    assert rows(TaskProbe("input", "node", "categorical", 4), value, 3) is value
 
 
 # ── a processor of one's own ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

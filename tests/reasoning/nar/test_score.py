@@ -7,12 +7,12 @@ import pytest
 
 from outrange.core.errors import BadInput
 from outrange.reasoning.nar.score import hint_scores, predecessors, score
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.spec import TaskProbe
 
 
 def one(kind, truth, pred, location="node"):
     truth, pred = np.array(truth), np.array(pred)
-    result = score({"x": Probe("output", location, kind)}, {"x": truth}, {"x": pred})
+    result = score({"x": TaskProbe("output", location, kind)}, {"x": truth}, {"x": pred})
     assert list(result) == ["x", "score"] and (result["x"] == result["score"] or math.isnan(result["x"]))
     return result["x"]
 
@@ -66,9 +66,9 @@ def test_scalars_are_scored_by_squared_error():
 
 
 PAIR = {
-    "order": Probe("output", "node", "permutation_pointer"),
-    "order_mask": Probe("output", "node", "mask_one"),
-    "least": Probe("output", "node", "mask_one"),
+    "order": TaskProbe("output", "node", "permutation_pointer"),
+    "order_mask": TaskProbe("output", "node", "mask_one"),
+    "least": TaskProbe("output", "node", "mask_one"),
 }
 CYCLE = np.array([[[0, 0, 1], [1, 0, 0], [0, 1, 0]]], np.float32)  # 0 <- 2, 1 <- 0, 2 <- 1: the chain 0, 1, 2
 
@@ -86,7 +86,7 @@ def test_a_permutation_is_scored_once_and_the_score_is_the_mean_over_outputs():
 
 
 def test_hints_are_compared_with_the_next_step_over_the_samples_alive():
-    spec = {"x": Probe("hint", "node", "pointer"), "out": Probe("output", "node", "pointer")}
+    spec = {"x": TaskProbe("hint", "node", "pointer"), "out": TaskProbe("output", "node", "pointer")}
     truth = {
         "x": np.array([[[9, 9], [9, 9]], [[0, 1], [1, 1]], [[0, 0], [7, 7]]])
     }  # (T, B, N); sample 1 ends after two steps
@@ -96,7 +96,7 @@ def test_hints_are_compared_with_the_next_step_over_the_samples_alive():
 
 
 def test_steps_at_which_no_sample_is_alive_are_left_out():
-    spec = {"x": Probe("hint", "graph", "scalar")}
+    spec = {"x": TaskProbe("hint", "graph", "scalar")}
     padded = hint_scores(spec, {"x": np.zeros((6, 1))}, {"x": np.ones((5, 1))}, np.array([2]))
     assert padded == {"x": 1.0, "x_along_time": [1.0]}
     alone = hint_scores(spec, {"x": np.zeros((1, 1))}, {"x": np.ones((1, 1))}, np.array([1]))

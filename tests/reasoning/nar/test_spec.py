@@ -9,7 +9,7 @@ import pytest
 
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
-from outrange.reasoning.nar.spec import CONSTANT_PRED, Probe, task_spec
+from outrange.reasoning.nar.spec import CONSTANT_PRED, TaskProbe, task_spec
 
 FOLDER = Path(os.environ.get("OUTRANGE_ORACLE", Path(__file__).parents[2] / "oracle" / "data")) / "nar"
 FILES = [file for file in sorted(FOLDER.glob("*.npz")) if file.stem != "metrics"]
@@ -32,13 +32,13 @@ def test_specs_equal_the_reference_probe_by_probe_and_in_order(file):
 
 def test_a_sort_gets_a_permutation_and_its_mask():
     assert task_spec(clrs.spec("insertion_sort")) == {
-        "pos": Probe("input", "node", "scalar"),
-        "key": Probe("input", "node", "scalar"),
-        "pred": Probe("output", "node", "permutation_pointer"),
-        "pred_mask": Probe("output", "node", "mask_one"),
-        "pred_h": Probe("hint", "node", "pointer"),
-        "i": Probe("hint", "node", "mask_one"),
-        "j": Probe("hint", "node", "mask_one"),
+        "pos": TaskProbe("input", "node", "scalar"),
+        "key": TaskProbe("input", "node", "scalar"),
+        "pred": TaskProbe("output", "node", "permutation_pointer"),
+        "pred_mask": TaskProbe("output", "node", "mask_one"),
+        "pred_h": TaskProbe("hint", "node", "pointer"),
+        "i": TaskProbe("hint", "node", "mask_one"),
+        "j": TaskProbe("hint", "node", "mask_one"),
     }
 
 
@@ -48,7 +48,7 @@ def test_without_permutations_a_chain_is_a_pointer():
 
 
 def test_a_categorical_keeps_its_number_of_classes():
-    assert task_spec(clrs.spec("graham_scan"))["phase"] == Probe("hint", "graph", "categorical", 5)
+    assert task_spec(clrs.spec("graham_scan"))["phase"] == TaskProbe("hint", "graph", "categorical", 5)
 
 
 def test_eleven_of_the_thirty_take_the_chain_as_an_input_in_place_of_the_hint():
@@ -57,7 +57,7 @@ def test_eleven_of_the_thirty_take_the_chain_as_an_input_in_place_of_the_hint():
         before, after = clrs.spec(name), task_spec(clrs.spec(name), permutations=False)
         if list(after) != list(before):
             assert list(after) == ["pred" if probe == "pred_h" else probe for probe in before]
-            assert after["pred"] == Probe("input", "node", "pointer")
+            assert after["pred"] == TaskProbe("input", "node", "pointer")
             moved.append(name)
     assert tuple(moved) == CONSTANT_PRED and len(moved) == 11
 

@@ -17,12 +17,12 @@ from outrange.core.errors import BadInput
 from outrange.core.run import NonFinite, Run
 from outrange.reasoning.clrs.load import load_modules
 from outrange.reasoning.nar.config import TrainConfig, preset
-from outrange.reasoning.nar.load import export, load
-from outrange.reasoning.nar.model import Reasoner
-from outrange.reasoning.nar.train import Trainer, resume, train
+from outrange.reasoning.nar.reasoner import Reasoner, load
+from outrange.reasoning.nar.training import Trainer, resume, train
+from outrange.reasoning.nar.weights import export
 
 SINGLE = preset(
-    "smoke", ("insertion_sort",), steps=12, checkpoint_every=6, evaluate_every=4, evaluate_count=8, log_every=1
+    "smoke", ("insertion_sort",), steps=12, checkpoint_every=6, evaluate_every=4, evaluate_samples=8, log_every=1
 )
 CHUNKED = preset(
     "smoke",
@@ -30,9 +30,9 @@ CHUNKED = preset(
     steps=18,
     checkpoint_every=7,
     evaluate_every=2,
-    evaluate_count=8,
+    evaluate_samples=8,
     log_every=1,
-    chunk=5,
+    chunk_length=5,
 )
 
 
@@ -43,7 +43,7 @@ import json, os, signal, sys
 from pathlib import Path
 from outrange.core.config import from_json
 from outrange.reasoning.nar.config import TrainConfig
-from outrange.reasoning.nar.train import train
+from outrange.reasoning.nar.training import train
 stop = int(sys.argv[3])
 def tell(told):
     if told["step"] == stop:
@@ -139,7 +139,7 @@ def test_a_loss_that_is_not_finite_is_stopped_before_the_update_naming_algorithm
     with pytest.raises(NonFinite, match=r"insertion_sort/pred is nan at step 0; nothing was updated"):
         trainer.advance(batch)
     assert all(torch.equal(value, before[name]) for name, value in trainer.weights().items())
-    assert all(not moment.any() for moment in trainer.optimizer.state().values())
+    assert all(not moment.any() for moment in trainer.optimizer.state_dict().values())
 
 
 def test_a_checkpoint_with_a_flipped_byte_is_passed_over_for_the_one_before(tmp_path, caplog):
@@ -175,24 +175,24 @@ def test_exported_weights_load_by_their_folder_and_score_as_the_run_s_best(tmp_p
 def test_a_training_starts_from_the_weights_that_it_is_given_where_both_know_an_algorithm(tmp_path):
     train(SINGLE, tmp_path / "run")
     given = Reasoner.load(str(tmp_path / "run")).state_dict()
-    more = replace(SINGLE, algorithms=("insertion_sort", "bfs"), start=str(tmp_path / "run"))
-    started, fresh = Trainer(more).weights(), Trainer(replace(more, start="")).weights()
+    more = replace(SINGLE, algorithms=("insertion_sort", "bfs"), initial_weights=str(tmp_path / "run"))
+    started, fresh = Trainer(more).weights(), Trainer(replace(more, initial_weights="")).weights()
     assert all(torch.equal(started[name], value) for name, value in given.items())
     assert all(torch.equal(value, fresh[name]) for name, value in started.items() if name.startswith("tasks.bfs"))
 
 
 def test_weights_of_another_shape_are_no_start(tmp_path):
     train(replace(SINGLE, steps=1), tmp_path / "run")
-    with pytest.raises(BadInput, match=r"train.start: .* has \S+ of shape"):
-        Trainer(replace(SINGLE, model=replace(SINGLE.model, hidden=16), start=str(tmp_path / "run")))
+    with pytest.raises(BadInput, match=r"train.initial_weights: .* has \S+ of shape"):
+        Trainer(replace(SINGLE, model=replace(SINGLE.model, hidden_dim=16), initial_weights=str(tmp_path / "run")))
     train(replace(SINGLE, steps=1, model=replace(SINGLE.model, processor="triplet_mpnn")), tmp_path / "ungated")
-    with pytest.raises(BadInput, match=r"train.start: .* has no processor.gate_node"):
-        Trainer(replace(SINGLE, start=str(tmp_path / "ungated")))
+    with pytest.raises(BadInput, match=r"train.initial_weights: .* has no processor.gate_node"):
+        Trainer(replace(SINGLE, initial_weights=str(tmp_path / "ungated")))
 
 
 def test_a_run_goes_on_when_the_weights_that_it_started_from_are_gone(tmp_path):
     train(SINGLE, tmp_path / "run")
-    config = replace(SINGLE, start=str(tmp_path / "run"), steps=8)
+    config = replace(SINGLE, initial_weights=str(tmp_path / "run"), steps=8)
 
     def stop_at_five(told):
         if told["step"] == 5:
@@ -260,10 +260,10 @@ def test_a_gpu_that_is_not_there_is_refused_in_one_sentence(tmp_path, monkeypatc
         (dict(algorithms=()), "train.algorithms"),
         (dict(algorithms=("bfs", "bfs")), "listed twice"),
         (dict(algorithms=("bsf",)), "did you mean 'bfs'"),
-        (dict(batch=0), "train.batch"),
+        (dict(batch_size=0), "train.batch_size"),
         (dict(teacher_forcing=2.0), "train.teacher_forcing"),
         (dict(learning_rate=0.0), "train.learning_rate"),
-        (dict(chunk=1), "train.chunk"),
+        (dict(chunk_length=1), "train.chunk_length"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_in_one_sentence(changes, said):
@@ -313,7 +313,7 @@ def test_two_processes_make_the_steps_that_one_makes(tmp_path, config):
 
 def test_a_second_process_on_a_run_is_refused_and_sigterm_saves(tmp_path):
     config = preset("smoke", ("bfs",), steps=100_000, evaluate_every=0, checkpoint_every=100_000)
-    code = "import sys; from pathlib import Path; from tests_config import config; from outrange.reasoning.nar.train import train; train(config, Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from tests_config import config; from outrange.reasoning.nar.training import train; train(config, Path(sys.argv[1]))"
     from outrange.core.config import to_json
 
     (tmp_path / "tests_config.py").write_text(

@@ -9,16 +9,16 @@ import torch
 from outrange.reasoning import clrs
 from outrange.reasoning.nar.chunks import Chunk, ChunkedFeed, windows
 from outrange.reasoning.nar.config import ModelConfig
-from outrange.reasoning.nar.data import Samples, prepare
 from outrange.reasoning.nar.loss import losses
-from outrange.reasoning.nar.model import Reasoner
-from outrange.reasoning.nar.spec import Probe
+from outrange.reasoning.nar.reasoner import Reasoner
+from outrange.reasoning.nar.samples import Samples, prepare
+from outrange.reasoning.nar.spec import TaskProbe
 
 SPEC = {
-    "id": Probe("input", "node", "scalar"),
-    "step": Probe("hint", "node", "scalar"),
-    "to": Probe("hint", "node", "pointer"),
-    "y": Probe("output", "node", "scalar"),
+    "id": TaskProbe("input", "node", "scalar"),
+    "step": TaskProbe("hint", "node", "scalar"),
+    "to": TaskProbe("hint", "node", "pointer"),
+    "y": TaskProbe("output", "node", "scalar"),
 }
 
 
@@ -61,8 +61,8 @@ def told(samples):
             samples.hints["step"][:, b, 0] == samples.hints["step"][:, b, 1]
         ).all()
         assert (who, int(steps[0])) not in result
-        result[who, int(steps[0])] = length, bool(samples.ended[b])
-    assert samples.lengths.dtype == np.int64 and len(samples.ended) == len(samples) == len(result)
+        result[who, int(steps[0])] = length, bool(samples.reaches_end[b])
+    assert samples.lengths.dtype == np.int64 and len(samples.reaches_end) == len(samples) == len(result)
     assert all(array.shape[:2] == (samples.lengths.max(), len(samples)) for array in samples.hints.values())
     return result
 
@@ -108,7 +108,7 @@ def test_a_sample_that_follows_itself_is_told_apart():
     samples = windows(chunk)
     assert (
         samples.lengths.tolist() == [2, 2]
-        and samples.ended.all()
+        and samples.reaches_end.all()
         and samples.hints["step"][:, :, 0].T.tolist() == [[100, 101]] * 2
     )
 
@@ -127,7 +127,7 @@ def test_padding_is_zero_and_the_chunk_stays_as_it_was():
 
 def test_a_stretch_begins_with_its_own_first_hints_and_ends_with_its_last():
     samples = windows(chunk_of([(1, 4), (1, 5), (1, 6)], lengths={1: 7}))
-    assert samples.hints["step"][:, 0, 0].tolist() == [104, 105, 106] and samples.ended.tolist() == [True]
+    assert samples.hints["step"][:, 0, 0].tolist() == [104, 105, 106] and samples.reaches_end.tolist() == [True]
 
 
 # ── trained on ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -162,7 +162,7 @@ def end_to_end(samples, *lanes):
 
 def reasoner(samples, hidden=8):
     return Reasoner(
-        {samples.algorithm: samples.spec}, ModelConfig(hidden=hidden, triplet_features=4), layer="torch"
+        {samples.algorithm: samples.spec}, ModelConfig(hidden_dim=hidden, triplet_features=4), kernels="torch"
     ).double()
 
 
@@ -178,7 +178,7 @@ def cut(samples, lengths):
     hints = {name: array.copy() for name, array in samples.hints.items()}
     for array in hints.values():
         array[np.arange(samples.steps)[:, None] >= lengths] = 0
-    return replace(samples, hints=hints, lengths=lengths, all_lengths=lengths)
+    return replace(samples, hints=hints, lengths=lengths, batch_lengths=lengths)
 
 
 @pytest.mark.parametrize("algorithm", ["dfs", "insertion_sort", "floyd_warshall"])
@@ -189,7 +189,7 @@ def test_a_chunk_of_whole_samples_has_the_loss_and_the_gradient_of_those_samples
     chunk = end_to_end(samples, (0,), (1, 2, 3), (4,))
     wanted, slopes = losses_and_slopes(model := reasoner(samples), samples)
     found, others = losses_and_slopes(model, windows(chunk))
-    assert windows(chunk).ended.all() and found.keys() == wanted.keys()
+    assert windows(chunk).reaches_end.all() and found.keys() == wanted.keys()
     for name, value in wanted.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-10), name
     for slope, other in zip(slopes, others):
@@ -216,7 +216,7 @@ def test_a_stretch_is_rolled_out_like_a_sample_that_begins_where_it_begins():
     assert samples.lengths.tolist() == [12, 12]
     model, chunk = reasoner(samples), end_to_end(samples, (0,), (1,))
     first, second = (windows(part_of(chunk, *ends)) for ends in ((0, 5), (5, 12)))
-    assert not first.ended.any() and second.ended.all()
+    assert not first.reaches_end.any() and second.reaches_end.all()
     beginning = losses(first, *model(first))
     plain = cut(samples, [5, 5])
     for name, value in losses(plain, *model(plain)).items():
@@ -225,7 +225,7 @@ def test_a_stretch_is_rolled_out_like_a_sample_that_begins_where_it_begins():
         samples,
         hints={n: a[5:] for n, a in samples.hints.items()},
         lengths=np.array([7, 7]),
-        all_lengths=np.array([7, 7]),
+        batch_lengths=np.array([7, 7]),
     )
     for name, value in losses(late, *model(late)).items():
         assert losses(second, *model(second))[name].item() == pytest.approx(value.item(), rel=1e-12), name
@@ -233,7 +233,7 @@ def test_a_stretch_is_rolled_out_like_a_sample_that_begins_where_it_begins():
 
 @pytest.mark.parametrize("algorithm", ["bfs", "dijkstra", "insertion_sort"])
 def test_windows_of_a_feed_cover_every_step_once_and_every_end(algorithm):
-    feed = ChunkedFeed(algorithm, 3, 1, lengths=(4, 5), chunk=6)
+    feed = ChunkedFeed(algorithm, 3, 1, lengths=(4, 5), chunk_length=6)
     for k in range(6):
         chunk = feed[k]
         samples = windows(chunk)
@@ -241,7 +241,7 @@ def test_windows_of_a_feed_cover_every_step_once_and_every_end(algorithm):
         starts[0] = True
         begun = (starts[-1] & ~chunk.is_last[-1]).sum()  # one step of a sample that has just begun
         over = (chunk.is_last[0] & ~chunk.is_first[0]).sum()  # one step of a sample that ends
-        assert samples.ended.sum() == chunk.is_last.sum() - over and samples.steps <= 6
+        assert samples.reaches_end.sum() == chunk.is_last.sum() - over and samples.steps <= 6
         assert (
             samples.lengths.sum() == chunk.is_first.size - begun - over and len(samples) == starts.sum() - begun - over
         )
@@ -251,7 +251,7 @@ def test_windows_of_a_feed_cover_every_step_once_and_every_end(algorithm):
 
 def test_a_lane_that_goes_on_gives_the_whole_trace_again():
     """Steps of consecutive chunks, joined, are traces from beginning to end."""
-    feed = ChunkedFeed("bfs", 1, 3, lengths=(5,), chunk=4)
+    feed = ChunkedFeed("bfs", 1, 3, lengths=(5,), chunk_length=4)
     joined, traces = [], []
     for k in range(8):
         chunk = feed[k]

@@ -1,9 +1,9 @@
-"""The edge computations of the processors and decoders behind one interface, in layers that are proven equal:
+"""The edge computations of the processors and decoders behind one interface, in implementations that are proven equal:
 
     torch   plain tensor operations; any device, any precision; the reference (torch_ops.py)
     cpu     fused float32 kernels, compiled by Numba: no (B, N, N, h) tensor is built but one (cpu/)
 
-``layer`` gives one; nothing else knows what is inside.
+``load`` gives one; nothing else knows what is inside.
 """
 
 import importlib
@@ -14,27 +14,32 @@ import torch
 from outrange.core.compiled import JIT_OFF
 from outrange.core.errors import BadInput, unknown
 
-LAYERS = {"torch": "outrange.reasoning.nar.kernels.torch_ops", "cpu": "outrange.reasoning.nar.kernels.cpu"}
+IMPLEMENTATIONS = {"torch": "outrange.reasoning.nar.kernels.torch_ops", "cpu": "outrange.reasoning.nar.kernels.cpu"}
 
 
 def choose(name: str = "auto", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> str:
-    """The name of a layer that runs there; ``auto`` takes the fastest.
+    """The name of the kernels that run there; ``auto`` takes the fastest.
+
+    Args:
+        name: auto, torch or cpu.
+        device: of the model.
+        dtype: of its parameters.
 
     Raises:
-        BadInput: an unknown layer, or one that cannot run there.
+        BadInput: there are no such kernels, or they cannot run there.
     """
     fits = torch.device(device).type == "cpu" and dtype == torch.float32 and not JIT_OFF
     if name == "auto":
         return "cpu" if fits else "torch"
-    if name not in LAYERS:
-        raise unknown("layer", name, ["auto", *LAYERS], "a layer")
+    if name not in IMPLEMENTATIONS:
+        raise unknown("kernels", name, ["auto", *IMPLEMENTATIONS], "a name of kernels")
     if name == "cpu" and not fits:
         raise BadInput(
-            f"layer: 'cpu' runs float32 on a CPU with Numba's compiler on, not {dtype} on {device}; take 'torch'"
+            f"kernels: 'cpu' runs float32 on a CPU with Numba's compiler on, not {dtype} on {device}; take 'torch'"
         )
     return name
 
 
-def layer(name: str = "auto", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> ModuleType:
-    """The layer of that name, see ``choose``."""
-    return importlib.import_module(LAYERS[choose(name, device, dtype)])
+def load(name: str = "auto", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> ModuleType:
+    """The module of the kernels of that name, see ``choose``."""
+    return importlib.import_module(IMPLEMENTATIONS[choose(name, device, dtype)])

@@ -1,4 +1,4 @@
-"""The *torch* layer: the five edge computations in plain tensor operations, on any device and in any precision; the other layers must equal it.
+"""The *torch* kernels: the five edge computations in plain tensor operations, on any device and in any precision; all others must equal them.
 
 Notation (arXiv 2209.11142): N nodes, h features, F triplet features; s (B, N, N, k) are the scalars from which edge features are encoded, and every edge map
 arrives composed with the encoders (see encode.py). ``tri = relu(y @ O3 + b3)`` are the triplet edge features, (B, N, N, h).

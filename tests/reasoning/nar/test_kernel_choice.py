@@ -1,22 +1,23 @@
-"""The cpu layer against the torch layer, on all thirty algorithms: encoders, decoders and feedback of every type in use."""
+"""The cpu kernels against the torch kernels, on all thirty algorithms: encoders, decoders and feedback of every type in use."""
 
 import pytest
 import torch
 
 from outrange.reasoning import clrs
-from outrange.reasoning.nar.data import Feed
+from outrange.reasoning.nar.config import ModelConfig
+from outrange.reasoning.nar.feed import Feed
 from outrange.reasoning.nar.loss import losses
-from outrange.reasoning.nar.model import ModelConfig, Reasoner
+from outrange.reasoning.nar.reasoner import Reasoner
 
 
 @pytest.mark.parametrize("name", clrs.ALGORITHMS)
-def test_both_layers_give_one_loss_and_one_gradient(name):
+def test_both_kernels_give_one_loss_and_one_gradient(name):
     feed = Feed(
         name, 3, seed=5, lengths=[7] if max(clrs.generalist(name)[0]) == 16 else None
     )  # string matchers need room for their needles
     samples, found = feed[0], {}
     for layer, dtype in (("torch", torch.float64), ("cpu", torch.float32)):
-        model = Reasoner({name: feed.spec}, ModelConfig(hidden=20), layer=layer).to(dtype)
+        model = Reasoner({name: feed.spec}, ModelConfig(hidden_dim=20), kernels=layer).to(dtype)
         predicted = model(samples)
         total = torch.stack(list(losses(samples, predicted.outputs, predicted.hints).values())).sum()
         total.backward()
