@@ -205,7 +205,7 @@ def bench(
     steps: int = 3,
     json: app.Json = False,
 ) -> int:
-    """A training step, or a prediction, of one process: CPU seconds and memory of the layers, beside dm-clrs 2.0.3 on request.
+    """A training step, or a prediction, of one process: CPU seconds and memory of each set of kernels, beside dm-clrs 2.0.3 on request.
 
     Args:
         algorithms: bfs, insertion_sort, dijkstra and floyd_warshall if none is named.

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from outrange.core.checkpoint import read_weights, write_weights
+from outrange.core.config import from_json, to_json
 from outrange.core.errors import BadInput
 from outrange.core.run import NonFinite, Run
 from outrange.reasoning.clrs.load import load_modules
 from outrange.reasoning.nar.config import TrainConfig, preset
 from outrange.reasoning.nar.reasoner import Reasoner, load
 from outrange.reasoning.nar.training import Trainer, resume, train
-from outrange.reasoning.nar.weights import export
+from outrange.reasoning.nar.weights import export, shipped
 
 SINGLE = preset(
     "smoke", ("insertion_sort",), steps=12, checkpoint_every=6, evaluate_every=4, evaluate_samples=8, log_every=1
@@ -45,13 +46,11 @@ from outrange.core.config import from_json
 from outrange.reasoning.nar.config import TrainConfig
 from outrange.reasoning.nar.training import train
 stop = int(sys.argv[3])
-def tell(told):
-    if told["step"] == stop:
+def report_metrics(values):
+    if values["step"] == stop:
         os.kill(os.getpid(), signal.SIGTERM)
-print(json.dumps(train(from_json(TrainConfig, json.loads(sys.argv[1])), Path(sys.argv[2]), tell)))
+print(json.dumps(train(from_json(TrainConfig, json.loads(sys.argv[1])), Path(sys.argv[2]), report_metrics)))
 """
-    from outrange.core.config import to_json
-
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(to_json(config)), str(path), str(stop_after or -1)],
         capture_output=True,
@@ -104,12 +103,12 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint_to_the_same_end(tmp_
     class Killed(BaseException):
         pass
 
-    def tell(told):
-        if told["step"] == 8:
+    def report_metrics(values):
+        if values["step"] == 8:
             raise Killed
 
     with pytest.raises(Killed):
-        train(SINGLE, killed, tell)
+        train(SINGLE, killed, report_metrics)
     assert newest(killed).step == 6
     assert json.loads((killed / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 8
     resume(killed)
@@ -194,13 +193,61 @@ def test_a_run_goes_on_when_the_weights_that_it_started_from_are_gone(tmp_path):
     train(SINGLE, tmp_path / "run")
     config = replace(SINGLE, initial_weights=str(tmp_path / "run"), steps=8)
 
-    def stop_at_five(told):
-        if told["step"] == 5:
+    def stop_at_five(values):
+        if values["step"] == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
     assert train(config, tmp_path / "second", stop_at_five)["stopped"]
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     assert resume(tmp_path / "second")["steps"] == 8
+
+
+#: Names of settings in config.json up to version 0.6, and of today.
+FORMER_NAMES = {
+    "batch": "batch_size",
+    "chunk": "chunk_length",
+    "clip": "max_gradient_norm",
+    "evaluate_count": "evaluate_samples",
+    "layer": "kernels",
+    "start": "initial_weights",
+}
+FORMER_MODEL_NAMES = {"hidden": "hidden_dim", "hints": "hint_mode", "feedback": "hint_feedback"}
+
+
+def with_former_names(config):
+    data = to_json(config)
+    for former, name in FORMER_NAMES.items():
+        data[former] = data.pop(name)
+    for former, name in FORMER_MODEL_NAMES.items():
+        data["model"][former] = data["model"].pop(name)
+    return data
+
+
+def test_a_run_of_an_earlier_version_goes_on_from_its_checkpoint_and_is_loaded_and_exported(tmp_path):
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    train(CHUNKED, whole)
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"kind": "nar", "schema": 1, "created": "2026-01-01T00:00:00+00:00"}))
+    (run / "config.json").write_text(json.dumps(with_former_names(CHUNKED)))
+
+    def stop_at_eight(values):
+        if values["step"] == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert resume(run, stop_at_eight)["stopped"]
+    assert load(run)[1]["config"] == to_json(CHUNKED)
+    assert resume(run)["steps"] == CHUNKED.steps
+    same(newest(whole), newest(run))
+    assert (whole / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+    export(run, tmp_path / "weights", {}, half=False)
+    assert read_weights(tmp_path / "weights")[1]["config"].keys() >= {"batch", "evaluate_count"}, "as it was written"
+    assert load(tmp_path / "weights")[1]["config"] == to_json(CHUNKED)
+
+
+def test_the_weights_that_ship_are_read_under_todays_names():
+    for folder in shipped().values():
+        config = from_json(TrainConfig, read_weights(folder)[1]["config"])
+        assert config.algorithms and config.model.hidden_dim == 128
 
 
 OWN = """
@@ -277,8 +324,6 @@ def test_a_configuration_that_cannot_be_is_refused_in_one_sentence(changes, said
     ids=["single", "chunked multi-task"],
 )
 def test_two_processes_make_the_steps_that_one_makes(tmp_path, config):
-    from outrange.core.config import to_json
-
     (tmp_path / "config.json").write_text(json.dumps(to_json(config)))
     train(config, tmp_path / "one")
     command = [
@@ -314,8 +359,6 @@ def test_two_processes_make_the_steps_that_one_makes(tmp_path, config):
 def test_a_second_process_on_a_run_is_refused_and_sigterm_saves(tmp_path):
     config = preset("smoke", ("bfs",), steps=100_000, evaluate_every=0, checkpoint_every=100_000)
     code = "import sys; from pathlib import Path; from tests_config import config; from outrange.reasoning.nar.training import train; train(config, Path(sys.argv[1]))"
-    from outrange.core.config import to_json
-
     (tmp_path / "tests_config.py").write_text(
         f"from outrange.core.config import from_json\nfrom outrange.reasoning.nar.config import TrainConfig\nconfig = from_json(TrainConfig, {to_json(config)!r})\n"
     )
