@@ -1,1 +1,1 @@
-"""Ground floor: what every room stands on. Nothing here imports a room."""
+"""What every part of the package stands on: configurations, runs, checkpoints, logs, seeds, errors. Nothing here imports another part of it."""

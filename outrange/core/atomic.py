@@ -57,6 +57,7 @@ def make_way(field: str, target: Path) -> None:
     """
     with writable(field, target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        # the errors that writing would meet, raised before there is anything to lose
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a directory")
         if not os.access(target.parent, os.W_OK):
@@ -78,9 +79,9 @@ def replaced(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
-        sync(partial)
+        sync(partial)  # the content first: a name that points to nothing would outlive a power cut
         rename(partial, path)
-        sync(path.parent)
+        sync(path.parent)  # and then the name
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -111,7 +112,7 @@ def make_folder(path: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it; follows no link."""
     if path.is_dir() and not path.is_symlink():
-        for inner in path.iterdir():
+        for inner in path.iterdir():  # one by one, so that a test can end the process between any two
             remove(inner)
         with _announced("remove", path):
             path.rmdir()
@@ -136,7 +137,7 @@ def write_file(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[int, s
     try:
         for piece in pieces:
             write(handle, piece, path)
-            sha256.update(piece)
+            sha256.update(piece)  # of what was meant to be written, so that a disk that changes it is found out
             size += len(piece)
         with _announced("sync", path):
             os.fsync(handle)

@@ -81,21 +81,24 @@ def save(
         if not folder.is_dir():
             folder.mkdir(parents=True)
         _clear(folder)
+        # a run that went back and came to the same step again has come to the same state
         if not os.path.lexists(target) or not _is_saved(target, digest):
             _write_folder(target, files, about)
     try:
         _retain(folder, step, keep, protect)
-    except (OSError, Damaged, BadInput) as error:
+    except (OSError, Damaged, BadInput) as error:  # too many checkpoints are no reason to end a training
         log.warning("checkpoint: older steps than %s were left in place: %s", step, error)
     return target
 
 
 def _write_folder(target: Path, files: Mapping[str, Tensors | str], about: Mapping[str, Any]) -> None:
+    # a tenth more than the tensors: a disk that fills up while writing costs more time than asking first
     need, free = int(sealed.expected_bytes(files) * 1.1), shutil.disk_usage(target.parent).free
     if need > free:
         raise atomic.Unwritable(
             f"checkpoint: {str(target)!r} needs {need:,} bytes and {free:,} are free on its disk; free some, or keep fewer checkpoints"
         )
+    # written under a name that no reader looks at, and renamed when it is whole
     partial = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     try:
         atomic.make_folder(partial)
@@ -186,7 +189,7 @@ def load(
             state = sealed.read_json(path / "state.json")
         except Damaged as damage:
             skipped.append(f"step {n} was passed over: {damage}")
-            continue
+            continue  # to the next older one
         except OSError as error:
             skipped.append(f"step {n} was passed over: it cannot be read: {error.strerror}")
             continue

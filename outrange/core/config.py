@@ -129,6 +129,7 @@ def read_object(path: Path, field: str = "config", limit: int = 1 << 20) -> dict
             raw = file.read(limit + 1)
     except OSError as error:
         raise BadInput(f"{field}: {name} cannot be read: {error.strerror}") from None
+    # one byte more than allowed was asked for
     if len(raw) > limit:
         raise BadInput(f"{field}: {name} is larger than {limit:,} bytes")
     if raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -256,6 +257,7 @@ def _fields(cls: type, data: Any, field: str, build: bool) -> dict[str, Any]:
         if key not in settings:
             place = f"{field}.{key}" if str(key).isidentifier() and len(key) < 60 else field
             raise unknown(place, key, settings, f"a setting of {field}")
+    # what is left out is left to the class's default; what has none must be there
     values = {}
     for name, f in settings.items():
         if name in data:
@@ -281,6 +283,7 @@ def _read(hint: Any, value: Any, field: str, build: bool) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise _type_error(hint, value, field)
+        # tuple[int, ...] is a list of any length, tuple[int, float] one of two
         hints: Sequence[Any] = inner[:1] * len(value) if inner[1:] == (...,) else inner
         if len(hints) != len(value):
             raise _type_error(hint, value, field)
@@ -291,6 +294,7 @@ def _read(hint: Any, value: Any, field: str, build: bool) -> Any:
     # JSON writes 1.0 as 1 in many programs
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 64:
         value = float(value)
+    # exactly the type: True is no number, and a number is no text
     fits = type(value) is hint
     if fits and hint is float:
         fits = math.isfinite(value)

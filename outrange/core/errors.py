@@ -22,6 +22,7 @@ def brief(value: object, width: int = 60) -> str:
 def unknown(field: str, value: object, allowed: Iterable[str], what: str) -> BadInput:
     """The error for a name that is not in a closed list; names the nearest one."""
     allowed = list(allowed)
+    # a long value would take the comparison seconds, and resemble nothing anyway
     near = difflib.get_close_matches(str(value)[:200].lower(), allowed, n=1, cutoff=0.5)
     if near:
         advice = f"did you mean {near[0]!r}?"

@@ -35,6 +35,7 @@ class MetricsLog:
     def _open(self) -> None:
         with atomic.writable("metrics", self.path):
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        # a death in the middle of a line leaves half of it, onto which the next would be written
         self._size = _end_of_last_line(self._handle)
         if self._size < os.fstat(self._handle).st_size:
             os.ftruncate(self._handle, self._size)
@@ -43,6 +44,7 @@ class MetricsLog:
         """Append a line. Values are numbers, text, true or false, or arrays and tensors of one number."""
         record = {"step": _scalar("step", step)} | {name: _scalar(name, value) for name, value in values.items()}
         was_warned = bool(self._pending)
+        # lines that a full disk did not take come first
         self._pending += json.dumps(record, allow_nan=False).encode() + b"\n"
         try:
             self._flush()

@@ -87,7 +87,7 @@ class Run:
             raise BadInput(f"run: {str(path)!r} is not a directory; give a new directory")
         with writable("run", path):
             path.mkdir(parents=True, exist_ok=True)
-            lock = _lock_directory(path)
+            lock = _lock_directory(path)  # against a second process that begins the same run now
             try:
                 if not (path / "run.json").exists():
                     if any(inner.name != ".run.json.partial" for inner in path.iterdir()):
@@ -146,6 +146,7 @@ class Run:
 
     def __enter__(self) -> "Run":
         with writable("run", self.path):
+            # held until the run is left; the system lets go of it if the process dies
             self._lock = _lock_directory(self.path)
             try:
                 self._note_environment()
@@ -166,7 +167,7 @@ class Run:
                     unsaved = unsaved or error
         finally:
             os.close(self._lock)
-        if unsaved and kind is None:
+        if unsaved and kind is None:  # another error is on its way already
             raise unsaved
 
     @property
@@ -286,6 +287,7 @@ class Stopping:
         if self.requested:
             if sys.stderr.isatty():
                 os.write(2, b"\x1b[?25h")  # a progress bar may have hidden the cursor
+            # the second time: die of it, as if nobody had listened
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.requested = True

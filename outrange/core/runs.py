@@ -18,6 +18,7 @@ def find(folder: Path) -> list[Path]:
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         if "run.json" in files:
             runs.append(Path(root))
+        # a run holds no runs; links are not followed
         if "run.json" in files or len(Path(root).relative_to(folder).parts) >= 4:
             inner.clear()
     return runs
@@ -30,7 +31,7 @@ def summary(path: Path) -> dict[str, Any]:
     last: dict[str, Any] = {}
     if (path / "metrics.jsonl").is_file():
         for line in metrics.read(path / "metrics.jsonl", problems):
-            last |= line
+            last |= line  # not every line has every metric
     steps = checkpoint.steps(run.checkpoints)
     about = {
         "run": str(path),
@@ -49,7 +50,7 @@ def verify(path: Path) -> list[tuple[Path, str]]:
         digest = Run.open(path).digest
     except BadInput as error:
         if not (path / "run.json").exists():
-            raise
+            raise  # no run at all
         problems = [(path, str(error))]
     problems += checkpoint.verify(path / "checkpoints", digest)
     for name in ("metrics.jsonl", "timing.jsonl"):

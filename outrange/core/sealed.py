@@ -122,6 +122,7 @@ def check(folder: Path, extras: tuple[str, ...] = (), only: Collection[str] | No
     manifest = _read_manifest(folder / "manifest.json")
     for name in sorted(present - manifest["files"].keys() - {"manifest.json", *extras}):
         raise BadInput(f"checkpoint: {str(folder / name)!r} is not expected: its manifest does not list it; remove it")
+    # cheapest first: is it there, has it its size, has it its content
     for name, entry in manifest["files"].items():
         if name not in present:
             raise Damaged(f"{name} is missing")
@@ -169,6 +170,7 @@ def _layout(tensors: Tensors, file: str) -> tuple[bytes, list[str], int]:
             )
         if not isinstance(name, str) or name == "__metadata__":
             raise BadInput(f"checkpoint: {brief(name)} of {file} is not a name that safetensors can hold; give another")
+    # a safetensors file is a length, a JSON header, and the tensors' bytes in the order of their offsets
     header, offset = {}, 0
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     for name in order:
@@ -180,7 +182,7 @@ def _layout(tensors: Tensors, file: str) -> tuple[bytes, list[str], int]:
         }
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-len(text) % 8)  # the format pads with blanks, so that tensors begin aligned
     return len(text).to_bytes(8, "little") + text, order, 8 + len(text) + offset
 
 
@@ -192,6 +194,7 @@ def _serialised(tensors: Tensors, file: str) -> Iterator[bytes | memoryview]:
     yield header
     for name in order:
         if tensors[name].numel():
+            # a tensor's own bytes: on the processor, conjugation and negation carried out, row after row
             yield (
                 tensors[name]
                 .detach()
@@ -233,6 +236,7 @@ def _manifest(body: Mapping[str, Any]) -> str:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_json(path)
+    # the seal is a hash of all the rest, so it is taken out before the rest is hashed
     seal = manifest.pop("seal", None)
     if (
         _manifest(manifest).encode() != path.read_bytes()
@@ -261,6 +265,7 @@ def _file_names(folder: Path) -> set[str]:
     with os.scandir(folder) as iterator:
         entries = list(iterator)
     for entry in entries:
+        # a link, a pipe or a folder could lead anywhere, and pickles run code when they are read
         if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
             kind = "a symbolic link" if entry.is_symlink() else "a folder" if entry.is_dir() else "not a regular file"
         elif entry.name.lower().endswith(_PICKLED):
@@ -276,7 +281,7 @@ def _file_names(folder: Path) -> set[str]:
 
 def _plain(value: Any, field: str) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()
+        value = value.item()  # one number of numpy or torch
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):

@@ -30,6 +30,7 @@ class SeedTree:
 
     def child(self, *path: str | int) -> "SeedTree":
         """The branch below by name or number; ``child("task", 3)`` is ``child("task").child(3)``."""
+        # the key is the whole path, so that no branch depends on which others were made before it
         branch = SeedTree(self._seed)
         branch._key = self._key + tuple(word for part in path for word in _words(part))
         return branch

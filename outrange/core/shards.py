@@ -57,7 +57,7 @@ def export(
             )
         with _locked(target):
             _refuse_other_plan(target, plan)
-            for leftover in target.rglob(".*.partial"):
+            for leftover in target.rglob(".*.partial"):  # of processes that died while writing
                 leftover.unlink()
             missing = [task for task in tasks if not (target / task.path).exists()]
             total = sum(task.rows for task in tasks)
@@ -68,6 +68,7 @@ def export(
                 done += task.rows
                 if report_progress:
                     report_progress(done, total)
+            # only a directory with all its shards has a manifest and a README
             manifest = {"plan": dict(plan), "rows": total, "files": [_entry(target, task) for task in tasks]}
             manifest["sha256"] = hashlib.sha256(
                 "".join(entry["sha256"] for entry in manifest["files"]).encode()
@@ -117,7 +118,7 @@ def _write_all(target: Path, tasks: Sequence[Task], workers: int) -> Iterator[Ta
             _write(task, target)
             yield task
         return
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")  # forked workers would share locks and threads that may hang them
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
         waiting, running = list(reversed(tasks)), {}  # a bounded queue: a plan may have many thousand shards
         try:
@@ -127,7 +128,7 @@ def _write_all(target: Path, tasks: Sequence[Task], workers: int) -> Iterator[Ta
                     running[pool.submit(_write, task, target)] = task
                 finished: set[Future] = wait(running, return_when=FIRST_COMPLETED).done
                 for future in finished:
-                    future.result()
+                    future.result()  # raises what the worker met
                     yield running.pop(future)
         except BrokenProcessPool:
             raise BadInput(

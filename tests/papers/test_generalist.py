@@ -14,7 +14,15 @@ from outrange.papers.claims import SCALES, VERDICTS
 from outrange.reasoning.nar.published import OVERALL, PUBLISHED
 
 PAPER = paper("generalist")
-TINY = {"updates": 2, "batch_size": 2, "lengths": (4,), "model.hidden_dim": 8, "evaluate_every": 0, "size": 5, "count": 3}
+TINY = {
+    "updates": 2,
+    "batch_size": 2,
+    "lengths": (4,),
+    "model.hidden_dim": 8,
+    "evaluate_every": 0,
+    "size": 5,
+    "count": 3,
+}
 
 
 def rows(shift, names=generalist.TEN, updates=generalist.UPDATES):

@@ -103,12 +103,14 @@ def _tile(module: ir.Module, rows: int) -> ir.Function:
     if b is None:
         return function
     depth, A, sm, sd, B, sb, I, li, J, lj, C, ldc, lo = function.args  # noqa: E741
+    # strides from elements to bytes
     four, step = ir.Constant(_I, 4), ir.Constant(_I, 4 * LANES)
     sm, sd, sb, li, lj, ldc = (b.mul(x, four) for x in (sm, sd, sb, li, lj, ldc))
 
     def at(base: Value, stride: Value, m: int) -> Value:
         return b.add(base, b.mul(stride, ir.Constant(_I, m)))
 
+    # the sums begin at I + J
     start = []
     for m in range(rows):
         left, right = at(I, li, m), at(J, lj, m)
@@ -119,6 +121,7 @@ def _tile(module: ir.Module, rows: int) -> ir.Function:
     body, done = function.append_basic_block("depth"), function.append_basic_block("done")
     b.cbranch(b.icmp_signed(">", depth, ir.Constant(_I, 0)), body, done)
 
+    # one step of depth: a value of A for each row, times two vectors of B
     b.position_at_end(body)
     count, a, w = b.phi(_I), b.phi(_I), b.phi(_I)
     sums = [b.phi(_V) for _ in start]
@@ -133,6 +136,7 @@ def _tile(module: ir.Module, rows: int) -> ir.Function:
         phi.add_incoming(later, body)
     b.cbranch(b.icmp_signed(">", nexts[0], ir.Constant(_I, 0)), body, done)
 
+    # where depth is 0 the body was never entered, and the sums are I + J
     b.position_at_end(done)
     results = [b.phi(_V) for _ in start]
     for phi, first, later in zip(results, start, ends):
@@ -157,30 +161,18 @@ def _gemm(module: ir.Module) -> ir.Function:
 
     def panel(p, _):
         def height(t, carried):
-            (r,) = (
-                carried  # rows done; tiles are of nearly equal height: one of a row or two would wait for its own sums
-            )
-            left = b.sub(tiles, t)
-            rows = b.sdiv(b.add(b.sub(m, r), b.sub(left, _const(1))), left)
+            (r,) = carried  # rows done
+            # tiles are of nearly equal height: one of a row or two would wait for its own sums
+            tiles_left = b.sub(tiles, t)
+            rows = b.sdiv(b.add(b.sub(m, r), b.sub(tiles_left, _const(1))), tiles_left)
 
             def at(base, row, column):
                 return b.add(base, b.mul(_const(4), b.add(b.mul(r, row), b.mul(p, column))))
 
-            arguments = [
-                depth,
-                at(A, sm, _const(0)),
-                sm,
-                sd,
-                at(B, _const(0), bp),
-                sb,
-                at(I, li, ip),
-                li,
-                at(J, lj, jp),
-                lj,
-                at(C, ldc, cp),
-                ldc,
-                lo,
-            ]
+            operands = [at(A, sm, _const(0)), sm, sd, at(B, _const(0), bp), sb]
+            starts = [at(I, li, ip), li, at(J, lj, jp), lj]
+            arguments = [depth, *operands, *starts, at(C, ldc, cp), ldc, lo]
+            # a tile of every height is compiled; which one is known when it runs
             after = b.append_basic_block("tiled")
             choice = b.switch(rows, after)
             for n in range(1, ROWS + 1):
@@ -206,12 +198,10 @@ def _start(builder: Any, at: Value, rows: Value) -> list[Value]:
     none = builder.icmp_signed("==", at, _const(0))
     name = f"outrange.zeros{PANEL}"
     if name not in builder.module.globals:
-        made: Any = ir.GlobalVariable(builder.module, ir.ArrayType(_F, PANEL), name)
-        made.initializer, made.linkage, made.global_constant = (
-            ir.Constant(made.value_type, [0.0] * PANEL),
-            "linkonce_odr",
-            True,
-        )
+        zeros: Any = ir.GlobalVariable(builder.module, ir.ArrayType(_F, PANEL), name)
+        zeros.initializer = ir.Constant(zeros.value_type, [0.0] * PANEL)
+        zeros.linkage, zeros.global_constant = "linkonce_odr", True
+    # a panel of zeros, read again for every row and panel as all steps are 0, spares a branch in the tile
     nothing = builder.ptrtoint(builder.module.globals[name], _I)
     return [
         builder.select(none, nothing, at),
@@ -257,8 +247,8 @@ def address(typing, array):
     """The address of an array's first element. The array must be an argument of the kernel, or it may be freed while the address is in use."""
 
     def code(context, builder, signature, arguments):
-        made = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return builder.ptrtoint(made.data, _I)
+        array_struct = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.ptrtoint(array_struct.data, _I)
 
     return types.int64(array), code
 

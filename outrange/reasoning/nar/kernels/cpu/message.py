@@ -21,7 +21,7 @@ from outrange.reasoning.nar.kernels.cpu.vectors import best_of, relu_backward, r
 
 ROWS_AT_ONCE = 64
 ONE = np.float32(1)
-NOBODY = np.float32(-1e6)  # what a node receives to which none sends
+NO_MESSAGE = np.float32(-1e6)  # what a node receives to which none sends
 
 
 @part
@@ -44,59 +44,30 @@ def _forward(recv, send, s, Fm, W1, b1, W2, b2, mask, agg, arg, x2, keep, x1, m,
     for first in range(0, B * N, receivers):
         count = min(receivers, B * N - first)
         _build(first, count, N, k, h, recv, send, s, packedF, x1, ld)
-        kept = address(x2) + (4 * first * N * h if keep else 0)
-        affine(count * N, P, h, address(x1), ld, address(packed1), address(b1), 0, 0, 0, kept, h, ZERO)
-        affine(count * N, P, h, kept, h, address(packed2), address(b2), 0, 0, 0, address(m), ld, LOWEST)
+        # x2 = relu(x1 W1 + b1), where the backward pass will look for it, or always in the same rows
+        x2_rows = address(x2) + (4 * first * N * h if keep else 0)
+        affine(count * N, P, h, address(x1), ld, address(packed1), address(b1), 0, 0, 0, x2_rows, h, ZERO)
+        # m = x2 W2 + b2
+        affine(count * N, P, h, x2_rows, h, address(packed2), address(b2), 0, 0, 0, address(m), ld, LOWEST)
         for q in range(count):
             b, j = divmod(first + q, N)
             if mask.shape[0]:
                 for i in range(N):
                     if not mask[b, i, j]:
                         for c in range(h):
-                            m[q * N + i, c] = NOBODY
-            best_of(
-                P,
-                N,
-                ld,
-                address(m) + 4 * q * N * ld,
-                address(agg) + 4 * (first + q) * h,
-                address(arg) + 2 * (first + q) * h,
-            )
-            if mask.shape[0]:
+                            m[q * N + i, c] = NO_MESSAGE
+            # agg_j and its winners i*
+            messages, receiver = address(m) + 4 * q * N * ld, first + q
+            best_of(P, N, ld, messages, address(agg) + 4 * receiver * h, address(arg) + 2 * receiver * h)
+            if mask.shape[0]:  # where nobody may send there is no winner
                 for c in range(h):
                     if not mask[b, arg[b, j, c], j]:
                         arg[b, j, c] = -1
 
 
 @kernel
-def _backward(
-    g,
-    recv,
-    send,
-    s,
-    Fm,
-    W1,
-    W2,
-    arg,
-    x2,
-    drecv,
-    dsend,
-    ds,
-    dFm,
-    dW1,
-    dW2,
-    weights,
-    won,
-    x1,
-    x,
-    dx,
-    gain,
-    dsrow,
-    packedF,
-    packedFt,
-    packed1,
-    packed2,
-):
+def _backward(g, recv, send, s, Fm, W1, W2, arg, x2, drecv, dsend, ds, dFm, dW1, dW2, weights, winner_rows, x1, x, dx,
+              winner_g, dsrow, packedF, packedFt, packed1, packed2):  # fmt: skip
     """dW1 (P, h + 1, PANEL), db1 its last row, and dW2.T (P, h, PANEL) are in column panels."""
     B, N, h = recv.shape
     k, ld, P = s.shape[3], x1.shape[1], h // PANEL
@@ -109,51 +80,42 @@ def _backward(
     for first in range(0, B * N, receivers):
         count = min(receivers, B * N - first)
         _build(first, count, N, k, h, recv, send, s, packedF, x1, ld)
+        # d x2 and dW2, from the winners alone: each channel of each receiver has one
         for r in range(count * N):
             for c in range(h):
                 x[r, c] = x2[first * N + r, c]
                 dx[r, c] = ZERO
         for q in range(count):
             for c in range(h):
-                won[c * count + q] = 4 * ld * (q * N + arg[first + q, c])
-                gain[c * count + q] = g[first + q, c]
-        winners(P, h, count, address(won), address(gain), address(packed2), address(dW2), address(x), address(dx))
+                winner_rows[c * count + q] = 4 * ld * (q * N + arg[first + q, c])
+                winner_g[c * count + q] = g[first + q, c]
+        winners(
+            P,
+            h,
+            count,
+            address(winner_rows),
+            address(winner_g),
+            address(packed2),
+            address(dW2),
+            address(x),
+            address(dx),
+        )
         relu_backward(P, count * N, address(x), ld, address(dx), ld)  # x is d y1
+        # dW1, db1, and d x1 = d y1 W1'
         if weights:
             outer(h + 1, P, count * N, address(x1), ld, address(x), ld, address(dW1))
         affine(count * N, P, h, address(x), ld, address(packed1), 0, 0, 0, 0, address(dx), ld, LOWEST)
         for q in range(count):
             b, j = divmod(first + q, N)
             rows = address(x1) + 4 * q * N * ld  # x1 becomes d m
-            relu_backward_sums(
-                P,
-                N,
-                rows,
-                ld,
-                address(dx) + 4 * q * N * ld,
-                ld,
-                address(drecv) + 4 * (first + q) * h,
-                address(dsend) + 4 * b * N * h,
-                h,
-            )
+            dx1, drecv_row = address(dx) + 4 * q * N * ld, address(drecv) + 4 * (first + q) * h
+            relu_backward_sums(P, N, rows, ld, dx1, ld, drecv_row, address(dsend) + 4 * b * N * h, h)
+            # dFm = s' d m and d s = d m Fm'
             if weights:
                 outer(k, P, N, address(s) + 4 * (b * N * N + j) * k, N * k, rows, ld, address(dFm))
             if ds.shape[0]:
-                affine(
-                    N,
-                    packedFt.shape[0],
-                    h,
-                    rows,
-                    ld,
-                    address(packedFt),
-                    0,
-                    0,
-                    0,
-                    0,
-                    address(dsrow),
-                    dsrow.shape[1],
-                    LOWEST,
-                )
+                affine(N, packedFt.shape[0], h, rows, ld, address(packedFt), 0, 0, 0, 0,
+                       address(dsrow), dsrow.shape[1], LOWEST)  # fmt: skip
                 for i in range(N):
                     for e in range(k):
                         ds[b, i, j, e] = dsrow[i, e]
@@ -183,8 +145,10 @@ class _MessageMax(torch.autograd.Function):
         agg, arg = torch.empty(B, N, H), workspace.tensor(B, N, H, dtype=torch.int16)
         x2 = workspace.tensor(B * N * N if keep else rows, H)
         scratch = workspace.arrays((rows, ld), (rows, ld), (P, k, PANEL), (P, H, PANEL), (P, H, PANEL))
-        allowed = np.empty((0, 1, 1), np.bool_) if mask is None else numpy((mask != 0).contiguous())
-        _forward(*map(numpy, (recv, send, s, Fm, W1, b1, W2, b2)), allowed, *map(numpy, (agg, arg, x2)), keep, *scratch)
+        may_send = np.empty((0, 1, 1), np.bool_) if mask is None else numpy((mask != 0).contiguous())
+        _forward(
+            *map(numpy, (recv, send, s, Fm, W1, b1, W2, b2)), may_send, *map(numpy, (agg, arg, x2)), keep, *scratch
+        )
         if keep:
             ctx.save_for_backward(recv, send, s, Fm, W1, W2, arg, x2)
             ctx.shape, ctx.receivers, ctx.masked = (h, H, k), receivers, mask is not None
@@ -211,7 +175,7 @@ class _MessageMax(torch.autograd.Function):
             (P, H, PANEL),
             (P, H, PANEL),
         )
-        won = np.empty(ctx.receivers * H, np.int64)
+        winner_rows = np.empty(ctx.receivers * H, np.int64)
         weights = any(ctx.needs_input_grad[3:6])
         _backward(
             *map(
@@ -219,11 +183,11 @@ class _MessageMax(torch.autograd.Function):
                 (g.view(B * N, H), recv, send, s, Fm, W1, W2, arg.view(B * N, H), x2, drecv, dsend, ds, dFm, dW1, dW2),
             ),
             weights,
-            won,
+            winner_rows,
             *scratch,
         )
         dW1, dFm, dW2 = unpacked(dW1), unpacked(dFm), unpacked(dW2).t()
-        made = (
+        gradients = (
             crop(drecv, h),
             crop(dsend, h),
             ds,
@@ -233,7 +197,7 @@ class _MessageMax(torch.autograd.Function):
             crop(dW2, h, h),
             crop(g.sum((0, 1)), h),
         )
-        return *(d if needed else None for d, needed in zip(made, ctx.needs_input_grad)), None
+        return *(d if needed else None for d, needed in zip(gradients, ctx.needs_input_grad)), None
 
 
 def message_max(

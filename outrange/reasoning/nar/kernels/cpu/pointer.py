@@ -41,28 +41,15 @@ ONE = np.float32(1)
 def _build(first, rows, y, s, packed3, b3, X):
     """X = [tri; s] of ``rows`` edges from ``first`` on."""
     F, k, tri = y.shape[1], s.shape[1], packed3.shape[0]
-    affine(
-        rows,
-        tri,
-        F,
-        address(y) + 4 * first * F,
-        F,
-        address(packed3),
-        address(b3),
-        0,
-        0,
-        0,
-        address(X),
-        X.shape[1],
-        ZERO,
-    )
+    y_rows = address(y) + 4 * first * F
+    affine(rows, tri, F, y_rows, F, address(packed3), address(b3), 0, 0, 0, address(X), X.shape[1], ZERO)
     for r in range(rows):
         for e in range(k):
             X[r, tri * PANEL + e] = s[first + r, e]
 
 
 @kernel
-def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, kept, keep, out, X, q, packed3, packed):
+def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, saved, keep, out, X, q, packed3, packed):
     """``near`` (nodes, h) is u or p, ``far`` v or x, ``across`` q of the edge pointer; ``bias`` (nodes,) is added to the logits."""
     nodes, k, ld, P = s.shape[0] // N, s.shape[1], X.shape[1], packed.shape[0]
     h, depth = P * PANEL, packed3.shape[0] * PANEL + k
@@ -75,64 +62,32 @@ def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, kept, keep, o
         for t in range(count):
             node = first + t
             b, a = divmod(node, N)
-            start, start2 = (
-                (address(near) + 4 * node * h if mode != VALUE else 0),
-                (address(across) + 4 * b * N * h if mode == EDGE_POINTER else 0),
-            )
-            row, lq = (
-                (address(kept) + 4 * node * N * h, h) if mode == EDGE_POINTER and keep else (address(q), q.shape[1])
-            )
-            affine(N, P, depth, address(X) + 4 * t * N * ld, ld, address(packed), start, 0, start2, h, row, lq, LOWEST)
+            # q = X W + what the nodes add; an edge pointer's is D, which the backward pass needs whole
+            near_row = address(near) + 4 * node * h if mode != VALUE else 0
+            across_rows = address(across) + 4 * b * N * h if mode == EDGE_POINTER else 0
+            q_rows, lq = address(q), q.shape[1]
+            if mode == EDGE_POINTER and keep:
+                q_rows, lq = address(saved) + 4 * node * N * h, h
+            X_rows = address(X) + 4 * t * N * ld
+            affine(N, P, depth, X_rows, ld, address(packed), near_row, 0, across_rows, h, q_rows, lq, LOWEST)
             for r in range(N):
+                q_row = q_rows + 4 * r * lq
                 if mode == VALUE:
                     for c in range(out.shape[1]):
                         out[node * N + r, c] = q[r, c]
-                elif mode == POINTER:
-                    bits = address(kept) + ((node * N + r) * (h // 8) if keep else 0)
-                    out[b * N + r, a] = bias[b * N + r] + max_dot(
-                        P, row + 4 * r * lq, address(far) + 4 * (b * N + r) * h, address(w), bits
-                    )
-                else:
-                    max_dots(
-                        P,
-                        N,
-                        row + 4 * r * lq,
-                        address(far) + 4 * b * N * h,
-                        address(w),
-                        address(bias) + 4 * b * N,
-                        address(out) + 4 * (node * N + r) * N,
-                    )
+                elif mode == POINTER:  # one logit an edge, and a bit a feature: who won
+                    bits = address(saved) + ((node * N + r) * (h // 8) if keep else 0)
+                    far_row = address(far) + 4 * (b * N + r) * h
+                    out[b * N + r, a] = bias[b * N + r] + max_dot(P, q_row, far_row, address(w), bits)
+                else:  # N logits an edge
+                    logits = address(out) + 4 * (node * N + r) * N
+                    far_rows, bias_rows = address(far) + 4 * b * N * h, address(bias) + 4 * b * N
+                    max_dots(P, N, q_row, far_rows, address(w), bias_rows, logits)
 
 
 @kernel
-def _backward(
-    mode,
-    N,
-    g,
-    y,
-    s,
-    O3,
-    b3,
-    Ww,
-    far,
-    kept,
-    dW,
-    dnear,
-    dfar,
-    dacross,
-    dy,
-    ds,
-    dO3,
-    weights,
-    X,
-    D,
-    dX,
-    y1,
-    dyrow,
-    packed3,
-    packed3t,
-    packedt,
-):
+def _backward(mode, N, g, y, s, O3, b3, Ww, far, saved, dW, dnear, dfar, dacross, dy, ds, dO3, weights,
+              X, D, dX, y1, dyrow, packed3, packed3t, packedt):  # fmt: skip
     """dW (P, T + k, PANEL) and dO3 (T / PANEL, F + 1, PANEL), db3 its last row, are in column panels.
 
     ``dnear`` and ``dacross`` get the sums of d' over r and over a, ``dfar`` of an edge pointer those over (i, j) for each l; all are added to."""
@@ -150,66 +105,39 @@ def _backward(
         for t in range(count):
             node = first + t
             b, a = divmod(node, N)
+            # D = d', through the maximum and without w, and its sums over nodes
             for r in range(N):
-                edge, row = node * N + r, address(D) + 4 * (t * N + r) * lD
+                edge, D_row = node * N + r, address(D) + 4 * (t * N + r) * lD
+                near_row, across_row = address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h
                 if mode == VALUE:
                     for c in range(h):
                         D[t * N + r, c] = g[edge, c] if c < width else ZERO
                 elif mode == POINTER:
-                    max_dot_backward(
-                        P,
-                        g[b * N + r, a],
-                        address(kept) + edge * (h // 8),
-                        row,
-                        address(dnear) + 4 * node * h,
-                        address(dacross) + 4 * (b * N + r) * h,
-                    )
+                    bits = address(saved) + edge * (h // 8)
+                    max_dot_backward(P, g[b * N + r, a], bits, D_row, near_row, across_row)
                 else:
-                    max_dots_backward(P, N, address(g) + 4 * edge * N, address(kept) + 4 * edge * h, address(far) + 4 * b * N * h,
-                                      address(dfar) + 4 * b * N * h, row, address(dnear) + 4 * node * h, address(dacross) + 4 * (b * N + r) * h)  # fmt: skip
+                    g_row, saved_row = address(g) + 4 * edge * N, address(saved) + 4 * edge * h
+                    far_rows, dfar_rows = address(far) + 4 * b * N * h, address(dfar) + 4 * b * N * h
+                    max_dots_backward(P, N, g_row, saved_row, far_rows, dfar_rows, D_row, near_row, across_row)
+        # d[A; Fa]' = X' d' and dX = d' ([A; Fa] w)'
         if weights:
             outer(T + k, P, rows, address(X), ld, address(D), lD, address(dW))
-        affine(
-            rows,
-            packedt.shape[0],
-            depth,
-            address(D),
-            lD,
-            address(packedt),
-            0,
-            0,
-            0,
-            0,
-            address(dX),
-            dX.shape[1],
-            LOWEST,
-        )
+        affine(rows, packedt.shape[0], depth, address(D), lD, address(packedt), 0, 0, 0, 0,
+               address(dX), dX.shape[1], LOWEST)  # fmt: skip
         if ds.shape[0]:
             for r in range(rows):
                 for e in range(k):
                     ds[first * N + r, e] = dX[r, T + e]
         if dy.shape[0]:
+            # tri = relu(y O3 + b3), backward: [y, 1]' d tri is dO3 and, in its last row, db3
             relu_backward(tri, rows, address(X), ld, address(dX), dX.shape[1])  # X becomes d tri
             for r in range(rows):
                 y1[r, F] = ONE
                 for f in range(F):
                     y1[r, f] = y[first * N + r, f]
             outer(F + 1, tri, rows, address(y1), F + 1, address(X), ld, address(dO3))
-            affine(
-                rows,
-                packed3t.shape[0],
-                T,
-                address(X),
-                ld,
-                address(packed3t),
-                0,
-                0,
-                0,
-                0,
-                address(dyrow),
-                dyrow.shape[1],
-                LOWEST,
-            )
+            affine(rows, packed3t.shape[0], T, address(X), ld, address(packed3t), 0, 0, 0, 0,
+                   address(dyrow), dyrow.shape[1], LOWEST)  # fmt: skip
             for r in range(rows):
                 for f in range(F):
                     dy[first * N + r, f] = dyrow[r, f]
@@ -217,9 +145,9 @@ def _backward(
 
 def _flat(t: Tensor) -> np.ndarray:
     """(…, c) as rows of c."""
-    return numpy(
-        t.contiguous().view(-1, t.shape[-1]) if t.numel() else t.reshape(int(np.prod(t.shape[:-1])), t.shape[-1])
-    )
+    if t.numel():
+        return numpy(t.contiguous().view(-1, t.shape[-1]))
+    return numpy(t.reshape(int(np.prod(t.shape[:-1])), t.shape[-1]))  # view cannot tell how many rows of nothing
 
 
 class _Edges(torch.autograd.Function):
@@ -238,16 +166,15 @@ class _Edges(torch.autograd.Function):
             O3, b3 = padded(O3, T), padded(b3, T)
         W = torch.cat([padded(m, H, height) for m, height in ((A, T), (Fa, k)) if m is not None])
         near, far, across = (
-            s.new_zeros(0, H) if t is None else padded(t, H).view(B * N, H) for t in (near, far, across)
+            s.new_zeros(0, H) if rows is None else padded(rows, H).view(B * N, H) for rows in (near, far, across)
         )
         w = s.new_zeros(H) if w is None else padded(w.reshape(-1), H)
         bias = empty if bw is None else bw.expand(B * N).contiguous()
         if mode == EDGE_POINTER:
             bias = torch.where(far.isnan().any(-1), torch.nan, bias)  # the maximum of numbers passes over what is none
         keep = any(ctx.needs_input_grad)
-        kept = workspace.tensor(
-            {VALUE: 0, POINTER: H // 8, EDGE_POINTER: 4 * H}[mode] * (B * N * N if keep else 1), dtype=torch.uint8
-        )
+        saved_bytes = {VALUE: 0, POINTER: H // 8, EDGE_POINTER: 4 * H}[mode]  # of an edge
+        saved = workspace.tensor(saved_bytes * (B * N * N if keep else 1), dtype=torch.uint8)
         out = torch.empty({VALUE: (B * N * N, c), POINTER: (B * N, N), EDGE_POINTER: (B * N * N, N)}[mode])
         rows = max(1, min(ROWS_AT_ONCE // max(N, 1), B * N)) * N
         scratch = workspace.arrays(
@@ -258,19 +185,19 @@ class _Edges(torch.autograd.Function):
             N,
             _flat(y),
             _flat(s),
-            *map(numpy, (O3, b3, W, w, near, far, across, bias, kept)),
+            *map(numpy, (O3, b3, W, w, near, far, across, bias, saved)),
             keep,
             numpy(out),
             *scratch,
         )
         if keep:
-            ctx.save_for_backward(s, y, O3, b3, W, w, near, far, across, kept)
+            ctx.save_for_backward(s, y, O3, b3, W, w, near, far, across, saved)
             ctx.mode, ctx.sizes = mode, (B, N, k, c, t, T, H, rows)
         return out.view({VALUE: (B, N, N, c), POINTER: (B, N, N), EDGE_POINTER: (B, N, N, N)}[mode])
 
     @staticmethod
     def backward(ctx, g: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
-        s, y, O3, b3, W, w, near, far, across, kept = ctx.saved_tensors
+        s, y, O3, b3, W, w, near, far, across, saved = ctx.saved_tensors
         mode, (B, N, k, c, t, T, H, rows), needs = ctx.mode, ctx.sizes, ctx.needs_input_grad
         P, F = H // PANEL, y.shape[-1]
         tri, weights = T > 0 and any(needs[6:9]), needs[5] or needs[9] or needs[10]
@@ -281,23 +208,24 @@ class _Edges(torch.autograd.Function):
             torch.zeros(B * N if has else 0, H) for has in (mode != VALUE, mode == EDGE_POINTER, mode != VALUE)
         )
         dy, ds = torch.empty(B * N * N if tri else 0, F), torch.empty(B * N * N if needs[4] else 0, k)
-        wanted = (T if tri else 0, T + k)[int(needs[4])]
+        dX_columns = T + k if needs[4] else T if tri else 0  # of [d tri; d s], no more than anyone needs
         scratch = workspace.arrays(
-            (rows, pitch(T + k)), (rows, pitch(H)), (rows, pitch(wanted)), (rows, F + 1), (rows, wide(F)),
-            (T // PANEL, F, PANEL), (panels(F) if T else 0, T, PANEL), (panels(wanted), depth, PANEL),
+            (rows, pitch(T + k)), (rows, pitch(H)), (rows, pitch(dX_columns)), (rows, F + 1), (rows, wide(F)),
+            (T // PANEL, F, PANEL), (panels(F) if T else 0, T, PANEL), (panels(dX_columns), depth, PANEL),
         )  # fmt: skip
-        Ww = Ww[:wanted, :depth].contiguous()
+        Ww = Ww[:dX_columns, :depth].contiguous()
         _backward(
             mode,
             N,
             _flat(g),
             _flat(y),
             _flat(s),
-            *map(numpy, (O3, b3, Ww, far, kept, dW, dnear, dfar, dacross, dy, ds, dO3)),
+            *map(numpy, (O3, b3, Ww, far, saved, dW, dnear, dfar, dacross, dy, ds, dO3)),
             bool(weights),
             *scratch,
         )
         dW, dO3 = unpacked(dW), unpacked(dO3)
+        # what was taken without w gets it now; dw is the sum of g max(q, v) expanded, see the head of this file
         dw = dbw = None
         if mode != VALUE:
             dw = (W * dW).sum(0) + (near * dnear).sum(0)
@@ -309,13 +237,10 @@ class _Edges(torch.autograd.Function):
             dw = crop(dw + (far * dfar).sum(0), c)
             dbw, dW = g.sum().view(1), dW * w
             dnear, dfar, dacross = (crop((d * w).view(B, N, H), c) for d in (dnear, dfar, dacross))
-        tri_made = (
-            (dy.view(y.shape), crop(dO3[:F], t), crop(dO3[F], t), crop(dW[:T], c, t))
-            if T and tri
-            else (None, None, None, crop(dW[:T], c, t))
-        )
-        made = None, dnear, dfar, dacross, ds.view(s.shape) if needs[4] else None, crop(dW[T:], c), *tri_made, dw, dbw
-        return tuple(d if needed else None for d, needed in zip(made, needs))
+        dy_O3_b3 = (dy.view(y.shape), crop(dO3[:F], t), crop(dO3[F], t)) if T and tri else (None, None, None)
+        ds = ds.view(s.shape) if needs[4] else None
+        gradients = None, dnear, dfar, dacross, ds, crop(dW[T:], c), *dy_O3_b3, crop(dW[:T], c, t), dw, dbw
+        return tuple(d if needed else None for d, needed in zip(gradients, needs))
 
 
 def pointer_logits(

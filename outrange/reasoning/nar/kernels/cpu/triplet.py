@@ -22,6 +22,7 @@ def _forward(t1, t2, t3, code, y, arg, a):
     """``code`` (B, N, N, 3, F) = s [F1 F2 F3]."""
     B, N, F = t1.shape
     for b in range(B):
+        # a_ij, with i innermost: it is what the maximum runs over
         for i in range(N):
             for j in range(N):
                 for f in range(F):
@@ -29,10 +30,10 @@ def _forward(t1, t2, t3, code, y, arg, a):
         for j in range(N):
             for k in range(N):
                 for f in range(0, F, _LANES):
-                    at = ((b * N + j) * N + k) * F + f
-                    best_sum(N, address(a) + 4 * (j * N * F + f), F, address(code) + 4 * (((b * N * N + k) * 3 + 1) * F + f), 3 * N * F,
-                             address(y) + 4 * at, address(arg) + 2 * at)  # fmt: skip
-                for f in range(F):
+                    jkf = ((b * N + j) * N + k) * F + f
+                    a_j, e_k = address(a) + 4 * (j * N * F + f), address(code) + 4 * (((b * N * N + k) * 3 + 1) * F + f)
+                    best_sum(N, a_j, F, e_k, 3 * N * F, address(y) + 4 * jkf, address(arg) + 2 * jkf)
+                for f in range(F):  # c_jk does not depend on i
                     y[b, j, k, f] += t2[b, j, f] + t3[b, k, f] + code[b, j, k, 2, f]
 
 
@@ -74,10 +75,9 @@ class _TripletMax(torch.autograd.Function):
         rows = d.view(B * N * N, 3 * width)
         dF = (s.reshape(B * N * N, k).t() @ rows).view(k, 3, width)
         ds = (rows @ F123.t()).view(s.shape) if needs[3] else None
-        made = d[:, :, :, 0].sum(2), d[:, :, :, 2].sum(2), d[:, :, :, 2].sum(1), ds, dF[:, 0], dF[:, 1], dF[:, 2]
-        return tuple(
-            x if not needed or x is None or i == 3 else crop(x, f) for i, (x, needed) in enumerate(zip(made, needs))
-        )
+        dt1, dt2, dt3 = d[:, :, :, 0].sum(2), d[:, :, :, 2].sum(2), d[:, :, :, 2].sum(1)
+        dt1, dt2, dt3, dF1, dF2, dF3 = (crop(x, f) for x in (dt1, dt2, dt3, dF[:, 0], dF[:, 1], dF[:, 2]))
+        return dt1, dt2, dt3, ds, dF1, dF2, dF3
 
 
 def triplet_max(t1: Tensor, t2: Tensor, t3: Tensor, s: Tensor, F1: Tensor, F2: Tensor, F3: Tensor) -> Tensor:

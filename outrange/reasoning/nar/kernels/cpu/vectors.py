@@ -23,6 +23,7 @@ _F, _I, _H = ir.FloatType(), ir.IntType(64), ir.IntType(16)
 _V = ir.VectorType(_F, LANES)
 _BITS = ir.IntType(LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
+UNROLLED = 4  # receivers whose loads and products are on their way at once
 
 
 def _const(value: int) -> Value:
@@ -38,6 +39,7 @@ def _float(b: Any, address: Value) -> Value:
 
 
 def _sum(b: Any, vector: Value) -> Value:
+    # halves are added until one lane is left: log2 steps instead of one after another
     lanes = LANES
     while lanes > 1:
         lanes //= 2
@@ -52,11 +54,11 @@ def _sum(b: Any, vector: Value) -> Value:
 def _call(name: str, arguments: Sequence[ir.Type], body: Callable, result: ir.Type | None = None) -> Callable:
     def code(context, builder, signature, values):
         function, b = emitted(builder.module, f"{name}{LANES}", arguments, result)
-        if b is not None:
+        if b is not None:  # this module has it not yet
             out = body(b, *function.args)
             b.ret_void() if result is None else b.ret(out)
-        made = builder.call(function, values)
-        return context.get_dummy_value() if result is None else made
+        value = builder.call(function, values)
+        return context.get_dummy_value() if result is None else value
 
     return code
 
@@ -155,11 +157,11 @@ def relu_backward(typing, panels, rows, x, lx, d, ld):
 
 
 @intrinsic
-def relu_backward_sums(typing, panels, rows, x, lx, d, ld, total, each, le):
-    """As ``relu_backward``; total += the sum of the rows, and each row of ``each`` += its row."""
+def relu_backward_sums(typing, panels, rows, x, lx, d, ld, total, per_row, lp):
+    """As ``relu_backward``; total += the sum of the rows, and each row of ``per_row`` += its row."""
 
-    def body(b, panels, rows, x, lx, d, ld, total, each, le):
-        _relu_backward(b, panels, rows, x, lx, d, ld, (total, None), (each, b.mul(le, _const(4))))
+    def body(b, panels, rows, x, lx, d, ld, total, per_row, lp):
+        _relu_backward(b, panels, rows, x, lx, d, ld, (total, None), (per_row, b.mul(lp, _const(4))))
 
     return _signature("iiiiiiiii"), _call("relu_backward_sums", _types("iiiiiiiii"), body)
 
@@ -170,7 +172,6 @@ def winners(typing, panels, channels, receivers, rows, g, W, dW, x, dx):
 
     ``rows`` (int64; bytes from the first row of x and of dx to r) and g are (channels, receivers); W and dW are in column panels (panels, channels, PANEL).
     """
-    at_once = 4
 
     def body(b, panels, channels, receivers, rows, g, W, dW, x, dx):
         own = _const(4 * PANEL)
@@ -188,25 +189,26 @@ def winners(typing, panels, channels, receivers, rows, g, W, dW, x, dx):
                 )
                 weights = [vector_load(b, place) for place in w]
 
-                def some(q, sums):
-                    for i in range(at_once if unrolled else 1):
-                        index = b.add(b.mul(q, _const(at_once)), _const(i)) if unrolled else q
+                # dW_c stays in registers over all receivers; dx_r goes to memory, as another row comes next
+                def receiver(q, sums):
+                    for i in range(UNROLLED if unrolled else 1):
+                        index = b.add(b.mul(q, _const(UNROLLED)), _const(i)) if unrolled else q
                         offset = b.load(b.inttoptr(b.add(row, b.mul(index, _const(8))), _I.as_pointer()), align=8)
                         factor = splat(b, _float(b, b.add(value, b.mul(index, _const(4)))))
-                        made = []
+                        new_sums = []
                         for (xp, dp), weight, s in zip(
                             _pieces(b, _const(0), (b.add(xpanel, offset), b.add(dpanel, offset))), weights, sums
                         ):
                             vector_store(b, fma(b, factor, weight, vector_load(b, dp)), dp)
-                            made.append(fma(b, factor, vector_load(b, xp), s))
-                        sums = made
+                            new_sums.append(fma(b, factor, vector_load(b, xp), s))
+                        sums = new_sums
                     return sums
 
                 sums = loop(
                     b,
-                    b.sdiv(receivers, _const(at_once)) if unrolled else receivers,
+                    b.sdiv(receivers, _const(UNROLLED)) if unrolled else receivers,
                     [vector_load(b, place) for place in dw],
-                    some,
+                    receiver,
                 )
                 for total, place in zip(sums, dw):
                     vector_store(b, total, place)
@@ -215,10 +217,10 @@ def winners(typing, panels, channels, receivers, rows, g, W, dW, x, dx):
             loop(b, channels, [], channel)
             return []
 
-        with b.if_else(b.icmp_signed("==", b.srem(receivers, _const(at_once)), _const(0))) as (whole, rest):
-            with whole:
+        with b.if_else(b.icmp_signed("==", b.srem(receivers, _const(UNROLLED)), _const(0))) as (divisible, otherwise):
+            with divisible:
                 loop(b, panels, [], lambda p, none: panel(p, none, True))
-            with rest:
+            with otherwise:
                 loop(b, panels, [], lambda p, none: panel(p, none, False))
 
     return _signature("iiiiiiiii"), _call("winners", _types("iiiiiiiii"), body)
@@ -234,6 +236,7 @@ def max_dot(typing, panels, q, v, w, bits):
             for i, ((qp, vp, wp), s) in enumerate(zip(_pieces(b, p, (q, v, w)), sums)):
                 left, right = vector_load(b, qp), vector_load(b, vp)
                 wins = _greater(b, left, right)
+                # one bit a value is all that the backward pass needs to know of q and v
                 b.store(b.bitcast(wins, _BITS), _bits_at(b, bits, p, i), align=1)
                 out.append(fma(b, b.select(wins, left, right), vector_load(b, wp), s))
             return out
@@ -244,14 +247,14 @@ def max_dot(typing, panels, q, v, w, bits):
 
 
 @intrinsic
-def max_dot_backward(typing, panels, g, bits, D, total, each):
-    """D = g where bits, else 0; total += D; each += D."""
+def max_dot_backward(typing, panels, g, bits, D, total, per_row):
+    """D = g where bits, else 0; total += D; per_row += D."""
 
-    def body(b, panels, g, bits, D, total, each):
+    def body(b, panels, g, bits, D, total, per_row):
         g = splat(b, g)
 
         def panel(p, _):
-            for i, (dp, tp, ep) in enumerate(_pieces(b, p, (D, total, each))):
+            for i, (dp, tp, ep) in enumerate(_pieces(b, p, (D, total, per_row))):
                 wins = b.bitcast(b.load(_bits_at(b, bits, p, i), align=1), _MASK)
                 value = b.select(wins, g, _zeros())
                 vector_store(b, value, dp)
@@ -275,11 +278,13 @@ def max_dots(typing, panels, nodes, D, x, w, bias, out):
             row = b.add(x, b.mul(n, stride))
 
             def panel(p, sums):
-                made = []
+                new_sums = []
                 for (dp, xp, wp), s in zip(_pieces(b, p, (D, row, w)), sums):
                     left, right = vector_load(b, dp), vector_load(b, xp)
-                    made.append(fma(b, b.select(b.fcmp_ordered(">", right, left), right, left), vector_load(b, wp), s))
-                return made
+                    new_sums.append(
+                        fma(b, b.select(b.fcmp_ordered(">", right, left), right, left), vector_load(b, wp), s)
+                    )
+                return new_sums
 
             value = _sum(b, b.fadd(*loop(b, panels, [_zeros()] * 2, panel)))
             at = b.mul(n, _const(4))
@@ -292,25 +297,26 @@ def max_dots(typing, panels, nodes, D, x, w, bias, out):
 
 
 @intrinsic
-def max_dots_backward(typing, panels, nodes, g, D, x, M, out, total, each):
-    """out = sum over l of g_l [D > x_l]; M_l += g_l [D > x_l]; total += out; each += out."""
+def max_dots_backward(typing, panels, nodes, g, D, x, M, out, total, per_row):
+    """out = sum over l of g_l [D > x_l]; M_l += g_l [D > x_l]; total += out; per_row += out."""
 
-    def body(b, panels, nodes, g, D, x, M, out, total, each):
+    def body(b, panels, nodes, g, D, x, M, out, total, per_row):
         stride = b.mul(panels, _const(4 * PANEL))
 
         def panel(p, _):
-            places = list(_pieces(b, p, (D, x, M, out, total, each)))
+            # a panel at a time, so that D and the sums stay in registers over all nodes
+            places = list(_pieces(b, p, (D, x, M, out, total, per_row)))
             values = [vector_load(b, place[0]) for place in places]
 
             def node(n, sums):
                 gl, row = splat(b, _float(b, b.add(g, b.mul(n, _const(4))))), b.mul(n, stride)
-                made = []
+                new_sums = []
                 for (_, xp, mp, *_), value, s in zip(places, values, sums):
                     mp = b.add(mp, row)
                     hit = b.select(b.fcmp_ordered(">", value, vector_load(b, b.add(xp, row))), gl, _zeros())
                     vector_store(b, b.fadd(vector_load(b, mp), hit), mp)
-                    made.append(b.fadd(s, hit))
-                return made
+                    new_sums.append(b.fadd(s, hit))
+                return new_sums
 
             for value, (_, _, _, op, tp, ep) in zip(loop(b, nodes, [_zeros()] * 2, node), places):
                 vector_store(b, value, op)
@@ -336,7 +342,7 @@ def best_sum(typing, nodes, a, sa, c, sc, y, arg):
 
         def node(i, carried):
             new = value(i)
-            wins = _greater(b, new, carried[0])
+            wins = _greater(b, new, carried[0])  # strictly: the first of equals stays
             return [
                 b.select(wins, new, carried[0]),
                 b.select(wins, splat(b, b.trunc(i, ir.IntType(32)), 8), carried[1]),
