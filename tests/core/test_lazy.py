@@ -59,17 +59,17 @@ def test_some_packages_fetch_names_late():
 
 
 @pytest.mark.parametrize("name", lazy_packages())
-def test_no_public_name_of_a_package_gives_a_module(name):
-    """In a fresh process, after every submodule that holds a public name has been imported."""
+def test_no_public_name_of_a_package_is_hidden_by_a_module(name):
+    """In a fresh process, after every submodule that holds a public name has been imported: a module ``x`` that holds an ``x`` took its place."""
     program = f"""
 import importlib, types
 package = importlib.import_module({name!r})
 names = package.__all__
+def hidden(values):
+    return [n for n in names if isinstance(values(n), types.ModuleType) and hasattr(values(n), n)]
 for _ in range(2):  # the first round imports the submodules, the second would meet those that hide a name
-    hidden = [n for n in names if isinstance(getattr(package, n), types.ModuleType)]
-    assert not hidden, hidden
+    assert not hidden(lambda n: getattr(package, n))
 exec("from {name} import " + ", ".join(names))
-hidden = [n for n in names if isinstance(locals()[n], types.ModuleType)]
-assert not hidden, hidden
+assert not hidden(globals().__getitem__)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
