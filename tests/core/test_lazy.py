@@ -69,7 +69,8 @@ def hidden(values):
     return [n for n in names if isinstance(values(n), types.ModuleType) and hasattr(values(n), n)]
 for _ in range(2):  # the first round imports the submodules, the second would meet those that hide a name
     assert not hidden(lambda n: getattr(package, n))
-exec("from {name} import " + ", ".join(names))
-assert not hidden(globals().__getitem__)
+imported = {{}}
+exec("from {name} import " + ", ".join(names), imported)
+assert not hidden(imported.__getitem__)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
