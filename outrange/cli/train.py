@@ -156,7 +156,7 @@ class LanguageModel(Kind):
         "Train one language model. A tenth of the documents is held out. "
         "A run that was stopped goes on when the command is given again."
     )
-    module = "outrange.lm.train"
+    module = "outrange.lm"
     first: ClassVar = {"text": ()}
     examples: ClassVar = {"text": ("PATH",)}
     next = "outrange lm eval {run}"
@@ -198,7 +198,7 @@ class LanguageModel(Kind):
         return config
 
     def run_name(self, config: Any, chosen: SimpleNamespace) -> str:
-        rotary, window = config.model.rotary.kind, config.model.window
+        rotary, window = config.model.rotary.kind, config.model.sliding_window
         parts = [rotary, f"window{window}" if window else "", chosen.config.stem if chosen.config else chosen.preset]
         return "-".join([*filter(None, parts), str(config.seed)])
 

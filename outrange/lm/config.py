@@ -1,19 +1,22 @@
-"""What a training of a small decoder language model is: its shape, its rotary scheme, its settings, and the presets (arXiv 2410.06205, section 5, table 2).
+"""What a training of a small decoder language model is: its shape, its rotary scheme, its settings, and the presets
+(arXiv 2410.06205, section 5, table 2).
 
-Apart from the model, so that a command line can be read without loading torch. Deviations of ``paper``: its learning rate, warm-up and weight decay are ours,
-since the paper's were not found; its text and its tokenizer are what one gives.
+Apart from the model, so that a command line can be read without loading torch. The texts under the fields are also the
+help of the command line. Deviations of ``paper``: its learning rate, warm-up and weight decay are ours, since the
+paper's were not found; its text and its tokenizer are what one gives.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-from outrange.core.errors import BadInput, brief, unknown
+from outrange.core.checks import finite, require, whole, within
+from outrange.core.errors import BadInput, unknown
 from outrange.lm.schemes import ROTARY_KINDS, RotaryKind
 
-FAMILIES = ("llama", "gemma")
-PRECISIONS = ("float32", "bfloat16")
+Family = Literal["llama", "gemma"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,7 @@ class Rotary:
     """A rotary scheme by name; ``lm.schemes`` says what each is, ``lm.rotary`` makes it."""
 
     kind: RotaryKind = "rope"
+    """which channel pairs turn with position: none, all, the fastest p, the slowest p, a whole spectrum on p of them"""
     theta: float = 10_000.0
     """base of the frequencies"""
     p: float = 0.75
@@ -29,141 +33,201 @@ class Rotary:
     def __post_init__(self) -> None:
         if self.kind not in ROTARY_KINDS:
             raise unknown("rotary.kind", self.kind, ROTARY_KINDS, "a rotary scheme")
-        if not 0 <= self.p <= 1:
-            raise BadInput(f"rotary.p: {brief(self.p)} is not allowed; it must lie in 0..1")
-        if not 1 < self.theta < math.inf:
-            raise BadInput(f"rotary.theta: {brief(self.theta)} is not allowed; it must be above 1")
+        within("rotary.p", self.p, 0, 1, "between 0 and 1")
+        finite("rotary.theta", self.theta, above=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A decoder's shape."""
 
-    family: Literal["llama", "gemma"] = "llama"
-    layers: int = 4
-    width: int = 128
-    heads: int = 4
-    kv_heads: int = 4
+    RENAMED: ClassVar = {
+        "layers": "num_layers",
+        "width": "hidden_size",
+        "heads": "num_heads",
+        "kv_heads": "num_kv_heads",
+        "ffn": "intermediate_size",
+        "window": "sliding_window",
+    }
+
+    family: Family = "llama"
+    """whose layers: Llama's, or Gemma's, whose norms, activation and embeddings differ"""
+    num_layers: int = 4
+    """blocks of attention and feed-forward network"""
+    hidden_size: int = 128
+    """width of the residual stream"""
+    num_heads: int = 4
+    """query heads of a layer"""
+    num_kv_heads: int = 4
     """key and value heads, shared by the query heads"""
     head_dim: int = 32
-    ffn: int = 352
+    """channels of a head; even, since they turn in pairs"""
+    intermediate_size: int = 352
     """width inside the feed-forward network"""
-    window: int = 0
+    sliding_window: int = 0
     """tokens that a position sees in every layer, itself among them; 0: all before it. Llama only"""
     rotary: Rotary = field(default_factory=Rotary)
+    """how positions are encoded"""
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise unknown("model.family", self.family, FAMILIES, "a family of models")
-        for name in ("layers", "width", "heads", "kv_heads", "head_dim", "ffn"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"model.{name}: {getattr(self, name)} is not allowed; it must be at least 1")
-        if self.window < 0 or (self.window and self.family != "llama"):
+        if self.family not in get_args(Family):
+            raise unknown("model.family", self.family, get_args(Family), "a family of models")
+        for name in ("num_layers", "hidden_size", "num_heads", "num_kv_heads", "head_dim", "intermediate_size"):
+            whole(f"model.{name}", getattr(self, name), 1)
+        # transformers has a window for Llama's layers only, under the name of Mistral.
+        if self.sliding_window < 0 or (self.sliding_window and self.family != "llama"):
             raise BadInput(
-                f"model.window: {self.window} is not allowed in the {self.family} family; 0, or for llama 1 and above"
+                f"model.sliding_window: {self.sliding_window} is not allowed in the {self.family} family; "
+                "it must be 0, or for llama at least 1"
             )
-        if self.head_dim % 2:
-            raise BadInput(
-                f"model.head_dim: {self.head_dim} is not allowed; it must be even, since channels turn in pairs"
-            )
-        if self.heads % self.kv_heads:
-            raise BadInput(f"model.kv_heads: {self.kv_heads} is not allowed; it must divide the {self.heads} heads")
+        require(self.head_dim % 2 == 0, "model.head_dim", self.head_dim, "even, since channels turn in pairs")
+        divides = self.num_heads % self.num_kv_heads == 0
+        require(divides, "model.num_kv_heads", self.num_kv_heads, f"a divisor of the {self.num_heads} heads")
 
 
 def sized(depth: int, rotary: Rotary | None = None) -> ModelConfig:
-    """A shape from one dial: ``depth`` layers, ``depth`` heads of 32 channels, so a width of 32 x depth; inside 8/3 of it, in whole 32s."""
-    if depth < 1:
-        raise BadInput(f"depth: {depth} is not allowed; it must be at least 1")
-    width = 32 * depth
+    """A shape from one dial.
+
+    Args:
+        depth: the number of layers, and of heads of 32 channels in each, so that the width is 32 x depth. The
+            feed-forward network is 8/3 as wide, rounded up to a multiple of 32.
+        rotary: the rotary scheme; plain RoPE if not given.
+    """
+    whole("depth", depth, 1)
+    hidden_size = 32 * depth
     return ModelConfig(
-        layers=depth,
-        width=width,
-        heads=depth,
-        kv_heads=depth,
-        ffn=32 * math.ceil(width * 8 / 3 / 32),
+        num_layers=depth,
+        hidden_size=hidden_size,
+        num_heads=depth,
+        num_kv_heads=depth,
+        intermediate_size=32 * math.ceil(hidden_size * 8 / 3 / 32),
         rotary=rotary or Rotary(),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A training of one language model. A step is one update on ``batch`` windows of ``length`` tokens."""
+    """A training of one language model. A step is one update on ``batch_size`` windows of ``context_length`` tokens."""
+
+    RENAMED: ClassVar = {
+        "vocab": "vocab_size",
+        "length": "context_length",
+        "batch": "batch_size",
+        "micro": "micro_batch_size",
+        "warmup": "warmup_steps",
+        "clip": "max_grad_norm",
+    }
 
     text: tuple[str, ...]
-    """files, folders, or hub:NAME for a data set of the Hugging Face hub"""
+    """files or folders of text (.txt .md .rst .parquet), or hub:NAME for a data set of the Hugging Face hub"""
     column: str = "text"
-    """of tables: Parquet files and hub data sets"""
+    """the column to read of tables: Parquet files and hub data sets"""
     separator: str = ""
     """cuts text files into documents; none: a file is a document"""
     tokenizer: str = ""
     """a folder with a Hugging Face tokenizer; none: byte-level BPE, trained on the training documents"""
-    vocab: int = 4096
+    vocab_size: int = 4096
     """tokens of a tokenizer that is trained, at most"""
     model: ModelConfig = field(default_factory=ModelConfig)
-    length: int = 128
+    """the model's shape"""
+    context_length: int = 128
     """tokens of a window"""
-    batch: int = 16
+    batch_size: int = 16
     """windows of an update"""
-    micro: int = 0
-    """windows that are computed at a time; 0: all of the update's"""
+    micro_batch_size: int = 0
+    """windows that are computed at a time, which bounds the memory; 0: all of the update's"""
     steps: int = 1000
+    """updates in all"""
     learning_rate: float = 3e-3
     """at its highest; it falls to a tenth of that on a cosine"""
-    warmup: int = 50
+    warmup_steps: int = 50
     """updates in which the learning rate rises"""
     weight_decay: float = 0.1
-    clip: float = 1.0
-    """largest norm of a gradient; 0 cuts nothing"""
+    """of AdamW, on matrices alone"""
+    max_grad_norm: float = 1.0
+    """a larger gradient is scaled down to this norm; 0: none is"""
     seed: int = 0
+    """of weights and windows"""
     evaluate_every: int = 200
     """updates between validations; 0: only after the last"""
     evaluate_tokens: int = 32_768
     """tokens that a validation predicts, at most"""
     checkpoint_every: int = 200
+    """updates between checkpoints"""
     log_every: int = 20
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: products in half precision; worth it only where the processor knows it"""
+    """updates between lines of metrics"""
+    precision: Precision = "float32"
+    """bfloat16 multiplies in half precision; worth it only where the processor has instructions for it"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where to compute"""
     threads: int = 1
+    """of the process"""
 
     def __post_init__(self) -> None:
         if not self.text:
-            raise BadInput("train.text: none given; name files or folders of text")
-        if self.precision not in PRECISIONS:
-            raise unknown("train.precision", self.precision, PRECISIONS, "a precision")
-        least = {"vocab": 257, "length": 2, "batch": 1, "micro": 0, "steps": 0, "warmup": 0, "seed": 0}
-        least |= {"evaluate_every": 0, "evaluate_tokens": 1, "checkpoint_every": 1, "log_every": 1, "threads": 1}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                why = ": 256 bytes and the end of a document" if name == "vocab" else ""
-                raise BadInput(f"train.{name}: {getattr(self, name)} is not allowed; it must be at least {bound}{why}")
-        if not 0 < self.learning_rate < math.inf:
-            raise BadInput(f"train.learning_rate: {self.learning_rate} is not allowed; it must be above 0")
-        for name in ("clip", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise BadInput(f"train.{name}: {getattr(self, name)} is not allowed; it must be at least 0")
+            raise BadInput("text: none given; name files or folders of text")
+        if self.precision not in get_args(Precision):
+            raise unknown("precision", self.precision, get_args(Precision), "a precision")
+        # 256 bytes and the end of a document
+        require(self.vocab_size >= 257, "vocab_size", self.vocab_size, "at least 257: 256 bytes and the end of a text")
+        whole("context_length", self.context_length, 2)
+        for name in ("micro_batch_size", "steps", "warmup_steps", "seed", "evaluate_every"):
+            whole(name, getattr(self, name), 0)
+        for name in ("batch_size", "evaluate_tokens", "checkpoint_every", "log_every", "threads"):
+            whole(name, getattr(self, name), 1)
+        finite("learning_rate", self.learning_rate, above=0)
+        for name in ("max_grad_norm", "weight_decay"):
+            within(name, getattr(self, name), 0, math.inf, "at least 0")
 
 
 def smoke(text: tuple[str, ...]) -> TrainConfig:
     """Seconds: it runs, and the loss falls."""
     return TrainConfig(
-        text=text, vocab=512, model=sized(2), length=32, batch=8, steps=60, warmup=10,
-        evaluate_every=30, evaluate_tokens=2048, checkpoint_every=30, log_every=10,
-    )  # fmt: skip
+        text=text,
+        vocab_size=512,
+        model=sized(2),
+        context_length=32,
+        batch_size=8,
+        steps=60,
+        warmup_steps=10,
+        evaluate_every=30,
+        evaluate_tokens=2048,
+        checkpoint_every=30,
+        log_every=10,
+    )
 
 
 def laptop(text: tuple[str, ...]) -> TrainConfig:
     """At most two minutes on one busy core."""
-    return TrainConfig(text=text, vocab=2048, model=sized(3), length=128, batch=16, steps=400, warmup=40)
+    return TrainConfig(text=text, vocab_size=2048, model=sized(3), steps=400, warmup_steps=40)
 
 
 def paper(text: tuple[str, ...]) -> TrainConfig:
     """Gemma 2B's shape, 10,000 updates on 512 windows of 8,192 tokens: for GPUs. Give it a tokenizer of 256,000 tokens."""
-    shape = ModelConfig(family="gemma", layers=18, width=2048, heads=8, kv_heads=1, head_dim=256, ffn=16_384)
+    gemma_2b = ModelConfig(
+        family="gemma",
+        num_layers=18,
+        hidden_size=2048,
+        num_heads=8,
+        num_kv_heads=1,
+        head_dim=256,
+        intermediate_size=16_384,
+    )
     return TrainConfig(
-        text=text, vocab=256_000, model=shape, length=8192, batch=512, micro=1, steps=10_000, learning_rate=3e-4, warmup=500,
-        evaluate_every=500, evaluate_tokens=1 << 22, checkpoint_every=500, precision="bfloat16",
-    )  # fmt: skip
+        text=text,
+        vocab_size=256_000,
+        model=gemma_2b,
+        context_length=8192,
+        batch_size=512,
+        micro_batch_size=1,
+        steps=10_000,
+        learning_rate=3e-4,
+        warmup_steps=500,
+        evaluate_every=500,
+        evaluate_tokens=1 << 22,
+        checkpoint_every=500,
+        precision="bfloat16",
+    )
 
 
 PRESETS: dict[str, Callable[[tuple[str, ...]], TrainConfig]] = {"smoke": smoke, "laptop": laptop, "paper": paper}

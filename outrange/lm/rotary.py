@@ -20,7 +20,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RotaryEmbeddin
 from outrange.core.atomic import writable
 from outrange.core.errors import BadInput, brief
 from outrange.lm.config import Rotary
-from outrange.lm.fetch import beside
+from outrange.lm.fetch import whole_folder
 from outrange.lm.opening import OpenedModel
 from outrange.lm.schemes import SCHEMES, RotaryKind, turning_pairs
 
@@ -112,7 +112,7 @@ def save_converted(opened: OpenedModel, folder: Path, p: float = 0.75, kind: Rot
     """
     check_new_folder(folder)
     model = convert(opened.model, p, kind)
-    with writable("out", folder), beside(folder) as partial_folder:
+    with writable("out", folder), whole_folder(folder) as partial_folder:
         model.save_pretrained(partial_folder)
         if opened.tokenizer is not None:
             opened.tokenizer.save_pretrained(partial_folder)

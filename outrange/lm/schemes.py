@@ -14,7 +14,7 @@ for every pair:
 
 To add a scheme, add its name to ``RotaryKind`` and its row to ``SCHEMES``: configurations, command lines, models
 built and converted (``lm.rotary``), layouts read from models (``attention.rope.layout``) and comparisons
-(``lm.compare``) follow. Nothing here needs torch.
+(``lm.comparison``) follow. Nothing here needs torch.
 """
 
 from collections.abc import Callable, Sequence

@@ -167,10 +167,10 @@ def variants(seed: int, text: str, preset: str, lengths: tuple[int, ...], out: s
 
     from outrange.attention.glasses.variants import VARIANTS, compare_models, train_variants
     from outrange.lm import config, opening
-    from outrange.lm.text import fetch
+    from outrange.lm.text import fetch_bible
 
     if not Path(text).exists():
-        fetch(Path(text))
+        fetch_bible(Path(text))
     # The text is fetched once; runs that are trained already are opened as they are.
     runs = train_variants(config.preset(preset, (str(Path(text).resolve()),)), Path(out), seed=seed)
     if len(runs) < len(VARIANTS):

@@ -142,11 +142,11 @@ def test_a_parquet_column_and_a_configuration_file_are_taken(tmp_path, capsys):
     config = {
         "text": [str(tmp_path / "t.parquet")],
         "column": "body",
-        "vocab": 300,
-        "length": 16,
-        "batch": 2,
+        "vocab_size": 300,
+        "context_length": 16,
+        "batch_size": 2,
         "steps": 2,
-        "model": {"layers": 1},
+        "model": {"num_layers": 1},
     }
     (tmp_path / "mine.json").write_text(json.dumps(config))
     assert main(["lm", "train", "--config", str(tmp_path / "mine.json"), "--out", str(tmp_path / "run"), "--json"]) == 0
@@ -161,7 +161,7 @@ def test_a_parquet_column_and_a_configuration_file_are_taken(tmp_path, capsys):
         (["train", "--text", "nowhere"], "is not a file or a folder"),
         (["train", "--text", "STORIES", "--preset", "smoke", "--depth", "0"], "depth: 0 is not allowed"),
         (
-            ["train", "--text", "STORIES", "--preset", "smoke", "--length", "100000"],
+            ["train", "--text", "STORIES", "--preset", "smoke", "--context-length", "100000"],
             "give more text or a shorter length",
         ),
         (

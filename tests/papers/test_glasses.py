@@ -246,7 +246,7 @@ def test_a_stopped_training_of_a_variant_stops_the_claim(tmp_path, monkeypatch):
 
     (tmp_path / "text").mkdir()
     ends = iter([{"stopped": False}, {"stopped": True}])  # the second of five; a third would raise
-    monkeypatch.setattr(variants, "prepare", lambda config: None)
+    monkeypatch.setattr(variants, "prepare_corpus", lambda config: None)
     monkeypatch.setattr(variants, "train", lambda *_, **__: next(ends))
     measured = glasses.variants(0, str(tmp_path / "text"), "laptop", (4, 9), str(tmp_path / "runs"))
     assert isinstance(measured, NotRun) and measured.stopped and str(tmp_path / "runs") in measured.why

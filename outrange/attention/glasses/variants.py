@@ -24,15 +24,15 @@ from outrange.attention.glasses.families import COMMA_GROUP, FAMILIES
 from outrange.core.errors import BadInput, unknown
 from outrange.lm.config import Rotary, TrainConfig
 from outrange.lm.opening import OpenedModel, open_config, open_model
-from outrange.lm.tokenizer import prepare
-from outrange.lm.train import train
+from outrange.lm.tokenizer import prepare_corpus
+from outrange.lm.training import train
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "RoPE": {},
     "0.75-p-RoPE": {"rotary": Rotary(kind="p-rope", p=0.75)},
     "0.25-p-RoPE": {"rotary": Rotary(kind="p-rope", p=0.25)},
     "NoPE": {"rotary": Rotary(kind="nope")},
-    "RoPE, window 16": {"window": 16},
+    "RoPE, window 16": {"sliding_window": 16},
 }
 """name -> changes of a model's configuration"""
 LENGTHS = (8, 16, 32, 64, 100)
@@ -159,7 +159,7 @@ def train_variants(
         if name not in VARIANTS:
             raise unknown("variants", name, VARIANTS, "a variant")
     # one text for all, tokenized once
-    corpus = prepare(config)
+    corpus = prepare_corpus(config)
     runs = {}
     for name in names or VARIANTS:
         run_path = out / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"

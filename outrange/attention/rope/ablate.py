@@ -24,7 +24,7 @@ from outrange.attention.tap import AttentionInputs, Watch, tapped
 from outrange.attention.texts import split_windows
 from outrange.core.errors import BadInput, brief
 from outrange.lm import opening
-from outrange.lm.evaluate import forward
+from outrange.lm.evaluation import token_losses
 from outrange.lm.opening import OpenedModel
 
 AblationKind = Literal["remove", "still"]
@@ -170,7 +170,7 @@ def turn_back(vectors: Tensor, planes: Tensor, rates: Tensor) -> Tensor:
 @torch.no_grad()
 def perplexity(model: Any, windows: Sequence[Tensor]) -> float:
     """exp of the mean negative log-likelihood of every token but the first of each window (1, N)."""
-    losses = [forward(model, token_ids.to(model.device), "float32").flatten().double() for token_ids in windows]
+    losses = [token_losses(model, token_ids.to(model.device), "float32").flatten().double() for token_ids in windows]
     return math.exp(float(torch.cat(losses).mean()))
 
 

@@ -89,7 +89,14 @@ def stories(tmp_path_factory):
 
 def test_variants_are_trained_alike_kept_and_opened_by_their_runs(stories, tmp_path):
     config = TrainConfig(
-        text=(str(stories),), model=sized(1), vocab=300, length=128, batch=2, steps=2, warmup=1, evaluate_tokens=128
+        text=(str(stories),),
+        model=sized(1),
+        vocab_size=300,
+        context_length=128,
+        batch_size=2,
+        steps=2,
+        warmup_steps=1,
+        evaluate_tokens=128,
     )
     runs = train_variants(config, tmp_path, seed=3)
     assert list(runs) == list(VARIANTS) and all(path.name.endswith("-seed3") for path in runs.values())

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,13 @@ from outrange.core.config import from_json, to_json
 from outrange.core.errors import BadInput
 from outrange.core.run import NonFinite, Run
 from outrange.core.seeding import SeedTree
-from outrange.lm.compare import BASE, ROWS, compare, spread, summary
+from outrange.lm.comparison import compare_schemes, spread, summarise
 from outrange.lm.config import ModelConfig, Rotary, TrainConfig, preset, sized
-from outrange.lm.evaluate import beyond, perplexity
-from outrange.lm.model import build, export, hf_config, load, weights
-from outrange.lm.tokenizer import prepare
-from outrange.lm.train import Trainer, draw, rate, resume, train
+from outrange.lm.evaluation import perplexity, perplexity_by_length
+from outrange.lm.model import build_model, export_model, hf_config, load_model, weights
+from outrange.lm.published import BASE, ROWS
+from outrange.lm.tokenizer import prepare_corpus
+from outrange.lm.training import Trainer, draw_windows, learning_rate, resume, train
 
 WORDS = "the cat and dog sat on a mat while rain fell over old hills near some quiet river".split()
 
@@ -47,11 +49,11 @@ def stories(tmp_path_factory):
 def tiny(stories, **changes):
     given = dict(
         model=sized(1),
-        vocab=300,
-        length=16,
-        batch=4,
+        vocab_size=300,
+        context_length=16,
+        batch_size=4,
         steps=8,
-        warmup=2,
+        warmup_steps=2,
         evaluate_every=3,
         evaluate_tokens=128,
         checkpoint_every=4,
@@ -66,7 +68,7 @@ def with_scheme(config, **scheme):
 
 @pytest.fixture(scope="module")
 def corpus(stories):
-    return prepare(tiny(stories))
+    return prepare_corpus(tiny(stories))
 
 
 @pytest.fixture(scope="module")
@@ -102,25 +104,25 @@ def test_all_schemes_begin_with_equal_weights_and_another_seed_with_others(stori
 
 def test_the_windows_of_a_step_are_stretches_of_the_text_that_depend_on_seed_and_step_alone():
     tokens, seeds = np.arange(1000, dtype=np.uint16), SeedTree(3)
-    windows = draw(tokens, 5, 16, seeds, 7)
+    windows = draw_windows(tokens, 5, 16, seeds, 7)
     assert windows.shape == (5, 17) and windows.dtype == torch.int64
     assert bool((windows.diff(dim=1) == 1).all())
-    draw(tokens, 5, 16, seeds, 8)
-    assert torch.equal(draw(tokens, 5, 16, SeedTree(3), 7), windows)
-    assert not torch.equal(draw(tokens, 5, 16, seeds, 8), windows) and not torch.equal(
-        draw(tokens, 5, 16, SeedTree(4), 7), windows
+    draw_windows(tokens, 5, 16, seeds, 8)
+    assert torch.equal(draw_windows(tokens, 5, 16, SeedTree(3), 7), windows)
+    assert not torch.equal(draw_windows(tokens, 5, 16, seeds, 8), windows) and not torch.equal(
+        draw_windows(tokens, 5, 16, SeedTree(4), 7), windows
     )
-    assert {int(w[0]) for w in draw(tokens[:18], 200, 16, seeds, 0)} == {
+    assert {int(w[0]) for w in draw_windows(tokens[:18], 200, 16, seeds, 0)} == {
         0,
         1,
     }  # the first and the last place are drawn, none beyond
 
 
 def test_the_learning_rate_rises_then_falls_on_a_cosine_to_a_tenth():
-    config = TrainConfig(text=("x",), learning_rate=1.0, warmup=10, steps=110)
-    assert [rate(config, k) for k in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
-    assert rate(config, 60) == pytest.approx(0.55)
-    assert rate(config, 110) == pytest.approx(0.1)
+    config = TrainConfig(text=("x",), learning_rate=1.0, warmup_steps=10, steps=110)
+    assert [learning_rate(config, k) for k in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
+    assert learning_rate(config, 60) == pytest.approx(0.55)
+    assert learning_rate(config, 110) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("share", "kind"), [(1.0, "rope"), (0.0, "nope")])
@@ -143,11 +145,11 @@ def test_the_schemes_are_different_models_after_a_step(stories, corpus):
 
 
 def test_a_fresh_model_s_loss_is_about_the_logarithm_of_the_vocabulary(stories, corpus):
-    assert Trainer(tiny(stories), corpus).advance()["loss"] == pytest.approx(math.log(corpus.vocab), rel=0.02)
+    assert Trainer(tiny(stories), corpus).advance()["loss"] == pytest.approx(math.log(corpus.vocab_size), rel=0.02)
 
 
 def test_windows_computed_a_few_at_a_time_make_the_same_step(stories, corpus):
-    at_once, in_parts = Trainer(tiny(stories), corpus), Trainer(tiny(stories, micro=3), corpus)
+    at_once, in_parts = Trainer(tiny(stories), corpus), Trainer(tiny(stories, micro_batch_size=3), corpus)
     a, b = at_once.advance(), in_parts.advance()
     assert a["loss"] == pytest.approx(b["loss"], rel=1e-6) and a["gradient_norm"] == pytest.approx(
         b["gradient_norm"], rel=1e-5
@@ -159,13 +161,13 @@ def test_stopped_and_gone_on_in_a_fresh_process_is_the_same_tensor_for_tensor_an
 ):
     parts = tmp_path / "parts"
 
-    def stop_at_five(told):
-        if told["step"] == 5:
+    def stop_at_five(values):
+        if values["step"] == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
     first = train(tiny(stories), parts, stop_at_five)
     assert first["stopped"] and first["steps"] == 5 and newest(parts).step == 5
-    code = "import sys, json; from pathlib import Path; from outrange.lm.train import resume; print(json.dumps(resume(Path(sys.argv[1]))))"
+    code = "import sys, json; from pathlib import Path; from outrange.lm.training import resume; print(json.dumps(resume(Path(sys.argv[1]))))"
     environment = os.environ | {
         "OUTRANGE_CACHE": str(tmp_path / "cache")
     }  # so that the tokenizer is trained anew there too, and is the same
@@ -183,8 +185,8 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint_to_the_same_end(stor
     class Killed(BaseException):
         pass
 
-    def kill_at_seven(told):
-        if told["step"] == 7:
+    def kill_at_seven(values):
+        if values["step"] == 7:
             raise Killed
 
     with pytest.raises(Killed):
@@ -196,7 +198,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint_to_the_same_end(stor
 
 
 def test_the_loss_falls(stories, corpus):
-    trainer = Trainer(tiny(stories, steps=60, batch=8, learning_rate=1e-2), corpus)
+    trainer = Trainer(tiny(stories, steps=60, batch_size=8, learning_rate=1e-2), corpus)
     losses = [trainer.advance()["loss"] for _ in range(60)]
     assert np.mean(losses[-5:]) < 0.75 * losses[0]
 
@@ -211,7 +213,7 @@ def test_a_loss_that_is_not_finite_is_stopped_before_the_update(stories, corpus)
     assert all(
         torch.equal(value.nan_to_num(), before[name].nan_to_num()) for name, value in weights(trainer.model).items()
     )
-    assert all(not held["exp_avg"].any() for held in trainer.optimizer.state.values())
+    assert all(not held["exp_avg"].any() for held in trainer.optimizer.optimizer.state.values())
 
 
 def test_a_run_whose_text_has_changed_is_not_gone_on_with(tmp_path):
@@ -223,6 +225,31 @@ def test_a_run_whose_text_has_changed_is_not_gone_on_with(tmp_path):
         resume(tmp_path / "run")
 
 
+def test_a_run_of_an_earlier_version_is_read_by_the_names_that_settings_had_then(stories, whole, tmp_path):
+    former = {
+        **{"vocab": "vocab_size", "length": "context_length", "batch": "batch_size", "micro": "micro_batch_size"},
+        **{"warmup": "warmup_steps", "clip": "max_grad_norm"},
+    }
+    former_model = {
+        **{"layers": "num_layers", "width": "hidden_size", "heads": "num_heads", "kv_heads": "num_kv_heads"},
+        **{"ffn": "intermediate_size", "window": "sliding_window"},
+    }
+    config = to_json(tiny(stories))
+    model = config.pop("model")
+    earlier = {former_name: config.pop(name) for former_name, name in former.items()} | config
+    earlier["model"] = {former_name: model.pop(name) for former_name, name in former_model.items()} | model
+    assert from_json(TrainConfig, earlier) == tiny(stories)
+
+    # A run that an earlier version began, and this one goes on with.
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(whole / "run.json", run)
+    (run / "config.json").write_text(json.dumps(earlier))
+    train(tiny(stories), run)
+    assert load_model(run)[2] == tiny(stories)
+    same(newest(whole), newest(run))
+
+
 def test_another_configuration_is_refused_naming_what_differs(stories, whole):
     with pytest.raises(BadInput, match=r'model.rotary.kind "rope", now "nope"'):
         train(with_scheme(tiny(stories), kind="nope"), whole)
@@ -230,9 +257,9 @@ def test_another_configuration_is_refused_naming_what_differs(stories, whole):
 
 def test_too_little_text_for_a_window_is_refused_and_leaves_no_run(stories, tmp_path):
     with pytest.raises(
-        BadInput, match=r"its held-out part has [\d,]+ tokens, and one window of train.length needs 4,097"
+        BadInput, match=r"its held-out part has [\d,]+ tokens, and one window of context_length needs 4,097"
     ):
-        train(tiny(stories, length=4096), tmp_path / "run")
+        train(tiny(stories, context_length=4096), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -263,7 +290,7 @@ def test_the_perplexity_of_a_uniform_model_is_its_vocabulary(stories, corpus):
         for p in model.parameters():
             p.zero_()
     for found in (perplexity(model, corpus.validation, 16, 128), perplexity(model, corpus.validation, 64)):
-        assert found == pytest.approx((corpus.vocab, corpus.vocab), rel=1e-6)
+        assert found == pytest.approx((corpus.vocab_size, corpus.vocab_size), rel=1e-6)
 
 
 def test_perplexity_is_over_windows_side_by_side_and_its_last_quarter_over_their_last_positions():
@@ -277,7 +304,7 @@ def test_perplexity_is_over_windows_side_by_side_and_its_last_quarter_over_their
 
 def test_beyond_the_length_the_same_tokens_are_predicted_at_each_length():
     tokens = (np.arange(200) % 7).astype(np.uint16)
-    found = beyond(Fake(7, lambda i, n: i < 8), tokens, 8, limit=100)  # pyright: ignore[reportArgumentType]
+    found = perplexity_by_length(Fake(7, lambda i, n: i < 8), tokens, 8, limit=100)  # pyright: ignore[reportArgumentType]
     assert [(m, v["length"], v["tokens"]) for m, v in found.items()] == [
         (1, 8, 64),
         (2, 16, 64),
@@ -286,14 +313,14 @@ def test_beyond_the_length_the_same_tokens_are_predicted_at_each_length():
     ]
     assert [v["perplexity"] for v in found.values()] == pytest.approx([1, 7**0.5, 7**0.75, 7**0.875])
     with pytest.raises(BadInput, match=r"a window needs 513; give more text, or smaller multiples"):
-        beyond(Fake(7, lambda i, n: True), tokens, 64)  # pyright: ignore[reportArgumentType]
+        perplexity_by_length(Fake(7, lambda i, n: True), tokens, 64)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_trained_model_is_evaluated_at_eight_times_its_length(whole, corpus):
-    model, _, config, step = load(whole)
-    found = beyond(model, corpus.validation, config.length, limit=256)
+    model, _, config, step = load_model(whole)
+    found = perplexity_by_length(model, corpus.validation, config.context_length, limit=256)
     assert step == 8 and [v["length"] for v in found.values()] == [16, 32, 64, 128]
-    assert all(1 < v["perplexity"] < 3 * corpus.vocab and math.isfinite(v["last_quarter"]) for v in found.values())
+    assert all(1 < v["perplexity"] < 3 * corpus.vocab_size and math.isfinite(v["last_quarter"]) for v in found.values())
     last = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
     assert perplexity(model, corpus.validation, 16, 128)[0] == pytest.approx(last["val"])
 
@@ -303,8 +330,8 @@ def test_a_trained_model_is_evaluated_at_eight_times_its_length(whole, corpus):
 )
 def test_an_exported_model_loads_with_from_pretrained_and_says_the_same(stories, corpus, tmp_path, scheme):
     train(with_scheme(tiny(stories, steps=1), **scheme), tmp_path / "run", corpus=corpus)
-    export(tmp_path / "run", tmp_path / "model")
-    ours = load(tmp_path / "run")[0]
+    export_model(tmp_path / "run", tmp_path / "model")
+    ours = load_model(tmp_path / "run")[0]
     theirs, tokenizer = (
         AutoModelForCausalLM.from_pretrained(tmp_path / "model"),
         AutoTokenizer.from_pretrained(tmp_path / "model"),
@@ -314,29 +341,38 @@ def test_an_exported_model_loads_with_from_pretrained_and_says_the_same(stories,
         assert torch.allclose(ours(tokens).logits, theirs(tokens).logits, atol=1e-5)
     assert theirs.config.eos_token_id == tokenizer.eos_token_id == 0
     with pytest.raises(BadInput, match="is not empty"):
-        export(tmp_path / "run", tmp_path / "model")
+        export_model(tmp_path / "run", tmp_path / "model")
 
 
 def test_the_paper_s_preset_is_gemma_2b():
     config = preset("paper", ("x",))
-    shape = hf_config(config.model, 256_000, config.length)
+    shape = hf_config(config.model, 256_000, config.context_length)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(shape)
     layer = 2 * 2048 * 2048 + 2 * 2048 * 256 + 3 * 2048 * 16_384 + 2 * 2048
     assert sum(p.numel() for p in model.parameters()) == 256_000 * 2048 + 18 * layer + 2048 == 2_506_172_416
-    assert (config.steps, config.batch, config.length, config.model.rotary.theta) == (10_000, 512, 8192, 10_000)
+    assert (config.steps, config.batch_size, config.context_length, config.model.rotary.theta) == (
+        10_000,
+        512,
+        8192,
+        10_000,
+    )
     assert from_json(TrainConfig, to_json(config)) == config
 
 
 def test_one_dial_gives_a_shape():
-    assert sized(4) == ModelConfig(layers=4, width=128, heads=4, kv_heads=4, head_dim=32, ffn=352)
-    small = ModelConfig(family="gemma", layers=2, width=32, heads=2, kv_heads=1, head_dim=16, ffn=64)
-    model = build(hf_config(small, 300, 16), 0)
+    assert sized(4) == ModelConfig(
+        num_layers=4, hidden_size=128, num_heads=4, num_kv_heads=4, head_dim=32, intermediate_size=352
+    )
+    small = ModelConfig(
+        family="gemma", num_layers=2, hidden_size=32, num_heads=2, num_kv_heads=1, head_dim=16, intermediate_size=64
+    )
+    model = build_model(hf_config(small, 300, 16), 0)
     assert type(model).__name__ == "GemmaForCausalLM" and model(torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, 300)
     for wrong, said in (
-        (dict(heads=4, kv_heads=3), "must divide the 4 heads"),
+        (dict(num_heads=4, num_kv_heads=3), "must be a divisor of the 4 heads"),
         (dict(head_dim=7), "must be even"),
-        (dict(width=0), "model.width"),
+        (dict(hidden_size=0), "model.hidden_size"),
     ):
         with pytest.raises(BadInput, match=said):
             ModelConfig(**wrong)
@@ -359,7 +395,7 @@ def test_a_summary_by_hand():
             for seed, v in enumerate(values)
         }
 
-    found = summary(seen(10.0, 12.0), seen(11.0, 11.0, 11.0))
+    found = summarise(seen(10.0, 12.0), seen(11.0, 11.0, 11.0))
     assert found["perplexity"] == dict(mean=11.0, std=pytest.approx(2**0.5), values=[10.0, 12.0])
     assert found["difference"] == dict(mean=0.0, std=pytest.approx(2**0.5), values=[-1.0, 1.0])
     assert found["beyond"]["2"]["length"] == 16 and found["beyond"]["2"]["perplexity"]["mean"] == 22.0
@@ -369,30 +405,30 @@ def test_a_summary_by_hand():
 def test_a_comparison_that_is_stopped_goes_on_and_ends_as_one_that_was_not(stories, tmp_path):
     config, names = tiny(stories, steps=2), ("nope", BASE)
 
-    def stop_in_the_second(told):
-        if told["number"] == 2 and told["step"] == 1:
+    def stop_in_the_second(values):
+        if values["number"] == 2 and values["step"] == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    first = compare(config, 2, tmp_path / "runs", names, (2,), stop_in_the_second)
+    first = compare_schemes(config, 2, tmp_path / "runs", names, (2,), stop_in_the_second)
     assert first["stopped"] and first["trainings"] == 1 and first["rows"]["nope"]["difference"]["mean"] is None
-    second = compare(config, 2, tmp_path / "runs", names, (2,))
-    assert second == compare(config, 2, tmp_path / "other", names, (2,))
+    second = compare_schemes(config, 2, tmp_path / "runs", names, (2,))
+    assert second == compare_schemes(config, 2, tmp_path / "other", names, (2,))
     assert not second["stopped"] and second["trainings"] == 4
     assert second["rows"][BASE]["difference"]["values"] == [0.0, 0.0] and second["rows"]["nope"]["wiki"] == 4.8594
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == sorted(
         f"{name}-seed{seed}" for name in names for seed in (0, 1)
     )
     with pytest.raises(BadInput, match="a window of 4096 x 16"):
-        compare(config, 1, tmp_path / "runs", names, (4096,))
+        compare_schemes(config, 1, tmp_path / "runs", names, (4096,))
     with pytest.raises(BadInput, match="did you mean 'rope-10k'"):
-        compare(config, 1, tmp_path / "runs", ("rope-10",))
+        compare_schemes(config, 1, tmp_path / "runs", ("rope-10",))
 
 
 def test_a_window_is_trained_with_exported_and_refused_in_gemma(stories, corpus, tmp_path):
     config = tiny(stories, steps=2)
-    config = replace(config, model=replace(config.model, window=4))
+    config = replace(config, model=replace(config.model, sliding_window=4))
     train(config, tmp_path / "run", corpus=corpus)
-    model = load(tmp_path / "run")[0]
+    model = load_model(tmp_path / "run")[0]
     ids = torch.randint(3, 200, (1, 12), generator=torch.Generator().manual_seed(0))
     other = ids.clone()
     other[0, 7] += 1  # one layer, four tokens: the last position reads 8 to 11
@@ -400,8 +436,8 @@ def test_a_window_is_trained_with_exported_and_refused_in_gemma(stories, corpus,
         assert torch.equal(model(ids).logits[0, -1], model(other).logits[0, -1]) and not torch.equal(
             model(ids).logits[0, 10], model(other).logits[0, 10]
         )
-    export(tmp_path / "run", tmp_path / "out")
+    export_model(tmp_path / "run", tmp_path / "out")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.sliding_window == 4
     for wrong, family in ((-1, "llama"), (4, "gemma")):
-        with pytest.raises(BadInput, match=f"model.window: {wrong} is not allowed in the {family} family"):
-            ModelConfig(family=family, window=wrong)
+        with pytest.raises(BadInput, match=f"model.sliding_window: {wrong} is not allowed in the {family} family"):
+            ModelConfig(family=family, sliding_window=wrong)
