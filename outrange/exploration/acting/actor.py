@@ -215,7 +215,7 @@ class Actor:
         actor = (
             own
             | prefixed("row.", self.row)
-            | prefixed("env.", self.envs.state())
+            | prefixed("env.", self.envs.state_dict())
             | prefixed("novelty.", memories)
             | prefixed("mixtures.", self.mixtures.state_dict())
             | prefixed("behaviour.", self.behaviour.state_dict())
@@ -231,7 +231,7 @@ class Actor:
         self.mixtures.load_state_dict(unprefixed("mixtures.", actor))
         self.behaviour.load_state_dict(unprefixed("behaviour.", actor))
         self.novelty.load_state_dict(unprefixed("novelty.", groups["policy"]) | unprefixed("novelty.", actor))
-        self.envs.restore(unprefixed("env.", actor))
+        self.envs.load_state_dict(unprefixed("env.", actor))
         episodes = unprefixed("episodes.", actor)
         if self.envs.exact:
             self.state, self.pending_bonus = actor["state"], actor["pending_bonus"]

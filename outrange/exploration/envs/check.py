@@ -64,7 +64,7 @@ def check_envs(envs: Envs, *, steps: int = 200, seed: int = 0, twin: Envs | None
         f"episodes",
     )
     if envs.exact:
-        _check_restore(breaches, envs, actions[: max(steps // 2, 1)])
+        _check_load_state_dict(breaches, envs, actions[: max(steps // 2, 1)])
     _check_rest(breaches, envs)
     return list(breaches.said.values())
 
@@ -176,8 +176,8 @@ def _check_boundaries(breaches: _Breaches, step: Step, due: np.ndarray) -> np.nd
     return ended & ~step.started
 
 
-def _check_restore(breaches: _Breaches, envs: Envs, actions: np.ndarray) -> None:
-    state = envs.state()
+def _check_load_state_dict(breaches: _Breaches, envs: Envs, actions: np.ndarray) -> None:
+    state = envs.state_dict()
     breaches.add(
         [name for name, array in state.items() if not isinstance(array, np.ndarray)],
         "state holds what is not an array: {}",
@@ -188,12 +188,12 @@ def _check_restore(breaches: _Breaches, envs: Envs, actions: np.ndarray) -> None
         [name for name in kept if not _same(kept[name], state[name])],
         "going on writes into a state that was handed out: {}",
     )
-    envs.restore(kept)
+    envs.load_state_dict(kept)
     for t, (chosen, step) in enumerate(zip(actions, steps, strict=True)):
-        breaches.at = f" (step {t} after restore)"
+        breaches.at = f" (step {t} after load_state_dict)"
         breaches.add(
             _difference(step, envs.step(chosen)),
-            "it says that it is exact; after restore and the same actions it differs in {}",
+            "it says that it is exact; after load_state_dict and the same actions it differs in {}",
         )
     breaches.at = ""
 

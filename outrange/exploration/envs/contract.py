@@ -41,8 +41,8 @@ class Step:
 
 @runtime_checkable
 class Envs(Protocol):
-    """B environments. ``restore(state())`` and the same actions give the same steps where ``exact``; elsewhere
-    ``restore`` begins new episodes."""
+    """B environments. ``load_state_dict(state_dict())`` and the same actions give the same steps where ``exact``;
+    elsewhere ``load_state_dict`` begins new episodes."""
 
     name: str
     engine: str
@@ -68,12 +68,12 @@ class Envs(Protocol):
         """Take an action, (B,) int64, everywhere."""
         ...
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Everything that the next step reads, as arrays."""
         ...
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go back to a state of ``state``."""
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Go back to a state of ``state_dict``."""
         ...
 
     def places(self) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 One that raises, takes too long, or gives what is not finite or outside its space is broken: its episode is to be
 dropped and it is made anew, while the others go on. Every episode begins from a seed of its own, so a state is the
-seeds' counters and the actions of the running episodes, which ``restore`` takes again; it compares what is shown with
-what was, so an environment that does not repeat itself is found out and never gone on with as if it did.
+seeds' counters and the actions of the running episodes, which ``load_state_dict`` takes again; it compares what is
+shown with what was, so an environment that does not repeat itself is found out and never gone on with as if it did.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ class Gymnasium:
     Args:
         name: an id that ``gymnasium.make`` knows; ``module:Name-v0`` imports a module first.
         limit: seconds that a step or a reset may take (time_limit.py says where it holds).
-        exact: whether a running episode can be gone on with after ``restore``; by default unless the environment says
-            that it is not deterministic.
+        exact: whether a running episode can be gone on with after ``load_state_dict``; by default unless the
+            environment says that it is not deterministic.
         options: given to ``gymnasium.make``.
 
     ``problems`` holds the last sentences about broken environments. ``place`` is MiniGrid's cell, or what an
@@ -106,7 +106,7 @@ class Gymnasium:
                 # one environment that breaks must not stop the others
                 try:
                     if self._needs_restart:
-                        raise Outside("")  # after a restore that could not bring it back
+                        raise Outside("")  # a saved state of it could not be gone on with
                     final[i], reward[i], terminated[i], truncated[i], place[i] = self._advance(i, int(actions[i]))
                 except Outside as error:
                     broken[i] = True
@@ -195,7 +195,7 @@ class Gymnasium:
             self._call(self._envs[i].close)
         self._envs[i] = self._make()
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         # rows of different lengths, padded to an array
         lengths = np.array([len(actions) for actions in self._actions_taken], np.int64)
         padded = np.zeros((self.count, int(lengths.max())), np.int64)
@@ -209,13 +209,13 @@ class Gymnasium:
             "shown": self._observations.copy(),
         }
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         rows = state.get("taken", np.zeros((0, 0)))
         # the actions are as many as the longest episode had: only their rows are compared
         same_arrays(
             f"{self.name}: state",
             {**state, "taken": rows[:, :0]},
-            {**self.state(), "taken": np.zeros((self.count, 0), np.int64)},
+            {**self.state_dict(), "taken": np.zeros((self.count, 0), np.int64)},
         )
         self.seed = int(state["seed"][0])
         self._tree = SeedTree(self.seed).child("environment", self.name)

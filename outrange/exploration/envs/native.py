@@ -107,12 +107,12 @@ class Native:
             start_place=start_place,
         )
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         fixed = {"key": np.array([self._key], np.uint64), "options": np.array(list(self.options.values()), np.float64)}
         return fixed | {name: array.copy() for name, array in self._arrays.items()}
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        same_arrays(f"{self.name}: state", state, self.state())
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        same_arrays(f"{self.name}: state", state, self.state_dict())
         for (name, value), saved_value in zip(self.options.items(), state["options"].tolist(), strict=True):
             if value != saved_value:
                 raise BadInput(

@@ -6,7 +6,7 @@ habits.
     one: that is no transition
 
 What such an engine holds cannot be taken out of it, so a state is a seed and how often it was begun anew; after
-``restore`` new episodes begin, and the first step says so: broken and started everywhere.
+``load_state_dict`` new episodes begin, and the first step says so: broken and started everywhere.
 """
 
 from typing import NamedTuple
@@ -121,15 +121,15 @@ class Vectorised:
             start_place=start_place,
         )
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         return {
             "seed": np.array([self.seed], np.uint64),
             "begun": np.array([self._reset_count], np.int64),
             "count": np.array([self.count], np.int64),
         }
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        same_arrays(f"{self.name}: state", state, self.state())
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        same_arrays(f"{self.name}: state", state, self.state_dict())
         if int(state["count"][0]) != self.count:
             raise BadInput(
                 f"{self.name}: state: it is of {int(state['count'][0])} environments, and here are {self.count}"

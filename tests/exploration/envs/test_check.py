@@ -113,12 +113,12 @@ def test_drawing_otherwise_is_said():
 
 def test_a_state_that_lacks_something_is_said():
     class Forgetful(Liar):
-        def restore(self, state):
-            self.inner.restore(state | {"cell": state["cell"][::-1].copy()})
+        def load_state_dict(self, state):
+            self.inner.load_state_dict(state | {"cell": state["cell"][::-1].copy()})
 
     problems = check_envs(Forgetful(make("outrange/RandomCoin-v0", 4, 1, size=7, cap=20)), steps=40)
     assert any(
-        "after restore and the same actions it differs in observation (step 0 after restore)" in problem
+        "after load_state_dict and the same actions it differs in observation (step 0 after load_state_dict)" in problem
         for problem in problems
     ), problems
 
@@ -126,7 +126,7 @@ def test_a_state_that_lacks_something_is_said():
 def test_states_that_are_written_into_are_said():
     envs = make("outrange/RandomCoin-v0", 4, 1, size=7, cap=20)
     shared = Liar(
-        envs, state=lambda: {"key": np.array([envs._key]), "options": np.array([7.0, 20.0, 1.0]), **envs._arrays}
+        envs, state_dict=lambda: {"key": np.array([envs._key]), "options": np.array([7.0, 20.0, 1.0]), **envs._arrays}
     )
     assert any(
         "going on writes into a state that was handed out" in problem for problem in check_envs(shared, steps=40)

@@ -13,9 +13,9 @@ UP, DOWN, LEFT, RIGHT = range(4)
 def by_hand(cell: int, coin: int, clock: int = 0, **options) -> RandomCoin:
     envs = RandomCoin(1, 1, size=4, **options)
     envs.reset()
-    state = envs.state()
+    state = envs.state_dict()
     state["cell"][0], state["coin"][0], state["clock"][0] = cell, coin, clock
-    envs.restore(state)
+    envs.load_state_dict(state)
     return envs
 
 
@@ -66,7 +66,7 @@ def test_agent_and_coin_are_on_distinct_cells_each_pair_as_likely_as_another():
     envs, counts = RandomCoin(500, 2, size=3), np.zeros((9, 9))
     for _ in range(40):
         observation, place = envs.reset()
-        np.add.at(counts, (place, envs.state()["coin"]), 1)
+        np.add.at(counts, (place, envs.state_dict()["coin"]), 1)
         assert (observation.reshape(500, -1)[np.arange(500), place] == 1).all()
     assert (np.diag(counts) == 0).all()
     pairs = counts[~np.eye(9, dtype=bool)]

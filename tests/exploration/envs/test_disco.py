@@ -22,10 +22,10 @@ def by_hand(text: str = ROOM, cell: int = 6, count: int = 2, clock: int = 0, **o
     rows = text.split()
     envs = RandomDiscoMaze(count, 1, size=len(rows), **options)
     envs.reset()
-    state = envs.state()
+    state = envs.state_dict()
     state["walls"][:] = [[letter == "#" for letter in row] for row in rows]
     state["cell"][:], state["clock"][:] = cell, clock
-    envs.restore(state)
+    envs.load_state_dict(state)
     return envs
 
 
@@ -33,7 +33,7 @@ def mazes(size: int, episodes: int, seed: int = 0) -> np.ndarray:
     envs, mazes = RandomDiscoMaze(64, seed, size=size), []
     for _ in range(-(-episodes // 64)):
         envs.reset()
-        mazes.append(envs.state()["walls"])
+        mazes.append(envs.state_dict()["walls"])
     return np.concatenate(mazes)[:episodes]
 
 
@@ -73,7 +73,7 @@ def test_the_start_is_a_free_cell_each_as_likely_as_another():
     counts = np.zeros(25)
     for _ in range(200):
         observation, place = envs.reset()
-        assert (envs.state()["walls"].reshape(64, -1)[np.arange(64), place] == 0).all()
+        assert (envs.state_dict()["walls"].reshape(64, -1)[np.arange(64), place] == 0).all()
         assert (observation.reshape(64, -1)[np.arange(64), place] == 1).all() and (
             (observation == 1).sum((1, 2)) == 1
         ).all()
@@ -106,7 +106,7 @@ def test_a_step_into_a_wall_ends_the_episode_where_the_agent_stood(cell, move):
         and (step.final == 1).sum() == 2
     )
     assert (step.observation.reshape(2, -1)[[0, 1], step.start_place] == 1).all()
-    assert (envs.state()["episode"] == 1).all() and (envs.state()["clock"] == 0).all()
+    assert (envs.state_dict()["episode"] == 1).all() and (envs.state_dict()["clock"] == 0).all()
 
 
 def test_only_the_environment_that_ended_begins_anew():
@@ -176,7 +176,7 @@ def test_a_state_brings_another_object_back_in_the_middle_of_an_episode():
     envs.reset()
     for _ in range(7):
         envs.step((envs.legal() * np.arange(1, 5)).argmax(1))
-    second.restore(envs.state())
+    second.load_state_dict(envs.state_dict())
     assert (envs.picture(3) == second.picture(3)).all()
     random = np.random.default_rng(1)
     for _ in range(100):
@@ -186,11 +186,11 @@ def test_a_state_brings_another_object_back_in_the_middle_of_an_episode():
 
 
 def test_states_of_other_options_or_sizes_are_refused():
-    state = RandomDiscoMaze(2, 0, size=11).state()
+    state = RandomDiscoMaze(2, 0, size=11).state_dict()
     with pytest.raises(BadInput, match="it was made with cap 500, and here it is 40"):
-        RandomDiscoMaze(2, 0, size=11, cap=40).restore(state)
+        RandomDiscoMaze(2, 0, size=11, cap=40).load_state_dict(state)
     with pytest.raises(BadInput, match="same number of environments"):
-        RandomDiscoMaze(3, 0, size=11).restore(state)
+        RandomDiscoMaze(3, 0, size=11).load_state_dict(state)
     for name, value, message in (
         ("cell", 121, "state.cell: .* from 0 to 120"),
         ("cell", -1, "state.cell"),
@@ -199,12 +199,12 @@ def test_states_of_other_options_or_sizes_are_refused():
     ):
         bad = RandomDiscoMaze(2, 0, size=11)
         bad.reset()
-        changed = bad.state()
+        changed = bad.state_dict()
         changed[name].flat[0] = value
         with pytest.raises(BadInput, match=message):
-            bad.restore(changed)
+            bad.load_state_dict(changed)
     with pytest.raises(BadInput, match="are not those of this environment"):
-        RandomDiscoMaze(2, 0, size=11).restore({"key": state["key"]})
+        RandomDiscoMaze(2, 0, size=11).load_state_dict({"key": state["key"]})
 
 
 def test_places_and_pictures():

@@ -114,7 +114,7 @@ def test_python_levels_keep_the_contract_and_what_the_pool_lacks_is_made_in_pyth
     random = np.random.default_rng(0)
     for _ in range(15):
         envs.step(random.integers(7, size=2))
-    fresh.restore(envs.state())
+    fresh.load_state_dict(envs.state_dict())
     for _ in range(15):
         actions = random.integers(7, size=2)
         a, b = envs.step(actions), fresh.step(actions)
@@ -233,7 +233,7 @@ def test_seeds_differ_between_environments_and_after_a_restore():
     envs = make("MiniGrid-MultiRoom-N6-v0", 3, 0, "envpool")
     first, place = envs.reset()
     assert len({view.tobytes() for view in first}) == 3
-    envs.restore(envs.state())
+    envs.load_state_dict(envs.state_dict())
     step = envs.step(NOOP)
     assert step.broken.all() and step.started.all() and not step.valid.any() and (step.observation != first).any()
 

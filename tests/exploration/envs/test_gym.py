@@ -27,7 +27,7 @@ def test_the_contract_holds_and_an_episode_is_gone_on_with():
     random = np.random.default_rng(0)
     for _ in range(13):
         envs.step(random.integers(4, size=3))
-    second.restore(envs.state())
+    second.load_state_dict(envs.state_dict())
     for _ in range(30):
         actions = random.integers(4, size=3)
         a, b = envs.step(actions), second.step(actions)
@@ -48,9 +48,9 @@ def test_an_environment_that_does_not_repeat_itself_is_found_out():
         BadInput,
         match=r"environment 0 does not repeat its episode from the same seed and actions \(2 steps; it (ended|shows something else)\)",
     ):
-        make(COUNTING, 2, 0).restore(envs.state())
+        make(COUNTING, 2, 0).load_state_dict(envs.state_dict())
     loose = make(COUNTING, 2, 0, exact=False)
-    loose.restore(envs.state())
+    loose.load_state_dict(envs.state_dict())
     step = loose.step(np.zeros(2, int))
     assert step.broken.all() and step.started.all() and not step.valid.any() and not loose.problems
     assert not loose.step(np.zeros(2, int)).broken.any()

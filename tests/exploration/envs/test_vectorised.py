@@ -33,7 +33,7 @@ def test_after_a_restore_a_vector_engine_drops_its_episodes_and_begins_others(ne
     envs.reset()
     first = envs.seeds
     envs.step(np.zeros(2, int))
-    second.restore(envs.state())
+    second.load_state_dict(envs.state_dict())
     step = second.step(np.zeros(2, int))
     assert step.broken.all() and step.started.all() and not step.valid.any() and not step.reward.any()
     assert (
@@ -41,11 +41,11 @@ def test_after_a_restore_a_vector_engine_drops_its_episodes_and_begins_others(ne
         and second.seeds != Engine(2, 6, next_step)._open([1, 2])
         and not second.step(np.zeros(2, int)).broken.any()
     )
-    envs.restore(envs.state())
+    envs.load_state_dict(envs.state_dict())
     envs.reset()
     assert envs.seeds == second.seeds and not envs.step(np.zeros(2, int)).broken.any()
     with pytest.raises(BadInput, match="it is of 2 environments, and here are 3"):
-        Engine(3, 5, next_step).restore(envs.state())
+        Engine(3, 5, next_step).load_state_dict(envs.state_dict())
 
 
 def test_seeds_of_an_engine_do_not_depend_on_how_many_there_are():

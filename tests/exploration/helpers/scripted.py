@@ -107,10 +107,10 @@ class Scripted:
             valid=valid, broken=broken, place=place, start_place=self.clock.copy(),
         )  # fmt: skip
 
-    def state(self):
+    def state_dict(self):
         return {"episode": self.episode.copy(), "clock": self.clock.copy(), "over": self.over.copy()}
 
-    def restore(self, state):
+    def load_state_dict(self, state):
         self.episode, self.clock, self.over = (state[name].copy() for name in ("episode", "clock", "over"))
 
     def places(self):
