@@ -11,8 +11,8 @@
     learning/            replay, networks, returns, families of mixtures
     config, presets · training · evaluation · policy · bench
 
-Nothing here imports torch or Numba before it is used. (Modules are called ``training``, ``evaluation`` and ``policy``, so that ``exploration.train``,
-``exploration.evaluate`` and ``exploration.load`` are always the functions.)
+Nothing here imports torch or Numba before it is used. (Modules are called ``training``, ``evaluation`` and ``policy``,
+so that ``exploration.train``, ``exploration.evaluate`` and ``exploration.load`` are always the functions.)
 """
 
 import importlib

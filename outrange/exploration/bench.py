@@ -1,6 +1,7 @@
 """How fast a run goes, learning included, and where its time goes: environment steps a CPU-second.
 
-The parts are timed inside the same run: the clock is read around environments, Q of what is seen, bonus, replay and updates; what is left is the actor's own.
+The parts are timed inside the same run: the clock is read around environments, Q of what is seen, bonus, replay and
+updates; what is left is the actor's own.
 """
 
 import time
@@ -29,9 +30,9 @@ class Clock:
         """Time a method of an object from now on."""
         inner = getattr(owner, method)
 
-        def timed(*given: Any, **named: Any) -> Any:
+        def timed(*arguments: Any, **named: Any) -> Any:
             with self.part(part):
-                return inner(*given, **named)
+                return inner(*arguments, **named)
 
         setattr(owner, method, timed)
 
@@ -52,8 +53,8 @@ class Clock:
 def bench(
     config: TrainConfig, steps: int = 20_000, rounds: int = 3, report_progress: ReportProgress | None = None
 ) -> dict[str, Any]:
-    """Steps a CPU-second after the replay has begun to be learned from; the embedding is not warmed up first. With a ratio so low that hardly an update falls
-    into a round, as 1e-9, acting alone is measured.
+    """Steps a CPU-second after the replay has begun to be learned from; the embedding is not warmed up first. With a
+    ratio so low that hardly an update falls into a round, as 1e-9, acting alone is measured.
 
     Args:
         config: of the run; nothing is written.
@@ -72,6 +73,7 @@ def bench(
     config = replace(config, bonus=replace(config.bonus, warmup_updates=0))
     with process_settings(config), closing(Trainer(config)) as trainer:
         rare = 3 * config.steps_per_update > steps
+        # the clock starts when learning has
         while trainer.replay.ready < config.replay.min_sequences or (trainer.agent.updates < 3 and not rare):
             trainer.advance()
         clock = Clock()
@@ -95,9 +97,16 @@ def bench(
             total += used
         shares = {name: spent / total for name, spent in clock.spent.items()}
         shares["the rest"] = 1 - sum(shares.values())
+        milliseconds = 1000 * clock.spent.get("learning", 0.0)
         return {
-            "env": config.env.name, "preset": config.preset, "agent": config.agent, "batch": config.learner.batch_size, "ratio": config.learner.replay_ratio,
-            "steps_per_cpu_second": median(rates), "rounds": rates,
-            "milliseconds_per_update": 1000 * clock.spent.get("learning", 0.0) / max(trainer.agent.updates - updates, 1),
-            "shares": shares, "threads": config.threads,
-        }  # fmt: skip
+            "env": config.env.name,
+            "preset": config.preset,
+            "agent": config.agent,
+            "batch": config.learner.batch_size,
+            "ratio": config.learner.replay_ratio,
+            "steps_per_cpu_second": median(rates),
+            "rounds": rates,
+            "milliseconds_per_update": milliseconds / max(trainer.agent.updates - updates, 1),
+            "shares": shares,
+            "threads": config.threads,
+        }

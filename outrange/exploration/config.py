@@ -1,7 +1,9 @@
-"""The configuration of a run. Defaults are those of tables 6 to 8 of Never Give Up (arXiv 2002.06038) where they have one.
+"""The configuration of a run. Defaults are those of tables 6 to 8 of Never Give Up (arXiv 2002.06038) where they have
+one.
 
-Each class is one part of a run, and each field's text is what ``outrange explore train --help`` prints. Reading a configuration loads neither torch nor Numba.
-The names that version 0.6 gave to fields are read through the ``RENAMED`` of each class.
+Each class is one part of a run, and each field's text is what ``outrange explore train --help`` prints. Reading a
+configuration loads neither torch nor Numba. The names that version 0.6 gave to fields are read through the ``RENAMED``
+of each class.
 """
 
 import math
@@ -30,11 +32,13 @@ class EnvConfig:
     """Which environments, and how many side by side."""
 
     name: str = "outrange/RandomDiscoMaze-v0"
-    """The id of the environment: outrange/RandomDiscoMaze-v0, RandomCoin-v0, TwoDoors-v0 or DeepSea-v0, a MiniGrid or ALE id, or any Gymnasium id with discrete actions."""
+    """The id of the environment: outrange/RandomDiscoMaze-v0, RandomCoin-v0, TwoDoors-v0 or DeepSea-v0, a MiniGrid or
+    ALE id, or any Gymnasium id with discrete actions."""
     count: int = 64
     """How many environments run side by side; each is one actor."""
     engine: Literal["auto", "native", "gymnasium", "envpool", "ale"] = "auto"
-    """What runs the environments. auto takes our own where it is ours, for Atari envpool if it is installed and knows the game's rooms, else ale, and gymnasium for everything else."""
+    """What runs the environments. auto takes our own where it is ours, for Atari envpool if it is installed and knows
+    the game's rooms, else ale, and gymnasium for everything else."""
     options: tuple[str, ...] = ()
     """Options of the environment as NAME=VALUE pairs, for example size=15."""
 
@@ -52,7 +56,8 @@ class NetworkConfig:
     RENAMED: ClassVar = {"width": "encoder_size", "hidden": "hidden_size", "head": "head_size"}
 
     encoder: EncoderName = "crop"
-    """How an observation is encoded: crop, cells and cells-paper take grids of cell codes, objects takes MiniGrid's view, pixels takes images, vector takes any numbers."""
+    """How an observation is encoded: crop, cells and cells-paper take grids of cell codes, objects takes MiniGrid's
+    view, pixels takes images, vector takes any numbers."""
     encoder_size: int = 128
     """How many features the encoder gives for one observation."""
     hidden_size: int = 128
@@ -67,7 +72,8 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ActingConfig:
-    """How actions are chosen while learning. Actor i of A takes random actions with epsilon_i = base^(1 + alpha i / (A - 1)), as in Ape-X."""
+    """How actions are chosen while learning. Actor i of A takes random actions with epsilon_i = base^(1 + alpha i / (A
+    - 1)), as in Ape-X."""
 
     RENAMED: ClassVar = {
         "base": "epsilon_base",
@@ -84,15 +90,18 @@ class ActingConfig:
     epsilon_alpha: float = 7.0
     """How far the share of random actions falls from the first actor to the last; 0 gives all actors the same."""
     greedy_actors: int = 0
-    """How many actors of each mixture take random actions with greedy_epsilon only. Their episodes are logged apart (greedy_…), as what the agent can do by now."""
+    """How many actors of each mixture take random actions with greedy_epsilon only. Their episodes are logged apart
+    (greedy_…), as what the agent can do by now."""
     greedy_epsilon: float = 0.0
     """The share of random actions of the greedy actors."""
     separate_process: bool = False
     """Whether the actors run in a process of their own, and act while the learner learns."""
     steps_ahead: int = 4
-    """How many steps actors in a process of their own may be ahead of the learner. With 0 they wait for it, and the run has the numbers of a single process."""
+    """How many steps actors in a process of their own may be ahead of the learner. With 0 they wait for it, and the run
+    has the numbers of a single process."""
     mixture_assignment: Literal["fixed", "uniform"] = "fixed"
-    """Which mixture an actor follows: fixed keeps mixture j mod N for actor j, uniform draws one for each episode, as the Agent57 paper describes NGU."""
+    """Which mixture an actor follows: fixed keeps mixture j mod N for actor j, uniform draws one for each episode, as
+    the Agent57 paper describes NGU."""
 
     def __post_init__(self) -> None:
         within("acting.epsilon_base", self.epsilon_base, 0, 1, "between 0 and 1")
@@ -122,7 +131,8 @@ class ReplayConfig:
     period: int = 50
     """How many steps lie between the beginnings of two sequences; with less than trace_length neighbours overlap."""
     cross_episodes: bool = True
-    """Whether a sequence may go on from one episode into the next, with the recurrent state reset in between. The published ones do not, and are padded instead."""
+    """Whether a sequence may go on from one episode into the next, with the recurrent state reset in between. The
+    published ones do not, and are padded instead."""
     min_sequences: int = 128
     """How many sequences there must be before learning begins."""
     priority_exponent: float = 0.9
@@ -160,13 +170,15 @@ class LearnerConfig:
     }
 
     target: Literal["retrace", "n-step"] = "retrace"
-    """Which return Q is trained towards: retrace corrects for actions the target policy would not take, n-step sums n_steps rewards uncorrected."""
+    """Which return Q is trained towards: retrace corrects for actions the target policy would not take, n-step sums
+    n_steps rewards uncorrected."""
     retrace_lambda: float = 0.95
     """The lambda of Retrace: how much of a return is passed from one step to the step before."""
     n_steps: int = 5
     """How many rewards an n-step return sums; unused by retrace."""
     transform: Literal["rescale", "identity"] = "rescale"
-    """Whether the network's outputs are values rescaled by h(x) = sign(x) (sqrt(|x| + 1) - 1) + epsilon x, or the values themselves."""
+    """Whether the network's outputs are values rescaled by h(x) = sign(x) (sqrt(|x| + 1) - 1) + epsilon x, or the
+    values themselves."""
     transform_epsilon: float = 1e-3
     """The epsilon of h; unused by identity."""
     target_policy_epsilon: float = 0.01
@@ -180,25 +192,30 @@ class LearnerConfig:
     burn_in: int = 0
     """How many first steps of a sequence only bring the recurrent state up to date, without being learned from."""
     replay_ratio: float = 1.0
-    """How often each environment step is learned from on average. There are replay_ratio x steps / (batch_size x trace_length) updates."""
+    """How often each environment step is learned from on average. There are replay_ratio x steps / (batch_size x
+    trace_length) updates."""
     learning_rate: float = 1e-4
     """The step size of Adam."""
     final_rate_share: float = 1.0
     """The share of the learning rate that is left at the end of the run; 1 keeps it as it is."""
     rate_hold_share: float = 0.0
-    """The share of the run for which the learning rate stays as it is; after that it falls in proportion to the steps."""
+    """The share of the run for which the learning rate stays as it is; after that it falls in proportion to the
+    steps."""
     adam_epsilon: float = 1e-4
     """The epsilon that Adam adds to the root of the second moment."""
     max_grad_norm: float = 40.0
     """The norm that gradients are cut to."""
     reduction: Literal["sum", "mean"] = "sum"
-    """Whether the squared errors of a sequence are summed, as published, or averaged, before the batch is averaged. max_grad_norm is meant for the sum."""
+    """Whether the squared errors of a sequence are summed, as published, or averaged, before the batch is averaged.
+    max_grad_norm is meant for the sum."""
     target_update_period: int = 1500
     """How many updates lie between two copies of the network to the target network."""
     reward_scale: float = 1.0
-    """What rewards and bonuses are multiplied by before they are learned from. Adam's steps do not shrink with values, so small values are learned with more noise. q and loss are logged in the rewards' own units."""
+    """What rewards and bonuses are multiplied by before they are learned from. Adam's steps do not shrink with values,
+    so small values are learned with more noise. q and loss are logged in the rewards' own units."""
     cross_mixture_share: float = 0.0
-    """The share of a batch that is learned from under another mixture than the one it was collected under (cross-mixture replay); without effect where there is one mixture."""
+    """The share of a batch that is learned from under another mixture than the one it was collected under
+    (cross-mixture replay); without effect where there is one mixture."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -241,13 +258,15 @@ class EpisodicConfig:
     max_similarity: float = 8.0
     """s_m, the similarity above which there is no bonus."""
     missing_neighbours: MissingNeighbours = "zero"
-    """What a memory of fewer than k observations gives: zero gives no bonus, unit puts each missing neighbour at normalised distance 1."""
+    """What a memory of fewer than k observations gives: zero gives no bonus, unit puts each missing neighbour at
+    normalised distance 1."""
     distance_mean: Average = "cumulative"
     """How d_m^2, which distances are divided by, is averaged: over all steps so far, or by a moving average."""
     distance_mean_rate: float = 0.01
     """The weight of the newest step in a moving average; unused by cumulative."""
     distance_mean_scope: AverageScope = "global"
-    """Whether d_m^2 is one mean for all environments and episodes, or one for each environment from the beginning of its episode."""
+    """Whether d_m^2 is one mean for all environments and episodes, or one for each environment from the beginning of
+    its episode."""
     distance_mean_of: AverageOf = "all"
     """Whether d_m^2 averages the distances to all k neighbours, or to the k-th only."""
 
@@ -269,7 +288,8 @@ class EpisodicConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BonusConfig(EpisodicConfig):
-    """The intrinsic reward r^i and the family of mixtures r^e + beta_j r^i that one network learns. Which bonus there is, is the agent's choice."""
+    """The intrinsic reward r^i and the family of mixtures r^e + beta_j r^i that one network learns. Which bonus there
+    is, is the agent's choice."""
 
     RENAMED: ClassVar = {
         "k": "neighbours",
@@ -298,11 +318,13 @@ class BonusConfig(EpisodicConfig):
     }
 
     mixtures: int = 1
-    """N, how many mixtures of reward and bonus one network learns. Mixture 0 of several has no bonus; a single one is the one that explores."""
+    """N, how many mixtures of reward and bonus one network learns. Mixture 0 of several has no bonus; a single one is
+    the one that explores."""
     beta: float = 0.3
     """The largest weight of the bonus, that of the last mixture."""
     timing: Literal["arrival", "departure"] = "arrival"
-    """Whether a step earns the novelty of the observation it leads to, or of the one it leaves (the paper's r_t of x_t)."""
+    """Whether a step earns the novelty of the observation it leads to, or of the one it leaves (the paper's r_t of
+    x_t)."""
     embedding_size: int = 32
     """How many numbers the controllable state of an observation has."""
     encoder: EncoderName = "cells"
@@ -324,7 +346,8 @@ class BonusConfig(EpisodicConfig):
     rnd_learning_rate: float = 5e-4
     """The step size of Adam for random network distillation."""
     warmup_updates: int = 0
-    """How many updates, at most, the embedding learns from uniformly random actions before anything else; the replay is emptied afterwards."""
+    """How many updates, at most, the embedding learns from uniformly random actions before anything else; the replay is
+    emptied afterwards."""
     warmup_accuracy: float = 1.0
     """The accuracy of the predicted actions, over the last 20 updates, at which the warm-up ends sooner."""
     embedding_refresh_period: int = 200
@@ -332,7 +355,9 @@ class BonusConfig(EpisodicConfig):
     episodes_per_memory: int = 1
     """How many episodes pass before the memory is emptied."""
     non_episodic_returns: bool = False
-    """Whether mixtures with a bonus value what comes after the end of an episode, in the next one, rewards and bonuses alike (random network distillation does it for the bonus alone). Reaching a goal then costs only that step's own bonus, and wins a memory in which everything is new again. Mixture 0 is not concerned."""
+    """Whether mixtures with a bonus value what comes after the end of an episode, in the next one, rewards and bonuses
+    alike (random network distillation does it for the bonus alone). Reaching a goal then costs only that step's own
+    bonus, and wins a memory in which everything is new again. Mixture 0 is not concerned."""
 
     def __post_init__(self) -> None:
         within("bonus.mixtures", self.mixtures, 1, 256, "between 1 and 256")
@@ -364,7 +389,8 @@ class TrainConfig:
     RENAMED: ClassVar = {"broken": "max_broken_episodes"}
 
     agent: AgentName = "ngu"
-    """Which agent is trained. ngu is Never Give Up; ngu-episodic leaves out its life-long factor; ngu-projection never trains its embedding; rnd has the life-long factor alone as its bonus; r2d2 has no bonus."""
+    """Which agent is trained. ngu is Never Give Up; ngu-episodic leaves out its life-long factor; ngu-projection never
+    trains its embedding; rnd has the life-long factor alone as its bonus; r2d2 has no bonus."""
     preset: str = ""
     """The preset that these settings began from."""
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -388,11 +414,13 @@ class TrainConfig:
     checkpoint_every: int = 500_000
     """How many environment steps lie between two checkpoints."""
     max_broken_episodes: int = 20
-    """How many episodes may be lost to an environment that crashes, stalls or leaves its spaces, before the run ends."""
+    """How many episodes may be lost to an environment that crashes, stalls or leaves its spaces, before the run
+    ends."""
     threads: int = 1
     """How many processor threads the run may use."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
-    """Where networks are trained: cpu, cuda, or auto for a GPU if there is one. A trained run can be loaded on either."""
+    """Where networks are trained: cpu, cuda, or auto for a GPU if there is one. A trained run can be loaded on
+    either."""
 
     def __post_init__(self) -> None:
         if self.agent not in agents.names():

@@ -1,7 +1,8 @@
-"""What an agent does once it has learned: episodes with its exploiting mixture (beta 0), or any other, and one episode looked at closely.
+"""What an agent does once it has learned: episodes with its exploiting mixture (beta 0), or any other, and one episode
+looked at closely.
 
-The bonus is computed as in training, since it is an input of the network. Whole episodes count, the same number from each environment, so that short ones are
-not preferred.
+The bonus is computed as in training, since it is an input of the network. Whole episodes count, the same number from
+each environment, so that short ones are not preferred.
 """
 
 import math
@@ -86,7 +87,8 @@ def evaluate(
     epsilon: float = 0.0,
     report_progress: ReportProgress | None = None,
 ) -> dict[str, Any]:
-    """The metrics of whole episodes (acting/episodes.py): for each its mean, and under ``<name>_error`` its standard error, over episodes.
+    """The metrics of whole episodes (acting/episodes.py): for each its mean, and under ``<name>_error`` its standard
+    error, over episodes.
 
     Args:
         path, seed, mixture, epsilon: see ``stage``.
@@ -136,7 +138,8 @@ class Recording:
     env: str
     mixture: int
     pictures: np.ndarray
-    """(N + 1, H, W, 3) uint8, before each step and after the last but for an episode whose environment begins the next one by itself"""
+    """(N + 1, H, W, 3) uint8, before each step and after the last but for an episode whose environment begins the next
+    one by itself"""
     place: np.ndarray
     """(N + 1,) int64, -1 where unknown"""
     action: np.ndarray

@@ -2,10 +2,11 @@
 
     policy = exploration.load("runs/explore-ngu")
     state = policy.initial_state(count=1)
-    action, state = policy.act(observation, state)                       # observation (1, *policy.spec.shape), action (1,)
+    action, state = policy.act(observation, state)             # observation (1, *policy.spec.shape), action (1,)
     action, state = policy.act(observation, state, reward=reward, first=started)
 
-The bonus is an input of the network, so novelty is computed here as it was in training: the state holds a memory of the running episodes.
+The bonus is an input of the network, so novelty is computed here as it was in training: the state holds a memory of the
+running episodes.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,8 @@ from outrange.exploration.spec import Spec
 
 @dataclass(kw_only=True, eq=False)
 class PolicyState:
-    """Where B environments are, for a policy. ``Policy.act`` moves it on in place: keep one for each batch of environments."""
+    """Where B environments are, for a policy. ``Policy.act`` moves it on in place: keep one for each batch of
+    environments."""
 
     recurrent: np.ndarray
     """(B, S) float32 of the network"""
@@ -122,8 +124,10 @@ class Policy:
         Args:
             observation: (B, *spec.shape), of ``spec.dtype``.
             state: of ``initial_state`` or the last ``act``; it is moved on in place.
-            reward: (B,) what the last action brought, which the network is shown; not looked at where an episode begins.
-            first: (B,) bool, where the observation begins an episode; if not given, everywhere at the first call and nowhere after.
+            reward: (B,) what the last action brought, which the network is shown; not looked at where an episode
+                begins.
+            first: (B,) bool, where the observation begins an episode; if not given, everywhere at the first call and
+                nowhere after.
 
         Returns:
             the actions, (B,) int64, numbered as ``spec.action_names``; and the state.
@@ -173,7 +177,8 @@ def load(path: Path | str, *, device: str | None = None, step: int | None = None
 
     Args:
         path: the run's directory.
-        device: cpu, cuda, or auto for a GPU if there is one; that of the training if not given, or the processor where it had a GPU and there is none here.
+        device: cpu, cuda, or auto for a GPU if there is one; that of the training if not given, or the processor where
+            it had a GPU and there is none here.
         step: of the checkpoint; the newest if not given.
 
     Raises:

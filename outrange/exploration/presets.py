@@ -1,7 +1,8 @@
 """The presets of exploration runs, each with an agent that it is made for; any other agent can take its place.
 
-Values of ``atari_paper`` are those of tables 6 and 8 of Never Give Up (arXiv 2002.06038); ``disco`` starts from table 7 and says where it leaves it: two cores
-see a thousandth of the paper's frames. Agents differ in their bonus alone, so that a comparison changes one thing.
+Values of ``atari_paper`` are those of tables 6 and 8 of Never Give Up (arXiv 2002.06038); ``disco`` starts from table 7
+and says where it leaves it: two cores see a thousandth of the paper's frames. Agents differ in their bonus alone, so
+that a comparison changes one thing.
 """
 
 from collections.abc import Callable
@@ -22,9 +23,9 @@ from outrange.exploration.config import (
 
 
 def disco() -> TrainConfig:
-    """Random Disco Maze in minutes on one core: the Q network sees 9 x 9 cells around the agent, gamma is shorter, learning rates and replay
-    ratio higher. From 60 % of the run on the rate falls, without which up to one greedy episode in four ends in a wall. Its agent has the episodic bonus
-    without the life-long factor."""
+    """Random Disco Maze in minutes on one core: the Q network sees 9 x 9 cells around the agent, gamma is shorter,
+    learning rates and replay ratio higher. From 60 % of the run on the rate falls, without which up to one greedy
+    episode in four ends in a wall. Its agent has the episodic bonus without the life-long factor."""
     return TrainConfig(
         agent="ngu-episodic",
         preset="disco",
@@ -75,9 +76,9 @@ def smoke() -> TrainConfig:
 
 
 def minigrid() -> TrainConfig:
-    """MiniGrid's partial view, two mixtures: one exploits, one explores. A goal ends its episode, so the explorer's values go on into the next one, where
-    everything is new again; its beta is small enough for a reward to stand out among errors; each mixture learns from the other's episodes too. What each of
-    these is for: docs/papers/ngu.md."""
+    """MiniGrid's partial view, two mixtures: one exploits, one explores. A goal ends its episode, so the explorer's
+    values go on into the next one, where everything is new again; its beta is small enough for a reward to stand out
+    among errors; each mixture learns from the other's episodes too. What each of these is for: docs/papers/ngu.md."""
     return TrainConfig(
         agent="ngu",
         preset="minigrid",
@@ -115,8 +116,9 @@ def minigrid() -> TrainConfig:
 
 
 def atari_paper() -> TrainConfig:
-    """Tables 6 and 8. 256 actors and 35e9 frames there; here as many environments as are asked for, and as long as there is time. With the 32 set here each
-    mixture has one actor, and so one epsilon: `--env.count 256` gives each eight of them, as published; `--acting.mixture-assignment uniform` gives each any."""
+    """Tables 6 and 8. 256 actors and 35e9 frames there; here as many environments as are asked for, and as long as
+    there is time. With the 32 set here each mixture has one actor, and so one epsilon: `--env.count 256` gives each
+    eight of them, as published; `--acting.mixture-assignment uniform` gives each any."""
     return TrainConfig(
         agent="ngu",
         preset="atari-paper",

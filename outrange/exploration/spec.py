@@ -1,4 +1,5 @@
-"""What environments look like to an agent. It is saved with a run, so that a policy can be loaded without its environments."""
+"""What environments look like to an agent. It is saved with a run, so that a policy can be loaded without its
+environments."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,8 +1,9 @@
-"""Training an exploring agent: read ``Trainer.advance`` first. Actor and learner take turns in one process; a run is a directory (core/run.py).
+"""Training an exploring agent: read ``Trainer.advance`` first. Actor and learner take turns in one process; a run is a
+directory (core/run.py).
 
 A checkpoint has four groups of tensors, each in a file of its own, so that a reader takes only what it needs:
 
-    policy    what acting needs anywhere: networks, the actors' embedding, running means     evaluation and policies read this alone
+    policy    what acting needs anywhere: networks, the actors' embedding, running means; evaluation reads this alone
     learner   target networks, optimizers
     actor     where everything is: environments, running episodes, their memories
     replay    the sequences

@@ -1,8 +1,10 @@
-"""The actor: B environments in lock step, one batch of network calls a step, rows into the replay (arXiv 2002.06038, section 3 and appendix A).
+"""The actor: B environments in lock step, one batch of network calls a step, rows into the replay (arXiv 2002.06038,
+section 3 and appendix A).
 
-One step, read ``advance``: an action and with what probability it was chosen; the environments move; the bonus of where they came to; the row is stored: what
-was seen, the network's other inputs, the action, r^e and r^i that it brought. An episode that was cut short by a limit gets one row more, its last
-observation, to bootstrap from; one that ended by itself gets none. Episodes' numbers go to ``Episodes``.
+One step, read ``advance``: an action and with what probability it was chosen; the environments move; the bonus of where
+they came to; the row is stored: what was seen, the network's other inputs, the action, r^e and r^i that it brought. An
+episode that was cut short by a limit gets one row more, its last observation, to bootstrap from; one that ended by
+itself gets none. Episodes' numbers go to ``Episodes``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +39,8 @@ def environments(config: TrainConfig, seeds: SeedTree, count: int | None = None)
 
 @contextmanager
 def process_settings(config: TrainConfig) -> Iterator[None]:
-    """This process set up for a run: its threads; and while it lasts numbers below 1e-38 are zero, which are slow to compute with."""
+    """This process set up for a run: its threads; and while it lasts numbers below 1e-38 are zero, which are slow to
+    compute with."""
     torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)
     try:
@@ -68,8 +71,8 @@ class Actor:
         agent: what learns; its weights are read.
         parts: what acts: behaviour, novelty, mixtures and their draws.
         replay: where rows go.
-        refreshing: whether the novelty follows the learner's newest weights, every ``bonus.embedding_refresh_period`` steps; not where what was learned is
-            looked at.
+        refreshing: whether the novelty follows the learner's newest weights, every ``bonus.embedding_refresh_period``
+            steps; not where what was learned is looked at.
     """
 
     def __init__(
@@ -207,7 +210,8 @@ class Actor:
     def state_dict(self) -> tuple[dict[str, Arrays], dict[str, Any]]:
         """Arrays by group, and counters and random state as JSON.
 
-        The group ``policy`` is what acting anywhere needs of the novelty; ``actor`` is where everything is: environments, running episodes, their memories.
+        The group ``policy`` is what acting anywhere needs of the novelty; ``actor`` is where everything is:
+        environments, running episodes, their memories.
         """
         policy = self.novelty.state_dict(streams=False)
         memories = {name: value for name, value in self.novelty.state_dict().items() if name not in policy}

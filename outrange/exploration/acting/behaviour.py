@@ -1,4 +1,5 @@
-"""Behaviours: how an actor chooses actions, and with what probability. Here epsilon-greedy, with Ape-X's ladder of epsilons.
+"""Behaviours: how an actor chooses actions, and with what probability. Here epsilon-greedy, with Ape-X's ladder of
+epsilons.
 
 epsilon_i = base^(1 + alpha i / (A-1))
 """
@@ -20,7 +21,8 @@ class Action:
     """What B environments do next."""
 
     chosen: np.ndarray
-    """(B,) int, the agent's action, from which Q is learned; it may be one that no environment knows, as an option that runs for several steps"""
+    """(B,) int, the agent's action, from which Q is learned; it may be one that no environment knows, as an option that
+    runs for several steps"""
     executed: np.ndarray
     """(B,) int, the environment's action"""
     probability: np.ndarray
@@ -28,7 +30,8 @@ class Action:
     state: np.ndarray
     """(B, S) float32 recurrent state after the row"""
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """what the agent's own replay fields hold (``Agent.replay_fields``), as ``executed_action`` where it is not the chosen one"""
+    """what the agent's own replay fields hold (``Agent.replay_fields``), as ``executed_action`` where it is not the
+    chosen one"""
 
 
 class Behaviour(Protocol):
@@ -41,7 +44,8 @@ class Behaviour(Protocol):
         """The next action of B environments.
 
         Args:
-            row: what the network is shown: observation, last_action, last_reward, last_bonus, mixture, first; (B, …) each.
+            row: what the network is shown: observation, last_action, last_reward, last_bonus, mixture, first; (B, …)
+                each.
             state: (B, S) recurrent state before the row.
             uniform: whether all actions are drawn uniformly.
         """
@@ -101,7 +105,8 @@ def epsilon_greedy(config: TrainConfig, agent: Agent, count: int, rng: np.random
 
 
 def epsilons(count: int, base: float = 0.4, alpha: float = 7.0) -> np.ndarray:
-    """epsilon_i of all actors, (count,) float64, from ``base`` falling to base^(1 + alpha); (base,) for a count of 1."""
+    """epsilon_i of all actors, (count,) float64, from ``base`` falling to base^(1 + alpha); (base,) for a count of
+    1."""
     whole("actors", count, 1)
     require(0 <= base <= 1, "epsilon base", base, "in 0..1")
     require(0 <= alpha < math.inf, "epsilon alpha", alpha, "0 or above")

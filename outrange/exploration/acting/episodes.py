@@ -1,4 +1,5 @@
-"""What episodes come to: return, length, bonus, and the share of their places that was visited; running ones, and sums over those that ended.
+"""What episodes come to: return, length, bonus, and the share of their places that was visited; running ones, and sums
+over those that ended.
 
 ``METRICS`` is the one list of an episode's numbers: a row here is logged, evaluated, and averaged by mixture.
 """
@@ -58,7 +59,8 @@ class Episodes:
         self._visit(place, started)
 
     def add(self, step: Step, bonus: np.ndarray, mixture: np.ndarray, count_ended: bool = True) -> None:
-        """Take in a step and its bonus (B,); episodes that end with it are counted under their mixture (B,), unless not ``count_ended``."""
+        """Take in a step and its bonus (B,); episodes that end with it are counted under their mixture (B,), unless not
+        ``count_ended``."""
         valid = step.valid
         self.returns += np.where(valid, step.reward, 0)
         self.bonuses += np.where(valid, bonus, 0)
@@ -79,7 +81,8 @@ class Episodes:
         self.length[broken] = 0
 
     def report(self) -> dict[str, float]:
-        """Means over the episodes that ended since the last report: of all, of the greedy actors, and by mixture; then the sums begin anew."""
+        """Means over the episodes that ended since the last report: of all, of the greedy actors, and by mixture; then
+        the sums begin anew."""
         metrics: dict[str, float] = {"ever_places": float(self.ever_seen.sum())} if self.ever_seen.any() else {}
         groups = {"": self.sums.sum((0, 1)), "greedy_": self.sums[:, 1].sum(0)}
         if self.mixtures > 1:

@@ -1,7 +1,7 @@
 """Which mixture of the family an actor's episode follows (Never Give Up, arXiv 2002.06038, appendix A).
 
-The paper prints j mod (N-1) for the mixture of actor j, by which the last mixture would never act; j mod N is meant. The Agent57 paper says that NGU draws it
-anew for each episode.
+The paper prints j mod (N-1) for the mixture of actor j, by which the last mixture would never act; j mod N is meant.
+The Agent57 paper says that NGU draws it anew for each episode.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,8 @@ class Mixtures(Protocol):
         ...
 
     def ended(self, ended: np.ndarray, returns: np.ndarray) -> None:
-        """Learn what the episodes that ended (B,) bool came to, their undiscounted returns (B,), before the next are chosen."""
+        """Learn what the episodes that ended (B,) bool came to, their undiscounted returns (B,), before the next are
+        chosen."""
         ...
 
     def state_dict(self) -> dict[str, np.ndarray]:

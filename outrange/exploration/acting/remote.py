@@ -1,7 +1,8 @@
 """The actor in a process of its own, so that acting and learning take a core each.
 
-The networks that act lie in shared memory and are those that the learner moves. The actor may be ``acting.steps_ahead`` steps of its environments in front of
-the learner; 0 is lock-step: it waits for the learner after each step, and the run is the same, number for number, as with the actor inline.
+The networks that act lie in shared memory and are those that the learner moves. The actor may be ``acting.steps_ahead``
+steps of its environments in front of the learner; 0 is lock-step: it waits for the learner after each step, and the run
+is the same, number for number, as with the actor inline.
 """
 
 import signal
@@ -68,7 +69,8 @@ class Remote:
         self._ask("load_state_dict", groups, counters)
 
     def drain(self) -> int:
-        """Take in all steps that were asked for, so that nothing is under way; returns how many transitions they were."""
+        """Take in all steps that were asked for, so that nothing is under way; returns how many transitions they
+        were."""
         transitions = 0
         while self.requested:
             transitions += self._take_step()

@@ -1,8 +1,10 @@
-"""The agents, and how each is made: ``config.agent`` names a row of ``AGENTS``, in training, in evaluation and in an actor's own process alike.
+"""The agents, and how each is made: ``config.agent`` names a row of ``AGENTS``, in training, in evaluation and in an
+actor's own process alike.
 
-An agent is a choice among parts. The learner (``Agent``) owns everything that is trained. Whoever acts has three parts of its own: a ``Behaviour``
-(acting/behaviour.py), a ``Novelty`` (novelty/) and ``Mixtures`` (acting/mixtures.py). A new agent is one file here and one row; so is a new bonus, which
-stands in novelty/. Importing this loads neither torch nor Numba.
+An agent is a choice among parts. The learner (``Agent``) owns everything that is trained. Whoever acts has three parts
+of its own: a ``Behaviour`` (acting/behaviour.py), a ``Novelty`` (novelty/) and ``Mixtures`` (acting/mixtures.py). A new
+agent is one file here and one row; so is a new bonus, which stands in novelty/. Importing this loads neither torch nor
+Numba.
 """
 
 import importlib
@@ -82,10 +84,12 @@ class Agent(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How the parts of an agent are made. Parts are named ``module:object`` within this package, and imported when they are needed."""
+    """How the parts of an agent are made. Parts are named ``module:object`` within this package, and imported when they
+    are needed."""
 
     learner: str
-    """called with configuration, spec and seeds, and, where there is a bonus, with what makes the learner of the bonus"""
+    """called with configuration, spec and seeds, and, where there is a bonus, with what makes the learner of the
+    bonus"""
     bonus: str = ""
     """the learner of its bonus (novelty/), called with configuration, spec and seeds; empty for none"""
     behaviour: str = "acting.behaviour:epsilon_greedy"

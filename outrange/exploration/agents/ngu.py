@@ -1,8 +1,8 @@
 """Never Give Up (arXiv 2002.06038, section 3): R2D2 that learns a family of mixtures r^e + beta_j r^i.
 
-What r^i is stands in novelty/: the table of agents says which one an agent has. Deviations: a step that ends the episode earns no bonus where novelty is
-counted on arrival (``bonus.timing``); before learning, the embedding may be warmed up on uniformly random actions, without which a nearly deterministic policy
-teaches it nothing.
+What r^i is stands in novelty/: the table of agents says which one an agent has. Deviations: a step that ends the
+episode earns no bonus where novelty is counted on arrival (``bonus.timing``); before learning, the embedding may be
+warmed up on uniformly random actions, without which a nearly deterministic policy teaches it nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,7 +46,8 @@ class NGU(R2D2):
         return priority, metrics | self.learn_novelty(sequences, self.config.bonus.training_steps)
 
     def learn_novelty(self, sequences: Sequences, steps: int) -> dict[str, float]:
-        """One update of the bonus from the last ``steps`` steps of each sequence; nothing if none of them leads anywhere."""
+        """One update of the bonus from the last ``steps`` steps of each sequence; nothing if none of them leads
+        anywhere."""
         transitions = last_transitions(sequences, steps, self.device)
         return {} if transitions is None else self.bonus.learn(transitions)
 

@@ -1,9 +1,11 @@
-"""R2D2 with Retrace: recurrent Q learning from prioritized sequences with stored state (Kapturowski et al. 2019; arXiv 2002.06038, section 2 and appendix E).
+"""R2D2 with Retrace: recurrent Q learning from prioritized sequences with stored state (Kapturowski et al. 2019; arXiv
+2002.06038, section 2 and appendix E).
 
-Read ``learn``: both networks are unrolled from the state that was stored when acting; the online network says what the target policy does, the target network
-what that is worth; the target is h(G). An agent with other rewards or heads overrides ``policy_values`` and ``rewards``. Deviations, all set by the
-configuration: sequences may cross the ends of episodes (the state is reset inside), no burn-in unless asked for, priorities are eta max + (1 - eta) mean with
-eta 0.9, no importance weights (as published).
+Read ``learn``: both networks are unrolled from the state that was stored when acting; the online network says what the
+target policy does, the target network what that is worth; the target is h(G). An agent with other rewards or heads
+overrides ``policy_values`` and ``rewards``. Deviations, all set by the configuration: sequences may cross the ends of
+episodes (the state is reset inside), no burn-in unless asked for, priorities are eta max + (1 - eta) mean with eta 0.9,
+no importance weights (as published).
 """
 
 from collections.abc import Mapping
@@ -126,7 +128,8 @@ class R2D2:
         return errors["q"]
 
     def mixtures_to_learn(self, collected: Tensor) -> Tensor:
-        """The mixture (T + 1, B) each sequence is learned from under: its own, or for a share of them another (cross-mixture replay)."""
+        """The mixture (T + 1, B) each sequence is learned from under: its own, or for a share of them another
+        (cross-mixture replay)."""
         share, count = self.config.learner.cross_mixture_share, len(self.family)
         if not share or count == 1:
             return collected
@@ -139,7 +142,8 @@ class R2D2:
         return {}
 
     def set_progress(self, share: float) -> None:
-        """Set the learning rate for a share of the run that is done: whole at first, then falling in proportion to the steps."""
+        """Set the learning rate for a share of the run that is done: whole at first, then falling in proportion to the
+        steps."""
         config = self.config.learner
         falling = max(min(share, 1.0) - config.rate_hold_share, 0.0) / max(1 - config.rate_hold_share, 1e-9)
         for head in self.heads.values():

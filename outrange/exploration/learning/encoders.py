@@ -1,7 +1,7 @@
 """Encoders of an observation, by name (Never Give Up, arXiv 2002.06038, section 5 and figures H.1 to H.3).
 
-They take observations as the environment gives them (bytes, or codes of cells) with any leading axes, and turn them into numbers themselves, so that a replay
-holds bytes only.
+They take observations as the environment gives them (bytes, or codes of cells) with any leading axes, and turn them
+into numbers themselves, so that a replay holds bytes only.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from outrange.core.compiled import compiled
+from outrange.core.compiled import kernel
 from outrange.core.errors import BadInput, unknown
 from outrange.exploration.spec import Spec
 
-#: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things, all of one brightness, so that one layer can tell a wall.
+#: Colours of the codes of a grid, as a crop shows them: corridor, agent, then walls or things, all of one brightness,
+#: so that one layer can tell a wall.
 PALETTE = [
     [0, 0, 0],
     [0, 1, 0],
@@ -30,7 +31,8 @@ PALETTE = [
 
 
 class Crop(nn.Module):
-    """What surrounds the agent in a grid of codes, 9 x 9 cells in colour, through one layer. Our deviation: the paper's network sees the whole frame."""
+    """What surrounds the agent in a grid of codes, 9 x 9 cells in colour, through one layer. Our deviation: the paper's
+    network sees the whole frame."""
 
     def __init__(self, shape: tuple[int, ...], codes: int, width: int, side: int = 9) -> None:
         super().__init__()
@@ -68,9 +70,10 @@ class Crop(nn.Module):
         return nn.functional.embedding(seen.int(), self.palette).flatten(1)  # type: ignore[arg-type]
 
 
-@compiled
+@kernel
 def _look_around(grids, palette, colours):
-    """colours (N, side, side, 3) of the cells around the first cell of code 1 of each grid (N, rows, columns), the first cell where there is none."""
+    """colours (N, side, side, 3) of the cells around the first cell of code 1 of each grid (N, rows, columns), the
+    first cell where there is none."""
     rows, columns = grids.shape[1:]
     side = colours.shape[1]
     reach, outside = side // 2, len(palette) - 1
@@ -91,7 +94,8 @@ def _look_around(grids, palette, colours):
 
 
 class Cells(nn.Module):
-    """A grid of codes, each a channel, through two 3 x 3 convolutions, 16 and 32 filters: stride 1 as published for the maze, or 2, four times cheaper."""
+    """A grid of codes, each a channel, through two 3 x 3 convolutions, 16 and 32 filters: stride 1 as published for the
+    maze, or 2, four times cheaper."""
 
     def __init__(self, shape: tuple[int, ...], codes: int, width: int, stride: int) -> None:
         super().__init__()
@@ -107,7 +111,8 @@ class Cells(nn.Module):
 
 
 class Pixels(nn.Module):
-    """Images of bytes (H, W) or (H, W, channels) through the three convolutions of DQN: 32 at 8 x 8 / 4, 64 at 4 x 4 / 2, 64 at 3 x 3 / 1."""
+    """Images of bytes (H, W) or (H, W, channels) through the three convolutions of DQN: 32 at 8 x 8 / 4, 64 at 4 x 4 /
+    2, 64 at 3 x 3 / 1."""
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -131,8 +136,8 @@ class Pixels(nn.Module):
 
 
 class Objects(nn.Module):
-    """MiniGrid's partial view (7, 7, 4): kind, colour and state of a cell are vectors that are summed; two 3 x 3 convolutions, so that a door is a door
-    wherever it stands; beside them the agent's direction."""
+    """MiniGrid's partial view (7, 7, 4): kind, colour and state of a cell are vectors that are summed; two 3 x 3
+    convolutions, so that a door is a door wherever it stands; beside them the agent's direction."""
 
     KINDS, COLOURS, STATES, DIRECTIONS = 11, 6, 3, 4
 

@@ -1,12 +1,13 @@
 """The families of mixtures that one network learns (arXiv 2002.06038, appendix A).
 
-Mixture i of N is trained on r^e + beta_i r^i with discount gamma_i. Mixture 0 has beta 0 and the longest horizon; the last explores most and looks least far.
+Mixture i of N is trained on r^e + beta_i r^i with discount gamma_i. Mixture 0 has beta 0 and the longest horizon; the
+last explores most and looks least far.
 
     beta_0 = 0,  beta_{N-1} = beta,  else beta_i = beta sigmoid(10 (2i - (N-2)) / (N-2))
     gamma_i = 1 - exp(((N-1-i) ln(1 - maximum) + i ln(1 - minimum)) / (N-1))
 
-A family of one is the exploring policy alone, the last of its family: beta (the paper says so) and the smallest discount (it does not say; the paper gives the
-short horizon to what explores).
+A family of one is the exploring policy alone, the last of its family: beta (the paper says so) and the smallest
+discount (it does not say; the paper gives the short horizon to what explores).
 """
 
 import math

@@ -1,7 +1,9 @@
-"""A head: one Q network, its target copy and its optimizer; how its values along sequences become targets, errors and an update.
+"""A head: one Q network, its target copy and its optimizer; how its values along sequences become targets, errors and
+an update.
 
-An agent has one head for each reward that it learns apart: R2D2 and Never Give Up have one, of r^e + beta r^i (arXiv 2002.06038); Agent57 has two. The target
-of the network is h(G), G the transformed Retrace or n-step return (returns.py).
+An agent has one head for each reward that it learns apart: R2D2 and Never Give Up have one, of r^e + beta r^i (arXiv
+2002.06038); Agent57 has two. The target of the network is h(G), G the transformed Retrace or n-step return
+(returns.py).
 """
 
 import copy

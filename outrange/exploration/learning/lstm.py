@@ -1,20 +1,24 @@
 """The recurrent core: an LSTM over sequences in which episodes may begin anywhere.
 
-With gates i, f, g, o from x_t W_x' + h_{t-1} W_h' + b:  c_t = sigma(f) c_{t-1} + sigma(i) tanh(g),  h_t = sigma(o) tanh(c_t); where a row begins an episode,
-h_{t-1} and c_{t-1} are zero. PyTorch's own LSTM knows no such rows, so the unroll is ours: ``unroll`` in plain tensor operations, which runs everywhere and
-is what the fused one is tested against; and the same with one compiled kernel a step and a backward pass written out, for float32 on a processor.
+With gates i, f, g, o from x_t W_x' + h_{t-1} W_h' + b:
+
+    c_t = sigma(f) c_{t-1} + sigma(i) tanh(g)
+    h_t = sigma(o) tanh(c_t)
+
+Where a row begins an episode, h_{t-1} and c_{t-1} are zero. PyTorch's own LSTM knows no such rows, so the unroll is
+ours: ``unroll`` in plain tensor operations, which runs everywhere and is what the fused one is tested against; and the
+same with one compiled kernel a step and a backward pass written out, for float32 on a processor.
 """
 
+import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 
-from outrange.core.compiled import compiled
+from outrange.core.compiled import kernel, part
 
 State = tuple[Tensor, Tensor]
 _FLAGS = {"reassoc", "contract", "nsz", "arcp"}  # not-a-number keeps its meaning, so that it still reaches the loss
@@ -25,7 +29,8 @@ _P2, _P3, _P4, _P5, _P6, _P7 = (np.float32(1 / math.factorial(k)) for k in range
 
 
 class LSTM(nn.Module):
-    """One layer. Input (T, B, I), state two times (B, H), ``first`` (T, B) bool; output (T, B, H) and the state after the last row."""
+    """One layer. Input (T, B, I), state two times (B, H), ``first`` (T, B) bool; output (T, B, H) and the state after
+    the last row."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -39,7 +44,8 @@ class LSTM(nn.Module):
 
     def forward(self, x: Tensor, state: State, first: Tensor) -> tuple[Tensor, State]:
         if x.device.type == "cpu" and x.dtype == torch.float32:
-            h, c = _Fused.apply(x, self.input_weight, self.bias, self.hidden_weight, state[0], state[1], first)  # type: ignore[misc]
+            weights = self.input_weight, self.bias, self.hidden_weight
+            h, c = _Fused.apply(x, *weights, state[0], state[1], first)  # type: ignore[misc]
             return h, (h[-1], c)
         return unroll(nn.functional.linear(x, self.input_weight, self.bias), self.hidden_weight, state, first)
 
@@ -66,7 +72,8 @@ def unroll(gates: Tensor, hidden_weight: Tensor, state: State, first: Tensor) ->
 
 
 class _Fused(torch.autograd.Function):
-    """Input map and ``unroll`` as one node of the graph. Its last state carries no gradient: nothing is trained through it."""
+    """Input map and ``unroll`` as one node of the graph. Its last state carries no gradient: nothing is trained through
+    it."""
 
     @staticmethod
     def forward(
@@ -100,27 +107,24 @@ class _Fused(torch.autograd.Function):
         slopes = torch.empty_like(acts)
         dh, dc = torch.zeros(batch, hidden), torch.zeros(batch, hidden)  # of h_t, by the step after; of c_t
         arrays = [a.numpy() for a in (grad.contiguous(), acts, first, cells, squashed, dh, dc, slopes)]
-        each = slopes.unbind()
+        slope_of_step = slopes.unbind()
         for t in range(steps - 1, -1, -1):
             _backward_step(t, *arrays)
-            torch.mm(each[t], weight, out=dh)
+            torch.mm(slope_of_step[t], weight, out=dh)
         dh *= (~first[0]).unsqueeze(1)
         all_slopes = slopes.view(-1, 4 * hidden)
         dx = (all_slopes @ w).view(steps, batch, -1) if ctx.needs_input_grad[0] else None
         return dx, all_slopes.T @ flat, all_slopes.sum(0), all_slopes.T @ before.view(-1, hidden), dh, dc, None
 
 
-def _kernel(function: Callable) -> Callable:
-    return compiled(function, fastmath=_FLAGS, error_model="numpy")
-
-
-def _part(function: Callable) -> Callable:
-    return njit(function, fastmath=_FLAGS, error_model="numpy", inline="always")  # pyright: ignore[reportCallIssue]
+_kernel = functools.partial(kernel, fastmath=_FLAGS, error_model="numpy")
+_part = functools.partial(part, fastmath=_FLAGS, error_model="numpy", inline="always")
 
 
 @_part
 def _tanh(x):
-    # tanh x = 1 - 2 / (exp 2x + 1); exp y = 2^k exp r with |r| <= ln2 / 2, a polynomial of degree 7: within 3e-7 in float32
+    # tanh x = 1 - 2 / (exp 2x + 1); exp y = 2^k exp r with |r| <= ln2 / 2, and exp r a polynomial of degree 7:
+    # within 3e-7 in float32
     y = min(max(_TWO * x, np.float32(-30)), np.float32(30))
     k = np.floor(y * _LOG2E + _HALF)
     r = y - k * _LN2
@@ -143,7 +147,8 @@ def _gate(values):
 
 @_kernel
 def _forward_step(t, first, bias, acts, before, cells, squashed, outputs):
-    """Step t: acts[t] (B, 4H), pre-activations less the bias, become i, f, g, o; cells[t] is zeroed where an episode begins, before[t + 1] if the next does."""
+    """Step t: acts[t] (B, 4H), pre-activations less the bias, become i, f, g, o; cells[t] is zeroed where an episode
+    begins, before[t + 1] if the next does."""
     steps, batch, hidden = outputs.shape
     for b in range(batch):  # short loops over few arrays: the compiler turns those into vector instructions
         row = acts[t, b]
@@ -171,7 +176,8 @@ def _forward_step(t, first, bias, acts, before, cells, squashed, outputs):
 
 @_kernel
 def _backward_step(t, grad, acts, first, cells, squashed, dh, dc, slopes):
-    """Step t back: dh, dc (B, H) are gradients of h_t, as step t + 1 saw it, and of c_t; slopes[t] those of the pre-activations; dc becomes c_{t-1}'s."""
+    """Step t back: dh, dc (B, H) are gradients of h_t, as step t + 1 saw it, and of c_t; slopes[t] those of the
+    pre-activations; dc becomes c_{t-1}'s."""
     batch, hidden = dh.shape
     for b in range(batch):
         row, slope = acts[t, b], slopes[t, b]

@@ -1,4 +1,5 @@
-"""Small tools for modules: where they are, what their first weights are drawn from, how their tensors are saved under names."""
+"""Small tools for modules: where they are, what their first weights are drawn from, how their tensors are saved under
+names."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar

@@ -1,4 +1,5 @@
-"""The recurrent Q network with one input for the mixture (Never Give Up, arXiv 2002.06038, section 5 and figure H.1); sizes come from the configuration."""
+"""The recurrent Q network with one input for the mixture (Never Give Up, arXiv 2002.06038, section 5 and figure H.1);
+sizes come from the configuration."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,8 @@ from outrange.exploration.learning.lstm import LSTM, State
 
 
 class QNetwork(nn.Module):
-    """Q(x_t, ., mixture | history): encoder; beside it the one-hot mixture and last action and the last rewards; LSTM; dueling heads.
+    """Q(x_t, ., mixture | history): encoder; beside it the one-hot mixture and last action and the last rewards; LSTM;
+    dueling heads.
 
     The mixture enters as a one-hot of its index, not as its beta or gamma. Last rewards enter as they are.
 
@@ -18,7 +20,8 @@ class QNetwork(nn.Module):
         mixtures: how many there are; with one, it is no input.
         hidden_size: of the LSTM.
         head_size: hidden units of each dueling head.
-        executed_actions: how many actions the environment takes, one of which was the last; as many as ``actions`` if not given.
+        executed_actions: how many actions the environment takes, one of which was the last; as many as ``actions`` if
+            not given.
     """
 
     def __init__(

@@ -1,15 +1,19 @@
-"""Prioritized sequence replay (R2D2: Kapturowski et al. 2019, section 2.3; Never Give Up, arXiv 2002.06038, sections 2.1 and 2.2, appendix A and table 6).
+"""Prioritized sequence replay (R2D2: Kapturowski et al. 2019, section 2.3; Never Give Up, arXiv 2002.06038, sections
+2.1 and 2.2, appendix A and table 6).
 
-Rows are stored once. Each of B streams (environments in lock step) is a ring of rows; a sequence is the rows start ... start + trace of a stream, start a
-multiple of ``period``, the last row only to bootstrap from. With period < trace neighbours overlap and share their rows. The recurrent state is kept for a
-sequence's first row alone. A sequence is drawn with probability p^exponent / sum p^exponent.
+Rows are stored once. Each of B streams (environments in lock step) is a ring of rows; a sequence is the rows start ...
+start + trace of a stream, start a multiple of ``period``, the last row only to bootstrap from. With period < trace
+neighbours overlap and share their rows. The recurrent state is kept for a sequence's first row alone. A sequence is
+drawn with probability p^exponent / sum p^exponent.
 
-Life of a slot (the place of a sequence): its first row is written - what the slot held before is gone, its priority is 0; its last row is written - it is ready
-and enters with the largest priority seen so far; its first row is overwritten, one lap later. What is drawn therefore never mixes laps.
+Life of a slot (the place of a sequence): its first row is written - what the slot held before is gone, its priority is
+0; its last row is written - it is ready and enters with the largest priority seen so far; its first row is overwritten,
+one lap later. What is drawn therefore never mixes laps.
 
-``crossing`` False, as published: a sequence lies in one episode. A new episode begins at the next multiple of ``period``, behind rows of padding; a
-sequence that would run into them, or into the next episode, is short, and returns padding in their place. True: sequences run on across ends of episodes, and
-the learner begins anew where ``first`` (where episodes are short, most of what the published way stores is padding).
+``crossing`` False, as published: a sequence lies in one episode. A new episode begins at the next multiple of
+``period``, behind rows of padding; a sequence that would run into them, or into the next episode, is short, and returns
+padding in their place. True: sequences run on across ends of episodes, and the learner begins anew where ``first``
+(where episodes are short, most of what the published way stores is padding).
 """
 
 import math
@@ -20,8 +24,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from outrange.core import memory
+from outrange.core.checks import whole
+from outrange.core.compiled import kernel
 from outrange.core.errors import BadInput, brief
-from outrange.exploration.learning.sumtree import LARGEST, SumTree, compiled
+from outrange.exploration.learning.sumtree import LARGEST, SumTree
 
 #: What a row holds beside its observation, in the order in which it lies in memory.
 FIELDS = {
@@ -46,7 +52,8 @@ _SHARE = 0.9  # of the free memory; the rest is for networks, batches and everyb
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sequences:
-    """Sequences that were drawn, K of them, T = trace + 1 rows each; time comes first, every array is the receiver's own."""
+    """Sequences that were drawn, K of them, T = trace + 1 rows each; time comes first, every array is the receiver's
+    own."""
 
     observation: np.ndarray
     """(T, K, *shape) x_t"""
@@ -83,7 +90,8 @@ class Sequences:
 
     @property
     def executed_action(self) -> np.ndarray:
-        """(T, K) int16: what the environment was given for a_t, which is a_t itself unless the agent keeps a column of this name."""
+        """(T, K) int16: what the environment was given for a_t, which is a_t itself unless the agent keeps a column of
+        this name."""
         return self.own.get("executed_action", self.action)
 
 
@@ -103,8 +111,8 @@ class Replay:
         fields: further columns of an agent's own, name to numpy type; padding has zeros there.
 
     Raises:
-        BadInput: something is not allowed, or the replay would not fit into the memory that is free. (Memory is taken only as rows come; without this check a
-            training would be killed hours after its start.)
+        BadInput: something is not allowed, or the replay would not fit into the memory that is free. (Memory is taken
+            only as rows come; without this check a training would be killed hours after its start.)
     """
 
     def __init__(
@@ -121,23 +129,19 @@ class Replay:
         exponent: float = 0.9,
         fields: Mapping[str, type[np.generic]] | None = None,
     ) -> None:
-        self.streams, self.trace, self.period = (
-            _whole("streams", streams, 1),
-            _whole("trace", trace, 1),
-            _whole("period", period, 1),
-        )
-        self.state_size = _whole("state_size", state_size, 0)
+        self.streams = whole("streams", streams, 1)
+        self.trace = whole("trace", trace, 1)
+        self.period = whole("period", period, 1)
+        self.state_size = whole("state_size", state_size, 0)
         if period > trace:
-            raise BadInput(
-                f"period: {period} is not allowed; it must be from 1 to trace, which is {trace}, or rows between sequences would never be drawn"
-            )
-        self.rows = _whole("rows", rows, 1)
-        least = period * -(-(trace + 2 * period) // period)
-        if rows % period or rows < least:
-            raise BadInput(
-                f"rows: {rows} is not allowed; it must be a multiple of period, which is {period}, and at least {least}"
-            )
-        self.shape = tuple(_whole("shape", size, 1) for size in shape)
+            allowed = f"from 1 to trace, which is {trace}, or rows between sequences would never be drawn"
+            raise BadInput(f"period: {period} is not allowed; it must be {allowed}")
+        self.rows = whole("rows", rows, 1)
+        fewest = period * -(-(trace + 2 * period) // period)
+        if rows % period or rows < fewest:
+            allowed = f"a multiple of period, which is {period}, and at least {fewest}"
+            raise BadInput(f"rows: {rows} is not allowed; it must be {allowed}")
+        self.shape = tuple(whole("shape", size, 1) for size in shape)
         self.dtype = np.dtype(dtype)
         if self.dtype.name not in _DTYPES:
             raise BadInput(f"dtype: {self.dtype.name} is not allowed for observations; allowed: {', '.join(_DTYPES)}")
@@ -165,9 +169,10 @@ class Replay:
         self._row = np.zeros(streams, self._record)  # what is appended, before it goes where it belongs
         self._fields = {name: self._row[name] for name in self._types}
         self._mask = np.zeros(streams, np.bool_)
-        self._at = np.zeros(streams, np.int64)
+        # what one append fills in: rows written, slots and streams of sequences that begin, changes of the tree
+        self._places = np.zeros(streams, np.int64)
         self._begun = np.zeros((2, streams), np.int64)
-        self._events = np.zeros(2 * streams, np.int64)
+        self._changed = np.zeros(2 * streams, np.int64)
         self._values = np.zeros(2 * streams)
         self.clear()
 
@@ -189,22 +194,24 @@ class Replay:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._bytes(middle * self.period) <= free * _SHARE else (low, middle)
-        fits = low * self.period
-        advice = (
-            f"up to {fits:,} rows of each fit"
-            if fits >= self.trace + 2 * self.period
-            else "not even the smallest replay of such observations fits"
-        )
+        fitting = low * self.period
+        if fitting >= self.trace + 2 * self.period:
+            advice = f"up to {fitting:,} rows of each fit"
+        else:
+            advice = "not even the smallest replay of such observations fits"
+        frames = f"{self.rows:,} in each of {self.streams} streams ({self.streams * self.rows:,} frames)"
         raise BadInput(
-            f"rows: {self.rows:,} in each of {self.streams} streams ({self.streams * self.rows:,} frames) take {_size(self.bytes)}, "
+            f"rows: {frames} take {_size(self.bytes)}, "
             f"and {_size(free)} of memory are free, a tenth of which is left to the rest of the run; {advice}"
         )
 
     def describe(self) -> str:
         """One sentence: what fits in, and what it takes."""
-        sequences = self.streams * (self._per_stream - -(-self.trace // self.period))  # the rest are in progress
+        in_progress = -(-self.trace // self.period)  # of each stream, not whole yet
+        sequences = self.streams * (self._per_stream - in_progress)
         return (
-            f"The replay holds {self.streams * self.rows:,} frames ({self.streams} streams of {self.rows:,} rows), which are {sequences:,} sequences of "
+            f"The replay holds {self.streams * self.rows:,} frames "
+            f"({self.streams} streams of {self.rows:,} rows), which are {sequences:,} sequences of "
             f"{self.trace} steps, one every {self.period}, and takes {_size(self.bytes)} when full."
         )
 
@@ -215,7 +222,7 @@ class Replay:
 
     @property
     def filled(self) -> int:
-        """How many rows are held, fillers among them."""
+        """How many rows there are, fillers among them."""
         return int(np.minimum(self._position, self.rows).sum())
 
     def clear(self) -> None:
@@ -250,14 +257,14 @@ class Replay:
         _copy("mask", mask, self._mask)
         observation = columns["observation"]
         if observation.shape != (self.streams, *self.shape) or observation.dtype != self.dtype:
-            raise BadInput(
-                f"observation: {observation.dtype} {observation.shape} is not allowed; it must be {self.dtype.name} {(self.streams, *self.shape)}"
-            )
+            expected = f"{self.dtype.name} {(self.streams, *self.shape)}"
+            actual = f"{observation.dtype} {observation.shape}"
+            raise BadInput(f"observation: {actual} is not allowed; it must be {expected}")
         if np.shape(state) != (self.streams, self.state_size):
             raise BadInput(
                 f"state: shape {np.shape(state)} is not allowed; it must be {(self.streams, self.state_size)}"
             )
-        rows, begun, events = _append(
+        rows, begun, changes = _append(
             self._mask,
             self._row,
             self._records,
@@ -269,22 +276,24 @@ class Replay:
             self.period,
             self.crossing,
             self._weight,
-            self._at,
+            self._places,
             self._begun,
-            self._events,
+            self._changed,
             self._values,
         )
-        self._observation[self._at[:rows]] = observation if rows == self.streams else observation[self._mask]
+        self._observation[self._places[:rows]] = observation if rows == self.streams else observation[self._mask]
         if begun:
             slots, streams = self._begun[:, :begun]
             self._state[slots] = state[streams]
-        if events:
-            self._tree.put(self._events[:events], self._values[:events])
+        if changes:
+            self._tree.put(self._changed[:changes], self._values[:changes])
 
     def drop(self, mask: np.ndarray, lengths: np.ndarray) -> None:
-        """Make the last ``lengths`` (B,) rows of the streams in ``mask`` (B,) fillers: an episode that broke is dropped whole.
+        """Make the last ``lengths`` (B,) rows of the streams in ``mask`` (B,) fillers: an episode that broke is dropped
+        whole.
 
-        Sequences that are ready keep their priority but lose those steps; one that becomes ready later without a step left never enters.
+        Sequences that are ready keep their priority but lose those steps; one that becomes ready later without a step
+        left never enters.
         """
         _copy("mask", mask, self._mask)
         if np.shape(lengths) != (self.streams,) or np.min(lengths) < 0:
@@ -305,11 +314,12 @@ class Replay:
         """
         if not self.ready:
             raise BadInput("sample: no sequence is ready; append more rows first, and look at `ready`")
-        places = self._tree.find(rng.random(_whole("batch", batch, 1)) * self._tree.total)
+        places = self._tree.find(rng.random(whole("batch", batch, 1)) * self._tree.total)
         streams, slots = np.divmod(places, self._per_stream)
-        at = (slots * self.period + self._steps) % self.rows + streams * self.rows
-        observation, records = self._observation.take(at, 0), self._records.take(at)
-        if not self.crossing:
+        # (T, K) rows of the sequences, which may run over the end of their rings
+        rows = (slots * self.period + self._steps) % self.rows + streams * self.rows
+        observation, records = self._observation.take(rows, 0), self._records.take(rows)
+        if not self.crossing:  # what lies beyond the end of the episode becomes padding
             beyond = np.logical_or.accumulate(records["first"][1:], 0)
             if beyond[-1].any():
                 observation[1:][beyond] = 0
@@ -324,28 +334,30 @@ class Replay:
         )
 
     def update(self, slots: np.ndarray, priorities: np.ndarray) -> None:
-        """Give sequences new priorities. One that has been overwritten since it was drawn is passed over; where one is named twice the last priority stays.
+        """Give sequences new priorities. One that has been overwritten since it was drawn is passed over; where one is
+        named twice the last priority stays.
 
         Args:
             slots: (K,) as drawn.
-            priorities: (K,), zero or above, of the sequence's TD errors as R2D2 mixes them; a sequence of priority 0 is not drawn again.
+            priorities: (K,), zero or above, of the sequence's TD errors as R2D2 mixes them; a sequence of priority 0 is
+                not drawn again.
 
         Raises:
             BadInput: a priority is negative, not finite or above 1e100, or these are no slots; nothing is changed then.
         """
         slots, priorities = np.array(slots), np.array(priorities, np.float64)
         if slots.ndim != 1 or slots.shape != priorities.shape or slots.dtype.kind not in "iu":
-            raise BadInput(
-                f"slots: {slots.dtype} {slots.shape} beside priorities {priorities.shape} are not allowed; give what was drawn and a number for each"
-            )
+            actual = f"{slots.dtype} {slots.shape} beside priorities {priorities.shape}"
+            raise BadInput(f"slots: {actual} are not allowed; give what was drawn and a number for each")
         wrong = ~((priorities >= 0) & (priorities <= LARGEST))
         if wrong.any():
             raise BadInput(
                 f"priorities: {priorities[wrong][0]} is not allowed; a priority must be finite, from 0 to {LARGEST:g}"
             )
         generations, places = np.divmod(slots.astype(np.int64), self._count)
-        now = (self._generation[places] == generations) & self._complete(places)
-        places, priorities = places[now], priorities[now]
+        # a slot that has begun another sequence since has another generation
+        current = (self._generation[places] == generations) & self._complete(places)
+        places, priorities = places[current], priorities[current]
         if places.size:
             self._enter_with(max(self._largest, float(priorities.max())))
             self._tree.put(places, self._weights(priorities))
@@ -355,7 +367,8 @@ class Replay:
         self._largest, self._weight = largest, float(self._weights(np.array(largest)))
 
     def _weights(self, priorities: np.ndarray) -> np.ndarray:
-        """p^exponent, bounded so that what is above zero stays above zero and sums stay finite; 0 where p is 0 whatever the exponent."""
+        """p^exponent, bounded so that what is above zero stays above zero and sums stay finite; 0 where p is 0 whatever
+        the exponent."""
         with np.errstate(over="ignore", under="ignore"):
             return np.where(priorities > 0, np.clip(priorities**self.exponent, 1 / LARGEST, LARGEST), 0.0)
 
@@ -367,9 +380,9 @@ class Replay:
         return (age >= self.trace) & (age <= last)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """All of it as arrays that torch takes, of what is filled only: a copy, so it takes as much memory again for as long as it is held."""
-        held = np.minimum(self._position, self.rows)
-        rows, slots = self._held(held)
+        """All of it as arrays that torch takes, of what is filled only: a copy, so it takes as much memory again for as
+        long as it is held."""
+        rows, slots = self._filled_rows(np.minimum(self._position, self.rows))
         return {
             **self._form(),
             "position": self._position.copy(),
@@ -393,9 +406,8 @@ class Replay:
             raise BadInput(f"replay: {brief(sorted(state.keys() ^ names))} missing or unknown in what was saved")
         for name, own in form.items():
             if not np.array_equal(state[name], own):
-                raise BadInput(
-                    f"replay: what was saved has {name} {_listed(state[name])}, and this replay {_listed(own)}; make it with the same arguments"
-                )
+                forms = f"{name} {_listed(state[name])}, and this replay {_listed(own)}"
+                raise BadInput(f"replay: what was saved has {forms}; make it with the same arguments")
         _expect(state, "position", (self.streams,), np.int64)
         _expect(state, "generation", (self._count,), np.int64)
         _expect(state, "weight", (self._count,), np.float64)
@@ -404,7 +416,7 @@ class Replay:
             raise BadInput(
                 "replay: what was saved counts rows below none or a largest priority that cannot be; it is damaged"
             )
-        rows, slots = self._held(np.minimum(state["position"], self.rows))
+        rows, slots = self._filled_rows(np.minimum(state["position"], self.rows))
         _expect(state, "recurrent", (len(slots), self.state_size), np.float32)
         _expect(state, "observation", (len(rows), *self.shape), self.dtype)
         for name, kind in self._types.items():
@@ -420,9 +432,9 @@ class Replay:
         for name in self._types:
             self._records[name][rows] = state[name]
 
-    def _held(self, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows, and the slots whose first row is among them, when each stream holds ``held`` (B,) rows."""
-        rows = np.concatenate([stream * self.rows + np.arange(count) for stream, count in enumerate(held)])
+    def _filled_rows(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows, and the slots whose first row is among them, when each stream has ``counts`` (B,) rows."""
+        rows = np.concatenate([stream * self.rows + np.arange(count) for stream, count in enumerate(counts)])
         return rows, rows[rows % self.period == 0] // self.period
 
     def _form(self) -> dict[str, np.ndarray]:
@@ -432,12 +444,6 @@ class Replay:
             "shape": np.array(self.shape, np.int64),
             "exponent": np.array([self.exponent]),
         }
-
-
-def _whole(field: str, value: object, least: int) -> int:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
-        raise BadInput(f"{field}: {brief(value)} is not allowed; it must be a whole number, at least {least}")
-    return int(value)
 
 
 def _size(count: int) -> str:
@@ -467,51 +473,64 @@ def _expect(state: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], 
         )
 
 
-@compiled
+@kernel(nogil=True)
 def _append(
-    where, row, records, padding, position, generation, rows, trace, period, crossing, weight, at, begun, events, values
+    mask,
+    row,
+    records,
+    padding,
+    position,
+    generation,
+    rows,
+    trace,
+    period,
+    crossing,
+    weight,
+    places,
+    begun,
+    changed,
+    values,
 ):
-    """Where new rows go (``at``), padding, the sequences that begin (``begun``: slots, streams), and changes of the tree (``events``, ``values``).
+    """Where new rows go (``places``), padding, the sequences that begin (``begun``: slots, streams), and changes of the
+    tree (``changed``, ``values``).
 
-    In period rows of a stream one sequence begins and one ends, and no stream gets more at once: 2B events are the most.
+    In period rows of a stream one sequence begins and one ends, and no stream gets more at once: 2B changes are the
+    most.
     """
     new = starts = changes = 0
-    for stream in range(where.size):
-        if not where[stream]:
+    for stream in range(mask.size):
+        if not mask[stream]:
             continue
         end = position[stream] + 1
         if row[stream]["first"] and not crossing:
-            end += -position[stream] % period
+            end += -position[stream] % period  # padding up to the next beginning of a sequence
         for now in range(position[stream], end):
-            ring = now % rows
-            here = stream * rows + ring
+            place = stream * rows + now % rows
             if now == end - 1:
-                records[here] = row[stream]
-                at[new] = here
+                records[place] = row[stream]
+                places[new] = place
                 new += 1
             else:
-                records[here] = padding[0]
-            if now % period == 0:
-                slot = here // period
+                records[place] = padding[0]
+            if now % period == 0:  # a sequence begins, and what its slot held before is gone
+                slot = place // period
                 generation[slot] += 1
                 begun[0, starts], begun[1, starts] = slot, stream
                 starts += 1
-                events[changes], values[changes] = slot, 0.0
+                changed[changes], values[changes] = slot, 0.0
                 changes += 1
-            if now >= trace and (now - trace) % period == 0:
-                use = False
+            if now >= trace and (now - trace) % period == 0:  # a sequence is whole, if it has a step to learn from
+                usable = False
                 for t in range(now - trace, now):  # the last row is only to bootstrap from
                     record = records[stream * rows + t % rows]
                     if record["first"] and t > now - trace and not crossing:
                         break
                     if not record["filler"]:
-                        use = True
+                        usable = True
                         break
-                if use:
-                    events[changes], values[changes] = (
-                        stream * (rows // period) + (now - trace) % rows // period,
-                        weight,
-                    )
+                if usable:
+                    slot = stream * (rows // period) + (now - trace) % rows // period
+                    changed[changes], values[changes] = slot, weight
                     changes += 1
         position[stream] = end
     return new, starts, changes

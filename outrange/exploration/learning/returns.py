@@ -1,16 +1,19 @@
-"""What a value is trained towards: Retrace under a rescaling of values (arXiv 2002.06038, section 2 and appendix E) and R2D2's n-step returns.
+"""What a value is trained towards: Retrace under a rescaling of values (arXiv 2002.06038, section 2 and appendix E) and
+R2D2's n-step returns.
 
-Tensors have time first and the batch second, (T, B), on any device; no gradient passes through anything here. Row t holds x_t, the action a_t taken there, the
-reward r_t it brought, and d_t, the discount of what follows: gamma, or 0 where a_t ended the episode.
+Tensors have time first and the batch second, (T, B), on any device; no gradient passes through anything here. Row t
+holds x_t, the action a_t taken there, the reward r_t it brought, and d_t, the discount of what follows: gamma, or 0
+where a_t ended the episode.
 
     h(x)     = sign(x) (sqrt(|x| + 1) - 1) + epsilon x
     c_t      = lambda min(1, pi(a_t | x_t) / mu(a_t | x_t))
     G_t      = r_t + d_t (E_pi Q(x_{t+1}, .) + c_{t+1} (G_{t+1} - Q(x_{t+1}, a_{t+1})))
 
-with Q the target network's values, rescaling undone, pi the (nearly) greedy policy of the online network, and mu the probability stored when acting. The target
-of the network is h(G). The backward form equals the paper's forward sum.
+with Q the target network's values, rescaling undone, pi the (nearly) greedy policy of the online network, and mu the
+probability stored when acting. The target of the network is h(G). The backward form equals the paper's forward sum.
 
-Where the paper disagrees with itself: epsilon of h is 1e-3 (its table; its appendix prints 1e-2), and the inverse carries the square that its text lacks.
+Where the paper disagrees with itself: epsilon of h is 1e-3 (its table; its appendix prints 1e-2), and the inverse
+carries the square that its text lacks.
 """
 
 import math
@@ -35,8 +38,8 @@ def rescale(x: Tensor, epsilon: float = 1e-3) -> Tensor:
 def unrescale(z: Tensor, epsilon: float = 1e-3) -> Tensor:
     """The x with h(x) = z.
 
-    With v = sqrt(|x| + 1) - 1 the equation |z| = h(|x|) reads epsilon v^2 + (1 + 2 epsilon) v = |z|, and |x| = v (v + 2): the published form, in which the
-    root of the quadratic is taken so that nothing cancels.
+    With v = sqrt(|x| + 1) - 1 the equation |z| = h(|x|) reads epsilon v^2 + (1 + 2 epsilon) v = |z|, and |x| = v (v +
+    2): the published form, in which the root of the quadratic is taken so that nothing cancels.
     """
     size, slope = z.abs(), 1 + 2 * epsilon
     v = 2 * size / ((slope * slope + 4 * epsilon * size).sqrt() + slope)
@@ -45,7 +48,8 @@ def unrescale(z: Tensor, epsilon: float = 1e-3) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Transform:
-    """How the network's outputs stand for values: ``of`` goes from a value to what the network says, ``back`` the other way."""
+    """How the network's outputs stand for values: ``of`` goes from a value to what the network says, ``back`` the other
+    way."""
 
     name: Literal["rescale", "identity"] = "rescale"
     epsilon: float = 1e-3
@@ -68,7 +72,8 @@ class Transform:
 
 @torch.no_grad()
 def greedy(q: Tensor, epsilon: float | Tensor) -> Tensor:
-    """Probabilities of the epsilon-greedy policy: 1 - epsilon + epsilon / A for the first maximum, epsilon / A for all others.
+    """Probabilities of the epsilon-greedy policy: 1 - epsilon + epsilon / A for the first maximum, epsilon / A for all
+    others.
 
     A random draw may hit the greedy action, so what was drawn at random has the same probability as what was chosen.
 
@@ -79,9 +84,10 @@ def greedy(q: Tensor, epsilon: float | Tensor) -> Tensor:
     if not isinstance(epsilon, Tensor) and not 0 <= epsilon <= 1:
         raise BadInput(f"epsilon: {brief(epsilon)} is not allowed; it must lie in 0..1")
     share = torch.as_tensor(epsilon, dtype=q.dtype, device=q.device).expand(q.shape[:-1])[..., None]
-    other = share / q.shape[-1]
-    best = 1 - share + other
-    return other.expand(q.shape).scatter(-1, q.argmax(-1, keepdim=True), best)
+    random_probability = share / q.shape[-1]
+    greedy_probability = 1 - share + random_probability
+    best_action = q.argmax(-1, keepdim=True)
+    return random_probability.expand(q.shape).scatter(-1, best_action, greedy_probability)
 
 
 @torch.no_grad()
@@ -120,8 +126,8 @@ def retrace(value_taken: Tensor, expected: Tensor, reward: Tensor, discount: Ten
         expected: E_pi Q(x_{t+1}, .) of the target network: row t already speaks of the next observation.
         reward: r_t, of the mixture that is trained.
         discount: gamma, 0 where a_t ended the episode.
-        trace: c_t, 0 in rows that do not go on from the row before (the first of an episode, fillers). Row 0 is never used. Past the last row it is 0, so
-            the returns end in an expected value.
+        trace: c_t, 0 in rows that do not go on from the row before (the first of an episode, fillers). Row 0 is never
+            used. Past the last row it is 0, so the returns end in an expected value.
 
     Raises:
         BadInput: the shapes differ.
@@ -141,13 +147,14 @@ def n_step(reward: Tensor, discount: Tensor, bootstrap: Tensor, n: int, continue
 
         G^1_t = r_t + d_t V_{t+1};   G^m_t = r_t + d_t (G^{m-1}_{t+1} if row t+1 goes on from row t, else V_{t+1})
 
-    Fewer rewards are summed at the end of the sequence, where the episode ended (d_t = 0) and before rows that are no continuation; there what follows is the
-    value at that point.
+    Fewer rewards are summed at the end of the sequence, where the episode ended (d_t = 0) and before rows that are no
+    continuation; there what follows is the value at that point.
 
     Args:
         reward: r_t.
         discount: gamma, 0 where a_t ended the episode.
-        bootstrap: V_{t+1}, the value at x_{t+1}: row t already speaks of the next observation (R2D2: the target network's, of the online network's action).
+        bootstrap: V_{t+1}, the value at x_{t+1}: row t already speaks of the next observation (R2D2: the target
+            network's, of the online network's action).
         n: how many rewards, at least 1 (R2D2: 5).
         continues: bool, whether row t goes on from row t - 1; all do if absent. Row 0 is never used.
 
@@ -168,7 +175,8 @@ def n_step(reward: Tensor, discount: Tensor, bootstrap: Tensor, n: int, continue
 
 @torch.no_grad()
 def sequence_priority(td: Tensor, mask: Tensor, eta: float = 0.9) -> Tensor:
-    """eta max_t |td_t| + (1 - eta) mean_t |td_t| over the rows that count, (B,); 0 for a sequence in which none does (R2D2, eta 0.9).
+    """eta max_t |td_t| + (1 - eta) mean_t |td_t| over the rows that count, (B,); 0 for a sequence in which none does
+    (R2D2, eta 0.9).
 
     Args:
         td: errors (T, B).
@@ -184,13 +192,11 @@ def sequence_priority(td: Tensor, mask: Tensor, eta: float = 0.9) -> Tensor:
 
 def _alike(**tensors: Tensor) -> None:
     """All of one shape, or it is said which is not: broadcasting would hide a transposed argument."""
-    (first, known), *rest = tensors.items()
-    if known.ndim < 2 or not known.shape[0]:
-        raise BadInput(
-            f"{first}: shape {tuple(known.shape)} is not allowed; time comes first, at least one row of it, and the batch second"
-        )
+    (first, expected), *rest = tensors.items()
+    if expected.ndim < 2 or not expected.shape[0]:
+        order = "time comes first, at least one row of it, and the batch second"
+        raise BadInput(f"{first}: shape {tuple(expected.shape)} is not allowed; {order}")
     for name, tensor in rest:
-        if tensor.shape != known.shape:
-            raise BadInput(
-                f"{name}: shape {tuple(tensor.shape)} is not allowed; it must be {tuple(known.shape)}, time first, as that of {first}"
-            )
+        if tensor.shape != expected.shape:
+            allowed = f"{tuple(expected.shape)}, time first, as that of {first}"
+            raise BadInput(f"{name}: shape {tuple(tensor.shape)} is not allowed; it must be {allowed}")

@@ -1,31 +1,25 @@
-"""A sum tree: draw leaves in proportion to their values, change values, both in O(log n) (as prioritized replay needs it: Schaul et al. 2016, appendix B.2.1).
+"""A sum tree: draw leaves in proportion to their values, change values, both in O(log n) (as prioritized replay needs
+it: Schaul et al. 2016, appendix B.2.1).
 
-The tree is one array of 2 x base numbers, base a power of two: node i has children 2i and 2i + 1, the root is node 1, leaf k is node base + k.
-A parent is always made anew as the sum of its children, never corrected by a difference; so rounding does not add up, and equal leaves give equal trees.
+The tree is one array of 2 x base numbers, base a power of two: node i has children 2i and 2i + 1, the root is node 1,
+leaf k is node base + k. A parent is always made anew as the sum of its children, never corrected by a difference; so
+rounding does not add up, and equal leaves give equal trees.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
-from outrange.core.compiled import compiled as keep
-from outrange.core.errors import BadInput, brief
+from outrange.core.checks import whole
+from outrange.core.compiled import kernel
+from outrange.core.errors import BadInput
 
 LARGEST = 1e100  # of a value: a sum of 10^200 of them is still finite
-
-
-def compiled(function: Callable) -> Callable:
-    """What the function calls must stand in its own file: Numba looks at no other to see whether it has changed."""
-    return keep(function, nogil=True)
 
 
 class SumTree:
     """Values, none negative, of ``size`` leaves (float64), all zero at first."""
 
     def __init__(self, size: int) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise BadInput(f"size: {brief(size)} is not allowed; it must be a whole number of leaves, at least 1")
-        self.size = size
+        self.size = whole("size", size, 1)
         self._base = 1 << (size - 1).bit_length()
         self._nodes = np.zeros(2 * self._base)
         self._positive = 0
@@ -58,13 +52,13 @@ class SumTree:
         """Give leaves ``indices`` (K,) the ``values`` (K,); where a leaf is named twice the last value stays.
 
         Raises:
-            BadInput: a leaf that is not there, or a value that is negative, not finite or above 1e100; nothing is changed then.
+            BadInput: a leaf that is not there, or a value that is negative, not finite or above 1e100; nothing is
+                changed then.
         """
         indices, values = np.array(indices), np.array(values, np.float64)
         if indices.ndim != 1 or indices.shape != values.shape or (indices.dtype.kind not in "iu" and indices.size):
-            raise BadInput(
-                f"indices: {indices.dtype} {indices.shape} beside values {values.shape} are not allowed; give as many whole numbers as values"
-            )
+            actual = f"{indices.dtype} {indices.shape} beside values {values.shape}"
+            raise BadInput(f"indices: {actual} are not allowed; give as many whole numbers as values")
         outside = (indices < 0) | (indices >= self.size)
         if outside.any():
             raise BadInput(f"indices: {indices[outside][0]} is not allowed; the leaves are 0 to {self.size - 1}")
@@ -78,10 +72,11 @@ class SumTree:
         self._positive += _update(self._nodes, self._base, indices, values)
 
     def find(self, prefix: np.ndarray) -> np.ndarray:
-        """The leaves (K,) int64 in which the running sum of the values first exceeds ``prefix`` (K,), numbers from 0 up to the total.
+        """The leaves (K,) int64 in which the running sum of the values first exceeds ``prefix`` (K,), numbers from 0 up
+        to the total.
 
-        A leaf of value zero is never found, whatever rounding does to the prefix: a prefix below 0 gives the first leaf with a value, one at the total or above
-        it the last.
+        A leaf of value zero is never found, whatever rounding does to the prefix: a prefix below 0 gives the first leaf
+        with a value, one at the total or above it the last.
 
         Raises:
             BadInput: all values are zero.
@@ -91,7 +86,7 @@ class SumTree:
         return _find(self._nodes, self._base, np.array(prefix, np.float64, ndmin=1))
 
 
-@compiled
+@kernel(nogil=True)
 def _update(nodes, base, indices, values):
     """Set leaves, one after the other, and the sums above them; by how much the number of positive leaves grew."""
     grown = 0
@@ -100,16 +95,16 @@ def _update(nodes, base, indices, values):
         grown += int(values[k] > 0.0) - int(nodes[node] > 0.0)
         nodes[node] = values[k]
         node >>= 1
-        while node >= 1:
+        while node >= 1:  # up to the root
             nodes[node] = nodes[2 * node] + nodes[2 * node + 1]
             node >>= 1
     return grown
 
 
-@compiled
+@kernel(nogil=True)
 def _find(nodes, base, prefix):
     """Walk down; a node with a sum above zero has a child with one, and only such children are entered."""
-    found = np.empty(prefix.size, np.int64)
+    leaves = np.empty(prefix.size, np.int64)
     for k in range(prefix.size):
         rest, node = prefix[k], 1
         while node < base:
@@ -118,5 +113,5 @@ def _find(nodes, base, prefix):
             if left <= 0.0 or (rest >= left and nodes[node + 1] > 0.0):
                 rest -= left
                 node += 1
-        found[k] = node - base
-    return found
+        leaves[k] = node - base
+    return leaves

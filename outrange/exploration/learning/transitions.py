@@ -1,4 +1,5 @@
-"""The transitions that an embedding and random network distillation learn from: the last steps of each sequence (arXiv 2002.06038, table 6)."""
+"""The transitions that an embedding and random network distillation learn from: the last steps of each sequence (arXiv
+2002.06038, table 6)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from outrange.exploration.learning.replay import Sequences
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Transitions:
-    """N steps that lead somewhere, x_t, a_t, x_{t+1} of one episode. A step's end is most often the next one's beginning, so each observation is here once."""
+    """N steps that lead somewhere, x_t, a_t, x_{t+1} of one episode. A step's end is most often the next one's
+    beginning, so each observation is here once."""
 
     observations: Tensor
     """(M, *shape)"""

@@ -1,7 +1,8 @@
 """How new an observation is: the intrinsic reward r^i (Never Give Up, arXiv 2002.06038, section 3).
 
-A bonus has two halves. Its ``NoveltyLearner`` belongs to the agent and owns the networks that are trained. Its ``Novelty`` belongs to an actor, and holds what
-acting gathers: memories of the running episodes, running means, a copy of the embedding. What there is:
+A bonus has two halves. Its ``NoveltyLearner`` belongs to the agent and owns the networks that are trained. Its
+``Novelty`` belongs to an actor, and holds what acting gathers: memories of the running episodes, running means, a copy
+of the embedding. What there is:
 
     episodic.py   the episodic bonus (algorithm 1), on a learned or a random embedding      memory.py, kernel.py
     lifelong.py   the life-long factor: the error of random network distillation
@@ -40,7 +41,8 @@ class Novelty(Protocol):
         ...
 
     def reward(self, observation: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """The bonus of observations (B, *shape) that were arrived at, (B,) float32, 0 where not ``valid``. Each is remembered after it was judged."""
+        """The bonus of observations (B, *shape) that were arrived at, (B,) float32, 0 where not ``valid``. Each is
+        remembered after it was judged."""
         ...
 
     def refresh(self, weights: Weights) -> None:
@@ -60,7 +62,8 @@ class Novelty(Protocol):
         ...
 
     def state_dict(self, streams: bool = True) -> State:
-        """All that ``load_state_dict`` needs; without ``streams`` only what holds for any number of environments, which is enough to act with."""
+        """All that ``load_state_dict`` needs; without ``streams`` only what holds for any number of environments, which
+        is enough to act with."""
         ...
 
     def load_state_dict(self, state: State) -> None:

@@ -1,8 +1,10 @@
-"""The episodic bonus: how new an observation is among those of the running episode (Never Give Up, arXiv 2002.06038, sections 3.2 and 3.3).
+"""The episodic bonus: how new an observation is among those of the running episode (Never Give Up, arXiv 2002.06038,
+sections 3.2 and 3.3).
 
-The controllable state f(x) is learned by predicting the action between two observations (``InverseDynamics``); it is looked up among the states of the episode
-(memory.py), and the distances to the nearest become the bonus (kernel.py). Deviations: one copy of the embedding serves all environments of an actor, and is
-refreshed every so many steps rather than once an episode; the memory holds f as the last layer gives it, while the action is predicted from its ReLU.
+The controllable state f(x) is learned by predicting the action between two observations (``InverseDynamics``); it is
+looked up among the states of the episode (memory.py), and the distances to the nearest become the bonus (kernel.py).
+Deviations: one copy of the embedding serves all environments of an actor, and is refreshed every so many steps rather
+than once an episode; the memory holds f as the last layer gives it, while the action is predicted from its ReLU.
 """
 
 import copy
@@ -33,7 +35,8 @@ class InverseDynamics(nn.Module):
         self.head = nn.Sequential(nn.Linear(2 * encoder.width, hidden_size), nn.ReLU(), nn.Linear(hidden_size, actions))
 
     def forward(self, observations: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        """Logits of the action between two observations, (N, actions); ``before`` and ``after`` (N,) number them, so that each is encoded once."""
+        """Logits of the action between two observations, (N, actions); ``before`` and ``after`` (N,) number them, so
+        that each is encoded once."""
         points = torch.relu(self.encoder(observations))
         return self.head(torch.cat([points[before], points[after]], -1))
 

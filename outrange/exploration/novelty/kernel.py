@@ -4,11 +4,12 @@
     d_n      = d^2 / d_m^2,  then max(d_n - xi, 0);  K = epsilon / (d_n + epsilon)
     s        = sqrt(sum K) + c;  bonus = 0 if s > s_m else 1 / s                        kernel_bonus
 
-B environments run in lock step ("streams"): numpy arrays in and out, streams first. With the paper's constants s is at most sqrt(10) + c = 3.16, so its cut-off
-s_m = 8 cannot fire; it can from k = 64 on.
+B environments run in lock step ("streams"): numpy arrays in and out, streams first. With the paper's constants s is at
+most sqrt(10) + c = 3.16, so its cut-off s_m = 8 cannot fire; it can from k = 64 on.
 
-Where the paper disagrees with itself or is silent, there is a setting: kernel epsilon 1e-4 (table; text 1e-3); d_m^2 from all k distances (algorithm) or the
-k-th (text); over all that ever was or within the episode; a plain or a moving mean; what a memory with fewer than k points gives.
+Where the paper disagrees with itself or is silent, there is a setting: kernel epsilon 1e-4 (table; text 1e-3); d_m^2
+from all k distances (algorithm) or the k-th (text); over all that ever was or within the episode; a plain or a moving
+mean; what a memory with fewer than k points gives.
 """
 
 from collections.abc import Mapping
@@ -33,8 +34,8 @@ def kernel_bonus(normalised: np.ndarray, config: EpisodicConfig) -> np.ndarray:
 class RunningMean:
     """d_m^2, the running mean of squared distances to the nearest neighbours.
 
-    A step of all streams is one update, before its distances are normalised. Distances that are not there (inf) do not count; with ``neighbours="kth"`` nor
-    does a stream that has fewer than k. A moving mean begins at its first value.
+    A step of all streams is one update, before its distances are normalised. Distances that are not there (inf) do not
+    count; with ``neighbours="kth"`` nor does a stream that has fewer than k. A moving mean begins at its first value.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class RunningMean:
             total, number = total.sum(keepdims=True), number.sum(keepdims=True)
         measured = number > 0
         self._count += number
-        # the weight of this step's mean: its share of all distances so far, or the moving mean's rate, 1 at its first value
+        # the weight of this step's mean: its share of all distances so far, or the moving mean's rate (1 at first)
         if self.average == "cumulative":
             share = number / np.maximum(self._count, 1)
         else:
@@ -116,10 +117,12 @@ class KernelBonus:
     def bonus(self, distances: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """The episodic bonus, (B,) float64; moves the running mean.
 
-        As long as there is no mean above 0, distances above 0 count as 1 when normalised, like missing neighbours: nothing says what is far.
+        As long as there is no mean above 0, distances above 0 count as 1 when normalised, like missing neighbours:
+        nothing says what is far.
 
         Args:
-            distances: squared distances to the k nearest points of memory, (B, k), ascending, inf where there are fewer.
+            distances: squared distances to the k nearest points of memory, (B, k), ascending, inf where there are
+                fewer.
             mask: (B,) bool, the streams that have an observation to judge; the others get 0 and leave the mean alone.
 
         Raises:

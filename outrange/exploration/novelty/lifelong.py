@@ -1,4 +1,5 @@
-"""The life-long factor: the error of random network distillation, normalised (Never Give Up, arXiv 2002.06038, section 3.4 and the equation of r^i).
+"""The life-long factor: the error of random network distillation, normalised (Never Give Up, arXiv 2002.06038, section
+3.4 and the equation of r^i).
 
     error    = |predictor(x) - target(x)|^2                                             RND
     alpha    = 1 + (error - mean) / deviation, of all errors so far                     Moments
@@ -80,7 +81,8 @@ class Moments:
         self._count += counted.size
 
     def factor(self, error: np.ndarray) -> np.ndarray:
-        """alpha = 1 + (error - mean) / deviation, of the shape of ``error``, float64, not yet clipped; 1 where all errors so far are equal but for rounding."""
+        """alpha = 1 + (error - mean) / deviation, of the shape of ``error``, float64, not yet clipped; 1 where all
+        errors so far are equal but for rounding."""
         error = np.asarray(error, np.float64)
         if self.std <= np.finfo(np.float32).eps * abs(self.mean):  # errors come in float32
             return np.ones_like(error)
@@ -96,13 +98,15 @@ class Moments:
 
 
 def combine(episodic: np.ndarray, alpha: np.ndarray, max_factor: float = 5.0) -> np.ndarray:
-    """r^i = episodic bonus times alpha, clipped to 1..L: the life-long factor only amplifies. ``max_factor`` is L; 1 switches the factor off."""
+    """r^i = episodic bonus times alpha, clipped to 1..L: the life-long factor only amplifies. ``max_factor`` is L; 1
+    switches the factor off."""
     require(1 <= max_factor < math.inf, "L", max_factor, "at least 1")
     return episodic * np.clip(alpha, 1.0, max_factor)
 
 
 class LifelongNovelty:
-    """The half that an actor has. The networks are the learner's own, always the newest; the moments of their errors are gathered here.
+    """The half that an actor has. The networks are the learner's own, always the newest; the moments of their errors
+    are gathered here.
 
     ``reward`` is alpha, cut to 0..L; ``factor`` is alpha itself.
     """
@@ -122,7 +126,8 @@ class LifelongNovelty:
 
     @torch.inference_mode()
     def factor(self, observation: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """alpha of observations (B, *shape), (B,) float64; the errors of those that are ``valid`` (B,) are taken in first."""
+        """alpha of observations (B, *shape), (B,) float64; the errors of those that are ``valid`` (B,) are taken in
+        first."""
         error = self.rnd(torch.from_numpy(observation).to(self.device)).cpu().numpy()
         self.moments.update(error, valid)
         return self.moments.factor(error)

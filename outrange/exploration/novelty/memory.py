@@ -1,15 +1,13 @@
 """The memory of an episode: the controllable states it came to (Never Give Up, arXiv 2002.06038, algorithm 1, step 1).
 
-B environments run in lock step ("streams"): numpy arrays in and out, streams first. An observation is looked up before it is added, so that it is not its own
-neighbour.
+B environments run in lock step ("streams"): numpy arrays in and out, streams first. An observation is looked up before
+it is added, so that it is not its own neighbour.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
 from outrange.core.checks import whole
-from outrange.core.compiled import compiled
+from outrange.core.compiled import kernel
 from outrange.core.errors import BadInput
 from outrange.exploration.novelty import State
 from outrange.exploration.novelty.kernel import fill
@@ -20,8 +18,9 @@ _FIRST_ROWS = 256  # how many rows of a stream there is space for from the start
 class EpisodicMemory:
     """The points of each stream's episode: a ring of ``capacity`` rows that overwrites the oldest.
 
-    There is space for the longest episode so far, at most twice of it, and never for more than ``capacity``: 64 streams of 500 x 32 take 4 MB, of 30,000 x 32
-    they take 246. (Asking for zeros at once and leaving it to the system to take only what is written does not do: it takes 2 MB of each stream at a time.)
+    There is space for the longest episode so far, at most twice of it, and never for more than ``capacity``: 64 streams
+    of 500 x 32 take 4 MB, of 30,000 x 32 they take 246. (Asking for zeros at once and leaving it to the system to take
+    only what is written does not do: it takes 2 MB of each stream at a time.)
     """
 
     def __init__(self, streams: int, capacity: int, size: int) -> None:
@@ -42,7 +41,8 @@ class EpisodicMemory:
         self._counts[mask] = self._next[mask] = 0
 
     def add(self, embedding: np.ndarray, mask: np.ndarray | None = None) -> None:
-        """Write embeddings (B, size) to the streams in the mask (B,) bool, each over its stream's oldest point once the ring is full.
+        """Write embeddings (B, size) to the streams in the mask (B,) bool, each over its stream's oldest point once the
+        ring is full.
 
         Raises:
             BadInput: the shape is another, or an embedding that counts is not finite.
@@ -73,7 +73,8 @@ class EpisodicMemory:
         return distances
 
     def state_dict(self) -> State:
-        """All that ``load_state_dict`` needs: of the rings only what is filled, the streams' points one after another."""
+        """All that ``load_state_dict`` needs: of the rings only what is filled, the streams' points one after
+        another."""
         points = np.concatenate([ring[:count] for ring, count in zip(self._points, self._counts, strict=True)])
         return {"count": self._counts.copy(), "next": self._next.copy(), "points": points}
 
@@ -111,17 +112,13 @@ class EpisodicMemory:
             raise BadInput(f"embedding: shape {np.shape(embedding)} is not allowed; it must be {allowed}")
 
 
-def _kernel(function: Callable) -> Callable:
-    """Sums may be regrouped; infinity and not-a-number keep their meaning. Kernels here call nothing from elsewhere."""
-    return compiled(function, nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
-
-
-@_kernel
+# sums may be regrouped; infinity and not-a-number keep their meaning
+@kernel(nogil=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 def _nearest(points: np.ndarray, counts: np.ndarray, query: np.ndarray, distances: np.ndarray) -> None:
     """Squared distances from ``query`` (B, D) to the first ``counts`` rows of ``points`` (B, C, D).
 
-    ``distances`` (B, k) comes as inf and leaves as the k smallest. Differences are squared and summed, no product is expanded: never below 0, and 0 for equal
-    points.
+    ``distances`` (B, k) comes as inf and leaves as the k smallest. Differences are squared and summed, no product is
+    expanded: never below 0, and 0 for equal points.
     """
     last = distances.shape[1] - 1
     for stream in range(points.shape[0]):

@@ -1,4 +1,5 @@
-"""Never Give Up's bonus: the episodic one times the life-long factor, r^i = bonus x min(max(alpha, 1), L) (arXiv 2002.06038, section 3.1)."""
+"""Never Give Up's bonus: the episodic one times the life-long factor, r^i = bonus x min(max(alpha, 1), L) (arXiv
+2002.06038, section 3.1)."""
 
 from collections.abc import Mapping
 
