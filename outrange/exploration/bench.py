@@ -76,6 +76,7 @@ def bench(
         # the clock starts when learning has
         while trainer.replay.ready < config.replay.min_sequences or (trainer.agent.updates < 3 and not rare):
             trainer.advance()
+        # the clock is read around methods of the parts themselves
         clock = Clock()
         clock.around(trainer.envs, "step", "environments")
         clock.around(trainer.agent, "values", "acting")

@@ -103,6 +103,7 @@ def evaluate(
         finished = acting.actor.episodes.finished = []
         ended = np.zeros(count, np.int64)
         counted: list[dict[str, float]] = []
+        # whole episodes, the same number of each environment
         while ended.min() < episodes_per_env:
             acting.actor.advance()
             for episode in finished:

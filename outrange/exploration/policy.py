@@ -137,6 +137,7 @@ class Policy:
         """
         count = len(state.mixture)
         observation = self._checked(observation, count)
+        # an episode begins at the first call everywhere, whatever is said
         begins = not state.begun if first is None else first
         first = np.broadcast_to(np.asarray(begins, bool), (count,)) | (not state.begun)
         self._judge(observation, first, state)
@@ -156,6 +157,7 @@ class Policy:
     def _judge(self, observation: np.ndarray, first: np.ndarray, state: PolicyState) -> None:
         """What the last step earned, by the novelty of the observation it led to, or of the one it left."""
         on_departure = self.config.bonus.timing == "departure"
+        # where an episode begins nothing was earned: what ended it was never shown
         arrival_bonus = state.novelty.reward(observation, ~first)
         state.last_bonus = state.pending_bonus if on_departure else arrival_bonus
         state.pending_bonus = arrival_bonus

@@ -29,11 +29,14 @@ def disco() -> TrainConfig:
     return TrainConfig(
         agent="ngu-episodic",
         preset="disco",
+        # a random step into a wall ends the episode, so few actors take many
         acting=ActingConfig(epsilon_base=0.05, epsilon_alpha=1.5, greedy_actors=8),
         learner=LearnerConfig(
+            # table 7
             retrace_lambda=0.97,
             transform="identity",
             target_policy_epsilon=0.0,
+            # a thousandth of the paper's frames have to do: a shorter horizon, more updates, larger steps
             gamma=0.95,
             gamma_explore=0.95,
             batch_size=16,
@@ -45,10 +48,11 @@ def disco() -> TrainConfig:
             target_update_period=100,
         ),
         bonus=BonusConfig(
-            kernel_epsilon=0.01,
-            missing_neighbours="unit",
+            kernel_epsilon=0.01,  # table 7
+            missing_neighbours="unit",  # untrained agents' episodes last two steps
             embedding_learning_rate=3e-3,
             adam_epsilon=1e-8,
+            # a nearly deterministic policy teaches the embedding nothing
             warmup_updates=2000,
             warmup_accuracy=0.99,
         ),
@@ -98,11 +102,11 @@ def minigrid() -> TrainConfig:
             adam_epsilon=1e-8,
             reduction="mean",
             target_update_period=50,
-            cross_mixture_share=0.5,
+            cross_mixture_share=0.5,  # mixture 0 never meets a goal of its own at first
         ),
         bonus=BonusConfig(
             mixtures=2,
-            beta=0.001,
+            beta=0.001,  # with 0.3 values of the explorer are a hundred times those of mixture 0
             non_episodic_returns=True,
             kernel_epsilon=1e-3,
             missing_neighbours="unit",

@@ -92,6 +92,7 @@ class Trainer:
         self.step += transitions
         if self.replay.ready < self.config.replay.min_sequences:
             return
+        # so many updates are due that each step is learned from replay_ratio times on average
         self.steps_not_learned += transitions
         while self.steps_not_learned >= self.config.steps_per_update:
             self.steps_not_learned -= self.config.steps_per_update
@@ -114,7 +115,7 @@ class Trainer:
         accuracy = numbers.get("embedding_accuracy", 0.0)
         self.recent_accuracy = [*self.recent_accuracy, accuracy][-_ACCURACY_WINDOW:]
         self.warm_up_updates += 1
-        if not self.warming_up:
+        if not self.warming_up:  # over: actors get the embedding, rows of random actions go
             self.actor.refresh()
             self.replay.clear()
             self.actor.restart()
@@ -146,6 +147,7 @@ class Trainer:
 
     def state_dict(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """What a checkpoint holds: tensors by group, and everything else as JSON."""
+        # the policy's file gets tensors from both sides: networks from the agent, normalisers from the actor
         acting, actor_counters = self.actor.state_dict()
         arrays = acting | {"replay": self.replay.state_dict()}
         groups = {group: _tensors(values) for group, values in arrays.items()}

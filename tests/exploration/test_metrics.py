@@ -41,3 +41,9 @@ def test_numbers_of_episodes_are_listed_for_every_group_of_actors(mixtures):
 def test_a_metric_cannot_be_changed():
     with pytest.raises(AttributeError):
         Metric("share", ".1%", "a share").unit = "count"  # type: ignore[misc]
+
+
+def test_acting_computes_every_number_of_an_episode_that_is_declared_in_the_same_order():
+    from outrange.exploration.acting.episodes import METRICS
+
+    assert ["episodes", *METRICS] == list(EPISODE_METRICS)

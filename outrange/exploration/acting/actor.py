@@ -141,6 +141,7 @@ class Actor:
     def _store(self, action: Action, step: Step, bonus: np.ndarray) -> None:
         """The rows of this step, and where an episode was cut short its last observation."""
         count = self.envs.count
+        # what was seen and done in this step, and what it brought
         columns = self.row | {
             "action": action.chosen.astype(np.int16),
             "reward": step.reward,
@@ -150,6 +151,7 @@ class Actor:
             "filler": np.zeros(count, bool),
         }
         self.replay.append(columns | dict(action.columns), step.valid, self.state)
+        # an episode that was cut short is valued by its last observation
         cut = step.truncated & step.valid
         if cut.any():
             none = np.zeros(count, bool)
@@ -213,6 +215,7 @@ class Actor:
         The group ``policy`` is what acting anywhere needs of the novelty; ``actor`` is where everything is:
         environments, running episodes, their memories.
         """
+        # what does not depend on the number of environments goes with the policy
         policy = self.novelty.state_dict(streams=False)
         memories = {name: value for name, value in self.novelty.state_dict().items() if name not in policy}
         own = {"state": self.state, "pending_bonus": self.pending_bonus}

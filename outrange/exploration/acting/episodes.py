@@ -88,6 +88,7 @@ class Episodes:
         if self.mixtures > 1:
             groups |= {f"mixture{j}_": self.sums[j].sum(0) for j in range(self.mixtures)}
             groups |= {f"mixture{j}_greedy_": self.sums[j, 1] for j in range(self.mixtures)}
+        # a group in which nothing ended says nothing
         for prefix, total in groups.items():
             if total[0]:
                 metrics[f"{prefix}episodes"] = float(total[0])
@@ -106,8 +107,10 @@ class Episodes:
             if highest >= _MOST_PLACES:
                 allowed = f"places of an environment are numbered below {_MOST_PLACES:,}"
                 raise BadInput(f"place: {highest} is not allowed; {allowed}")
+            # twice as many as are needed now, so that growing stays rare
             more = 2 * highest + 1 - self.seen.shape[1]
             self.seen, self.ever_seen = np.pad(self.seen, ((0, 0), (0, more))), np.pad(self.ever_seen, (0, more))
+        # a place counts once an episode
         self.visited[rows] += ~self.seen[rows, places]
         self.seen[rows, places] = self.ever_seen[places] = True
 

@@ -37,12 +37,13 @@ class Remote:
         arguments = (other_end, config, shared_tensors(agent))
         self._process = context.Process(target=serve, args=arguments, daemon=True, name="actor")
         self._process.start()
-        other_end.close()
+        other_end.close()  # so that a process that dies is noticed at this end
         self._steps: deque[tuple[int, list[Any]]] = deque()
         self._receive()  # it is there, or says why not
 
     def advance(self, uniform: bool = False) -> int:
         """One step of all environments; the process is asked for ``acting.steps_ahead`` more of them."""
+        # keep the process busy: while the learner learns, it takes the next steps
         while self.requested < 1 + (0 if uniform else self.steps_ahead):
             self._send("advance", uniform)
             self.requested += 1
@@ -117,6 +118,7 @@ class Remote:
     def _ask(self, *message: Any) -> Any:
         """Send a question; steps that come before its answer are kept."""
         self._send(*message)
+        # answers come in order, so the steps under way come first
         for _ in range(self.requested - len(self._steps)):
             self._steps.append(self._receive())
         return self._receive()

@@ -75,6 +75,7 @@ class R2D2:
             row: observation, last_action, last_reward, last_bonus, mixture, first; (B, …) each.
             state: before the row.
         """
+        # each head has its own part of the recurrent state
         inputs = row_inputs(row, self.device)
         outputs, states = {}, []
         for (name, head), part in zip(self.heads.items(), self._split(torch.from_numpy(state)), strict=True):
@@ -134,6 +135,7 @@ class R2D2:
         if not share or count == 1:
             return collected
         sequences = collected.shape[1]
+        # a shift of 1 to N - 1 is another mixture; the draws of all sequences are made in any case
         shift = np.where(self.rng.random(sequences) < share, self.rng.integers(1, count, size=sequences), 0)
         return (collected + torch.from_numpy(shift).to(collected)) % count
 

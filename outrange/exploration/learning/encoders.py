@@ -39,15 +39,14 @@ class Crop(nn.Module):
         self.rows, self.columns = shape
         self.reach = side // 2
         colours = torch.tensor(PALETTE[:codes])
-        beyond = torch.full(
-            (1, 3), 0.0 if codes > 3 else 1 / 3
-        )  # a maze has walls of its own; elsewhere the grid's edge looks like one
+        # a maze has walls of its own; elsewhere the grid's edge looks like one
+        beyond = torch.full((1, 3), 0.0 if codes > 3 else 1 / 3)
         self.register_buffer("palette", torch.cat([colours, beyond]), persistent=False)
         self.outside = codes
+        # where the cells around one cell lie in a padded, flattened grid
         steps = torch.arange(-self.reach, self.reach + 1)
-        self.register_buffer(
-            "around", (steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]).flatten(), persistent=False
-        )
+        around = steps[:, None] * (self.columns + 2 * self.reach) + steps[None, :]
+        self.register_buffer("around", around.flatten(), persistent=False)
         self.layer = nn.Linear(3 * side * side, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,13 +60,12 @@ class Crop(nn.Module):
 
     def _plain(self, x: Tensor) -> Tensor:
         """The colours around the agent, (N, 3 x side x side)."""
-        agent = (x == 1).flatten(1).to(torch.uint8).argmax(1)
+        agent = (x == 1).flatten(1).to(torch.uint8).argmax(1)  # the first cell of code 1
         padded = nn.functional.pad(x, (self.reach,) * 4, value=self.outside).flatten(1)
-        centre = (
-            (agent // self.columns + self.reach) * (self.columns + 2 * self.reach) + agent % self.columns + self.reach
-        )
-        seen = padded.gather(1, centre[:, None] + self.around)  # type: ignore[operator]
-        return nn.functional.embedding(seen.int(), self.palette).flatten(1)  # type: ignore[arg-type]
+        row, column = agent // self.columns + self.reach, agent % self.columns + self.reach
+        centre = row * (self.columns + 2 * self.reach) + column
+        cells = padded.gather(1, centre[:, None] + self.around)  # type: ignore[operator]
+        return nn.functional.embedding(cells.int(), self.palette).flatten(1)  # type: ignore[arg-type]
 
 
 @kernel
@@ -106,6 +104,7 @@ class Cells(nn.Module):
         self.layer = nn.Linear(_flat(self.convolutions, (codes, *shape)), width)
 
     def forward(self, x: Tensor) -> Tensor:
+        # one channel for each code
         channels = (x.unsqueeze(1) == torch.arange(self.codes, device=x.device, dtype=x.dtype).view(-1, 1, 1)).float()
         return self.layer(self.convolutions(channels))
 
@@ -131,7 +130,7 @@ class Pixels(nn.Module):
         self.layer = nn.Linear(_flat(self.convolutions, (channels, *shape[:2])), width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.unsqueeze(1) if self.grey else x.movedim(-1, 1)
+        x = x.unsqueeze(1) if self.grey else x.movedim(-1, 1)  # channels first
         return self.layer(self.convolutions(x.float() / 255))
 
 
@@ -153,8 +152,9 @@ class Objects(nn.Module):
             table(x[..., k].int().clamp_max(top - 1))
             for k, (table, top) in enumerate(zip(self.tables, tops, strict=True))
         )
-        seen = self.convolutions((kind + colour + state).permute(0, 3, 1, 2))
-        return self.layer(torch.cat([seen, one_hot(x[:, 0, 0, 3], self.DIRECTIONS)], 1))
+        features = self.convolutions((kind + colour + state).permute(0, 3, 1, 2))
+        # the fourth number of every cell is the agent's direction
+        return self.layer(torch.cat([features, one_hot(x[:, 0, 0, 3], self.DIRECTIONS)], 1))
 
 
 class Vector(nn.Module):

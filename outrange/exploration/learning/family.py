@@ -25,6 +25,7 @@ def betas(count: int, beta: float) -> np.ndarray:
     """beta_i of all mixtures, (count,) float64, rising; (beta,) for a count of 1 and (0, beta) for 2."""
     whole("mixtures", count, 1)
     require(0 <= beta < math.inf, "beta", beta, "0 or above")
+    # a sigmoid from near 0 to near beta; only the ends are exact
     span = count - 2
     inner = [beta / (1 + math.exp(-10 * (2 * i - span) / span)) for i in range(1, count - 1)]
     return np.array([beta] if count == 1 else [0.0, *inner, beta], dtype=np.float64)
@@ -40,6 +41,7 @@ def gammas(count: int, maximum: float, minimum: float) -> np.ndarray:
         raise BadInput(f"gamma minimum: {brief(minimum)} is not allowed; {allowed}")
     if count == 1:
         return np.array([minimum], dtype=np.float64)
+    # evenly spaced in the logarithm of the horizon's inverse, 1 - gamma
     far, near = math.log1p(-maximum), math.log1p(-minimum)
     inner = [-math.expm1(((count - 1 - i) * far + i * near) / (count - 1)) for i in range(1, count - 1)]
     return np.array([maximum, *inner, minimum], dtype=np.float64)  # the ends exactly, without a logarithm's rounding

@@ -139,6 +139,7 @@ class Head:
             bootstrap = target_q.gather(-1, best_action).squeeze(-1)[1:]
             total = returns.n_step(reward, discount, bootstrap, config.n_steps, batch.continues)
             return self.transform.of(total)
+        # Retrace: what is expected of the next row, and how far it is trusted
         expected = (policy * target_q).sum(-1)[1:]
         policy_taken = returns.taken(policy, batch.action)[:-1]
         trace = returns.traces(policy_taken, batch.mu, config.retrace_lambda, batch.continues) * batch.continues
@@ -162,8 +163,10 @@ class Head:
         error = torch.where(batch.counted, q_taken - td_target, 0.0)
         steps, sequences = error.shape
         divisor = steps if self.config.reduction == "mean" else 1
+        # summed over a sequence as published, or averaged; averaged over the batch
         squared_error = error.square().sum() / (sequences * divisor)
         loss, norm = self.optimizer.update(squared_error, name)
+        # logged over the steps that count, in the rewards' own units, whatever the reduction and the scale
         number, scale = max(float(batch.counted.sum()), 1.0), self.config.reward_scale
         metrics = {
             "loss": loss * divisor * sequences / number / scale**2,
@@ -183,6 +186,7 @@ class Head:
         split = network.split(state)
         if not burn_in:
             return network(*batch.inputs, split)[0]
+        # no gradient flows into the rows that only warm the state up
         with torch.no_grad():
             before, split = network(*(part[:burn_in] for part in batch.inputs), split)
         return torch.cat([before, network(*(part[burn_in:] for part in batch.inputs), split)[0]])

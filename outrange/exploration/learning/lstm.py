@@ -35,7 +35,7 @@ class LSTM(nn.Module):
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
         self.hidden = hidden
-        bound = hidden**-0.5
+        bound = hidden**-0.5  # PyTorch's own range of first weights
         self.input_weight = nn.Parameter(torch.empty(4 * hidden, inputs).uniform_(-bound, bound))
         self.hidden_weight = nn.Parameter(torch.empty(4 * hidden, hidden).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(4 * hidden))
@@ -62,6 +62,7 @@ def unroll(gates: Tensor, hidden_weight: Tensor, state: State, first: Tensor) ->
     h, c = state
     outputs = []
     for t in range(len(gates)):
+        # an episode begins with an empty state
         keep = (~first[t]).unsqueeze(-1).to(h.dtype)
         h, c = h * keep, c * keep
         i, f, g, o = (gates[t] + h @ hidden_weight.T).chunk(4, dim=-1)
@@ -80,8 +81,9 @@ class _Fused(torch.autograd.Function):
         ctx: Any, x: Tensor, w: Tensor, bias: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor]:
         (steps, batch, inputs), hidden = x.shape, weight.shape[1]
+        # the input map of all steps is one product; step by step its result becomes the gates' values
         flat = x.detach().reshape(-1, inputs)
-        acts = torch.mm(flat, w.detach().T).view(steps, batch, 4 * hidden)  # becomes the gates' values, step by step
+        acts = torch.mm(flat, w.detach().T).view(steps, batch, 4 * hidden)
         before = torch.empty(steps, batch, hidden)  # h_{t-1} as the step saw it
         cells, squashed, outputs = (
             torch.empty(steps + 1, batch, hidden),
@@ -91,9 +93,10 @@ class _Fused(torch.autograd.Function):
         cells[0] = c0
         torch.mul(h0.detach(), (~first[0]).unsqueeze(1), out=before[0])
         transposed = weight.detach().T
+        # numpy's views: what the compiled step writes is in the tensors
         arrays = [a.numpy() for a in (first, bias.detach(), acts, before, cells, squashed, outputs)]
         for t, (gates, h) in enumerate(zip(acts.unbind(), before.unbind(), strict=True)):
-            torch.addmm(gates, h, transposed, out=gates)
+            torch.addmm(gates, h, transposed, out=gates)  # matrix products stay PyTorch's
             _forward_step(t, *arrays)
         ctx.save_for_backward(flat, w, weight, first, acts, before, cells, squashed)
         last = cells[-1].clone()
@@ -110,8 +113,9 @@ class _Fused(torch.autograd.Function):
         slope_of_step = slopes.unbind()
         for t in range(steps - 1, -1, -1):
             _backward_step(t, *arrays)
-            torch.mm(slope_of_step[t], weight, out=dh)
+            torch.mm(slope_of_step[t], weight, out=dh)  # the gradient of h_{t-1}
         dh *= (~first[0]).unsqueeze(1)
+        # the gradients of all weights, each as one product over all steps
         all_slopes = slopes.view(-1, 4 * hidden)
         dx = (all_slopes @ w).view(steps, batch, -1) if ctx.needs_input_grad[0] else None
         return dx, all_slopes.T @ flat, all_slopes.sum(0), all_slopes.T @ before.view(-1, hidden), dh, dc, None
@@ -160,6 +164,7 @@ def _forward_step(t, first, bias, acts, before, cells, squashed, outputs):
         if first[t, b]:
             cells[t, b, :] = np.float32(0)
         i, f, g, o = row[:hidden], row[hidden : 2 * hidden], row[2 * hidden : 3 * hidden], row[3 * hidden :]
+        # c_t, tanh c_t, h_t
         old, new, s, out = cells[t, b], cells[t + 1, b], squashed[t, b], outputs[t, b]
         for k in range(hidden):
             new[k] = f[k] * old[k] + i[k] * g[k]
@@ -184,6 +189,7 @@ def _backward_step(t, grad, acts, first, cells, squashed, dh, dc, slopes):
         i, f, g, o = row[:hidden], row[hidden : 2 * hidden], row[2 * hidden : 3 * hidden], row[3 * hidden :]
         di, df, dg, do = slope[:hidden], slope[hidden : 2 * hidden], slope[2 * hidden : 3 * hidden], slope[3 * hidden :]
         s, down, cell, late, old = squashed[t, b], dh[b], dc[b], grad[t, b], cells[t, b]
+        # the gradient of h_t: of the loss at this step, and of the next step unless an episode begins there
         if t + 1 < len(first) and first[t + 1, b]:
             down[:] = late
         else:

@@ -282,7 +282,7 @@ class Replay:
             self._values,
         )
         self._observation[self._places[:rows]] = observation if rows == self.streams else observation[self._mask]
-        if begun:
+        if begun:  # a sequence keeps the recurrent state of its first row
             slots, streams = self._begun[:, :begun]
             self._state[slots] = state[streams]
         if changes:
@@ -358,6 +358,7 @@ class Replay:
         # a slot that has begun another sequence since has another generation
         current = (self._generation[places] == generations) & self._complete(places)
         places, priorities = places[current], priorities[current]
+        # new sequences enter with the largest priority ever seen
         if places.size:
             self._enter_with(max(self._largest, float(priorities.max())))
             self._tree.put(places, self._weights(priorities))
@@ -374,6 +375,7 @@ class Replay:
 
     def _complete(self, places: np.ndarray) -> np.ndarray:
         """Which slots hold a sequence up to its last row."""
+        # by how many rows were written since the slot's first, which is there until it is one lap old
         streams, slots = np.divmod(places, self._per_stream)
         last = self._position[streams] - 1
         age = (last - slots * self.period) % self.rows  # rows written since the slot's first
@@ -421,6 +423,7 @@ class Replay:
         _expect(state, "observation", (len(rows), *self.shape), self.dtype)
         for name, kind in self._types.items():
             _expect(state, name, (len(rows),), kind)
+        # all that can be wrong was looked at: from here on this replay changes
         tree = SumTree(self._count)
         tree.update(np.arange(self._count), state["weight"])
         self.clear()

@@ -42,6 +42,7 @@ def unrescale(z: Tensor, epsilon: float = 1e-3) -> Tensor:
     2): the published form, in which the root of the quadratic is taken so that nothing cancels.
     """
     size, slope = z.abs(), 1 + 2 * epsilon
+    # the root of the quadratic in v
     v = 2 * size / ((slope * slope + 4 * epsilon * size).sqrt() + slope)
     return torch.copysign(v * (v + 2), z)
 
@@ -83,6 +84,7 @@ def greedy(q: Tensor, epsilon: float | Tensor) -> Tensor:
     """
     if not isinstance(epsilon, Tensor) and not 0 <= epsilon <= 1:
         raise BadInput(f"epsilon: {brief(epsilon)} is not allowed; it must lie in 0..1")
+    # every action has an equal part of the random share, the first maximum also the rest
     share = torch.as_tensor(epsilon, dtype=q.dtype, device=q.device).expand(q.shape[:-1])[..., None]
     random_probability = share / q.shape[-1]
     greedy_probability = 1 - share + random_probability
@@ -114,6 +116,7 @@ def traces(pi_taken: Tensor, mu: Tensor, lam: float, acted: Tensor | None = None
     if acted is not None and bool((acted & ~(mu > 0)).any()):
         worst = float(mu[acted & ~(mu > 0)][0])
         raise BadInput(f"mu: {worst} is not allowed; an action that was taken had a probability above 0")
+    # without the division where the ratio is cut to 1 anyway: mu may be tiny
     return lam * torch.where(pi_taken >= mu, torch.ones_like(pi_taken), pi_taken / mu)
 
 
@@ -135,6 +138,7 @@ def retrace(value_taken: Tensor, expected: Tensor, reward: Tensor, discount: Ten
     _alike(value_taken=value_taken, expected=expected, reward=reward, discount=discount, trace=trace)
     # G - Q obeys (G - Q)_t = delta_t + d_t c_{t+1} (G - Q)_{t+1}: one operation a step
     excess = reward + discount * expected - value_taken
+    # from the last row back, in place
     rows, weights = excess.unbind(), (discount[:-1] * trace[1:]).unbind()
     for t in range(len(weights) - 1, -1, -1):
         rows[t].addcmul_(weights[t], rows[t + 1])
@@ -166,6 +170,7 @@ def n_step(reward: Tensor, discount: Tensor, bootstrap: Tensor, n: int, continue
     _alike(
         reward=reward, discount=discount, bootstrap=bootstrap, **({} if continues is None else {"continues": continues})
     )
+    # G^1; then one more reward a round, until there are n
     total = reward + discount * bootstrap
     for _ in range(min(n, len(reward)) - 1):
         after = total[1:] if continues is None else torch.where(continues[1:], total[1:], bootstrap[:-1])
@@ -186,7 +191,7 @@ def sequence_priority(td: Tensor, mask: Tensor, eta: float = 0.9) -> Tensor:
     if not 0 <= eta <= 1:
         raise BadInput(f"eta: {brief(eta)} is not allowed; it must lie in 0..1")
     _alike(td=td, mask=mask)
-    size = torch.where(mask, td.abs(), torch.zeros_like(td))
+    size = torch.where(mask, td.abs(), torch.zeros_like(td))  # rows that do not count have no error
     return eta * size.amax(0) + (1 - eta) * size.sum(0) / mask.sum(0).clamp_min(1)
 
 
