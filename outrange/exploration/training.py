@@ -12,8 +12,7 @@ Where the environments' engine cannot say where it is (envpool, ALE), a resumed 
 """
 
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from torch import Tensor
 from outrange.core import metrics
 from outrange.core.config import to_json
 from outrange.core.errors import BadInput
-from outrange.core.run import Run, Stopping
+from outrange.core.loop import ReportMetrics, TrainingLoop
+from outrange.core.run import Run
 from outrange.core.seeding import SeedTree, numpy_state, restore_numpy
 from outrange.exploration import agents
 from outrange.exploration.acting.actor import Actor, environments, process_settings
@@ -37,7 +37,6 @@ from outrange.exploration.policy import refuse_former
 from outrange.exploration.spec import Spec
 
 log = logging.getLogger("outrange")
-ReportMetrics = Callable[[dict[str, Any]], None]
 _ACCURACY_WINDOW = 20  # updates over which the warm-up's accuracy is averaged
 _WARM_UP_SEQUENCES = 128  # a small network needs no more to begin; the paper's 6,250 sequences are for Q
 
@@ -215,58 +214,47 @@ def _loop(trainer: Trainer, run: Run, report_metrics: ReportMetrics | None) -> d
         refuse_former(run.path, checkpoint.state)
         trainer.load_state_dict(checkpoint.tensors, checkpoint.state)
         if not trainer.envs.exact and trainer.step < config.steps:
-            log.warning(
-                "env: %s cannot bring its environments back; new episodes begin at step %s",
-                trainer.envs.engine,
-                trainer.step,
-            )
-    before = float(lines[-1]["seconds"]) if (lines := metrics.read(run.path / "timing.jsonl")) else 0.0
-    begun, cpu, start = time.perf_counter(), time.process_time(), trainer.step
-    saved, stopped, last = (
-        trainer.step,
-        False,
-        dict(lines[-1]) if (lines := metrics.read(run.path / "metrics.jsonl")) else {},
-    )
-    with Stopping() as stopping:
-        while trainer.step < config.steps and not stopped:
+            what = "env: %s cannot bring its environments back; new episodes begin at step %s"
+            log.warning(what, trainer.envs.engine, trainer.step)
+    lines = metrics.read(run.path / "metrics.jsonl")
+    last = dict(lines[-1]) if lines else {}
+    with TrainingLoop(
+        run,
+        step=trainer.step,
+        steps=config.steps,
+        checkpoint_every=config.checkpoint_every,
+        keep=1,  # one holds the whole replay
+        report_metrics=report_metrics,
+    ) as loop:
+        while loop.running(trainer.step):
             earlier = trainer.step
             trainer.advance()
-            done = trainer.step
-            ended = done >= config.steps
-            seconds = time.perf_counter() - begun
-            if done > earlier and (done // config.log_every > earlier // config.log_every or ended):
+            step, every = trainer.step, config.log_every
+            # a step of all environments may pass a multiple of log_every, or, in the warm-up's end, none at all
+            if step > earlier and (step // every > earlier // every or step >= config.steps):
                 last = trainer.report()
-                run.metrics.write(step=done, **last)
-                used = time.process_time() - cpu
                 pace = {
-                    "steps_per_second": round((done - start) / seconds, 1),
-                    "steps_per_cpu_second": round((done - start) / used, 1),
+                    "steps_per_second": round((step - loop.start) / loop.seconds, 1),
+                    "steps_per_cpu_second": round((step - loop.start) / loop.cpu_seconds, 1),
                 }
-                run.timing.write(step=done, seconds=round(before + seconds, 3), cpu_seconds=round(used, 3), **pace)
-                if report_metrics:
-                    report_metrics(
-                        {"step": done, "steps": config.steps, "seconds": seconds, "logged": True} | pace | last
-                    )
-            elif report_metrics:
-                warm = (
-                    {"warming": trainer.warm_up_updates, "of": config.bonus.warmup_updates}
-                    if trainer.warming_up
-                    else {}
-                )
-                report_metrics({"step": done, "steps": config.steps, "seconds": seconds} | warm)
-            stopped = stopping.requested
-            if stopped or ended or done // config.checkpoint_every > saved // config.checkpoint_every:
+                loop.log(step, last, cpu_seconds=round(loop.cpu_seconds, 3), **pace)
+                loop.report(step, {"logged": True} | pace | last)
+            else:
+                loop.report(step, _warm_up_progress(trainer))
+            if loop.checkpoint_due(step):
                 trainer.pause()
-                run.save(trainer.step, *trainer.state_dict(), keep=1)
-                saved = trainer.step
-    return {
-        "steps": trainer.step,
+                loop.save(trainer.step, *trainer.state_dict())
+    return loop.result(trainer.step) | {
         "updates": trainer.agent.updates,
         "last": {name: value for name, value in last.items() if name != "step"},
-        "seconds": before + time.perf_counter() - begun,
-        "new_steps": trainer.step - start,
-        "stopped": trainer.step < config.steps,
     }
+
+
+def _warm_up_progress(trainer: Trainer) -> dict[str, Any]:
+    """How far the embedding's warm-up is, while there is one."""
+    if not trainer.warming_up:
+        return {}
+    return {"warming": trainer.warm_up_updates, "of": trainer.config.bonus.warmup_updates}
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
