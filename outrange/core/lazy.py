@@ -31,6 +31,8 @@ def lazy_names(package: str, names_by_module: Mapping[str, Sequence[str]]) -> Ca
     def fetch(name: str) -> Any:
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
+        value = getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
+        setattr(sys.modules[package], name, value)  # from now on it is found without asking here
+        return value
 
     return fetch

@@ -21,8 +21,8 @@ from outrange.core.atomic import writable
 from outrange.core.errors import BadInput
 from outrange.reasoning import text
 from outrange.reasoning.clrs.registry import get_algorithm
-from outrange.reasoning.clrs.sample import sample_blocks
 from outrange.reasoning.clrs.samplers import Sampler, SequentialSource
+from outrange.reasoning.clrs.sampling import sample_blocks
 
 KINDS = ("trace", "text", "text-with-trace")
 REFERENCE = "dm-clrs==2.0.3"

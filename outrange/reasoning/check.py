@@ -9,11 +9,11 @@ from outrange.core.errors import BadInput
 from outrange.reasoning import text
 from outrange.reasoning.clrs.record import Recorder
 from outrange.reasoning.clrs.registry import Algorithm, get_algorithm
-from outrange.reasoning.clrs.sample import sample
-from outrange.reasoning.clrs.sample import trace as run_algorithm
 from outrange.reasoning.clrs.samplers import SequentialSource, UserSampler
+from outrange.reasoning.clrs.sampling import sample
+from outrange.reasoning.clrs.sampling import trace as run_algorithm
 from outrange.reasoning.clrs.specs import Probe
-from outrange.reasoning.clrs.trace import Block, Trace
+from outrange.reasoning.clrs.traces import Block, Trace
 from outrange.reasoning.clrs.validate import check_inputs
 
 

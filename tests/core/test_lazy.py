@@ -36,6 +36,7 @@ def test_a_public_name_is_fetched_from_its_module_when_it_is_used(package):
     assert "lazypackage.train" not in sys.modules
     assert loaded.resume() == "resumed" and "lazypackage.config" not in sys.modules
     assert loaded.TrainConfig.__name__ == "TrainConfig"
+    assert vars(loaded)["TrainConfig"] is loaded.TrainConfig, "fetched once"
     with pytest.raises(AttributeError, match="has no attribute 'other'"):
         loaded.other  # noqa: B018
 

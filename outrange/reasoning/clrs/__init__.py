@@ -13,15 +13,23 @@ What is public:
 >>> from outrange.reasoning import clrs
 >>> clrs.sample("bfs", length=16, count=32, seed=1)[0].hints["pi_h"].shape
 (4, 16)
+
+Names are fetched when they are used, so that the table of the thirty (``specs``) can be read without Numba.
 """
 
-from outrange.reasoning.clrs.algorithms.common import compiled, hints
-from outrange.reasoning.clrs.batch import Batch, batch
-from outrange.reasoning.clrs.registry import ALGORITHMS, names, register, spec, unregister
-from outrange.reasoning.clrs.sample import Dataset, dataset, sample, sample_blocks, trace
-from outrange.reasoning.clrs.specs import Probe, Spec
-from outrange.reasoning.clrs.splits import PRESETS, generalist, split, text_lengths
-from outrange.reasoning.clrs.trace import Trace
+from typing import TYPE_CHECKING
+
+from outrange.core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from outrange.reasoning.check import check_algorithm
+    from outrange.reasoning.clrs.algorithms.common import compiled, hints
+    from outrange.reasoning.clrs.batches import Batch, batch
+    from outrange.reasoning.clrs.registry import ALGORITHMS, names, register, spec, unregister
+    from outrange.reasoning.clrs.sampling import Dataset, dataset, sample, sample_blocks, trace
+    from outrange.reasoning.clrs.specs import Probe, Spec
+    from outrange.reasoning.clrs.splits import PRESETS, generalist, split, text_lengths
+    from outrange.reasoning.clrs.traces import Trace
 
 __all__ = [
     "ALGORITHMS",
@@ -49,9 +57,23 @@ __all__ = [
 ]
 
 
+_fetch = lazy_names(
+    __name__,
+    {
+        "algorithms.common": ("compiled", "hints"),
+        "batches": ("Batch", "batch"),
+        "registry": ("ALGORITHMS", "names", "register", "spec", "unregister"),
+        "sampling": ("Dataset", "dataset", "sample", "sample_blocks", "trace"),
+        "specs": ("Probe", "Spec"),
+        "splits": ("PRESETS", "generalist", "split", "text_lengths"),
+        "traces": ("Trace",),
+    },
+)
+
+
 def __getattr__(name: str):
-    if name == "check_algorithm":  # it stands above both clrs and text, so it is fetched when asked for
+    if name == "check_algorithm":  # it stands above both clrs and text
         from outrange.reasoning.check import check_algorithm
 
         return check_algorithm
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _fetch(name)

@@ -23,10 +23,10 @@ from outrange.core.shards import Progress, export
 from outrange.reasoning.clrs.card import card
 from outrange.reasoning.clrs.load import load_modules
 from outrange.reasoning.clrs.registry import ALGORITHMS, get_algorithm
-from outrange.reasoning.clrs.sample import Dataset, sample_blocks
+from outrange.reasoning.clrs.sampling import Dataset, sample_blocks
 from outrange.reasoning.clrs.specs import Probe, Spec
 from outrange.reasoning.clrs.splits import Cell, preset
-from outrange.reasoning.clrs.trace import Block, Trace
+from outrange.reasoning.clrs.traces import Block, Trace
 
 FORMATS = ("parquet", "jsonl")
 #: A row group of Parquet is held in memory: bounded in rows and, about, in bytes.

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from outrange.reasoning.clrs.show import COLORS, Quantity, quantities
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.traces import Trace
 from outrange.report import stepper
 from outrange.report.stepper import GridPicture, IntervalsPicture, Picture, PlanePicture, RowPicture
 

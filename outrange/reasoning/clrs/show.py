@@ -11,7 +11,7 @@ from rich.text import Text
 
 from outrange.core.checks import whole
 from outrange.reasoning.clrs.specs import Probe
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.traces import Trace
 
 SHAPES = ("one", "row", "grid")
 KINDS = {

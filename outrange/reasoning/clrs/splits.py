@@ -11,8 +11,8 @@ from typing import Any
 
 from outrange.core.errors import BadInput, unknown
 from outrange.reasoning.clrs.registry import ALGORITHMS, get_algorithm
-from outrange.reasoning.clrs.sample import sample
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.sampling import sample
+from outrange.reasoning.clrs.traces import Trace
 
 
 @dataclass(frozen=True, slots=True)

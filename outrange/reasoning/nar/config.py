@@ -10,12 +10,21 @@ from typing import Any, ClassVar, Literal, get_args
 
 from outrange.core.checks import finite, whole, within
 from outrange.core.errors import BadInput, unknown
-from outrange.reasoning.clrs import ALGORITHMS, names
 from outrange.reasoning.clrs.load import load_modules
-from outrange.reasoning.clrs.registry import get_algorithm
+from outrange.reasoning.clrs.specs import CLRS30
 
 HintMode = Literal["encoded_decoded", "decoded_only", "none"]
 HintFeedback = Literal["soft", "hard", "hard_on_eval"]
+_THIRTY = tuple(sorted(CLRS30))
+
+
+def _require_known(name: str, field: str) -> None:
+    """Refuse a name that is neither one of the thirty nor a registered one."""
+    if name not in CLRS30:
+        # the registry loads the compiler, so it is asked only about what the table does not know
+        from outrange.reasoning.clrs.registry import get_algorithm
+
+        get_algorithm(name, field)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +116,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         load_modules(self.load)
         if not self.algorithms:
-            raise BadInput(
-                f"train.algorithms: none given; name one or more of {', '.join(ALGORITHMS[:3])}, …, or 'all'"
-            )
+            raise BadInput(f"train.algorithms: none given; name one or more of {', '.join(_THIRTY[:3])}, …, or 'all'")
         for name in self.algorithms:
-            get_algorithm(name, "train.algorithms")
+            _require_known(name, "train.algorithms")
         if len(set(self.algorithms)) < len(self.algorithms):
             raise BadInput("train.algorithms: one is listed twice; list each once")
         for name in ("steps", "chunk_length", "evaluate_every", "evaluate_samples", "seed"):
@@ -182,8 +189,7 @@ def preset(name: str, algorithms: tuple[str, ...], **changes: Any) -> TrainConfi
     """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS, "a preset")
-    chosen = ALGORITHMS if algorithms == ("all",) else algorithms
+    chosen = _THIRTY if algorithms == ("all",) else tuple(algorithms)
     for algorithm in chosen:
-        if algorithm not in names():
-            get_algorithm(algorithm, "algorithms")  # raises with the nearest name
-    return replace(PRESETS[name](tuple(chosen)), **changes)
+        _require_known(algorithm, "algorithms")
+    return replace(PRESETS[name](chosen), **changes)

@@ -9,7 +9,7 @@ import torch
 
 from outrange.reasoning import clrs
 from outrange.reasoning.clrs.specs import CLRS30
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.traces import Trace
 from outrange.reasoning.nar.decode import hard
 from outrange.reasoning.nar.evaluation_sets import EVALUATION_BATCH_SIZE, evaluation_set
 from outrange.reasoning.nar.model import EncodeProcessDecode

@@ -11,7 +11,7 @@ from outrange.core.errors import unknown
 from outrange.reasoning import clrs
 from outrange.reasoning.clrs.registry import get_algorithm
 from outrange.reasoning.clrs.splits import MULTIPLIERS
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.traces import Trace
 from outrange.reasoning.nar.samples import Samples, position_generator, prepare
 
 EVALUATION_BATCH_SIZE = 32

@@ -11,7 +11,7 @@ from torch import Tensor
 from outrange.core.config import from_json, to_json
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.traces import Trace
 from outrange.reasoning.nar import evaluation, weights
 from outrange.reasoning.nar.config import TrainConfig
 from outrange.reasoning.nar.model import EncodeProcessDecode

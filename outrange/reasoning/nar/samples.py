@@ -13,7 +13,7 @@ import numpy as np
 
 from outrange.core.errors import BadInput, brief
 from outrange.reasoning import clrs
-from outrange.reasoning.clrs.trace import Block
+from outrange.reasoning.clrs.traces import Block
 from outrange.reasoning.nar.spec import TaskProbe, is_permutation, moves_pred, task_spec
 
 Arrays = dict[str, np.ndarray]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from outrange.reasoning.clrs.sample import Dataset
-from outrange.reasoning.clrs.sample import dataset as trace_dataset
+from outrange.reasoning.clrs.sampling import Dataset
+from outrange.reasoning.clrs.sampling import dataset as trace_dataset
 from outrange.reasoning.text.render import Item, render
 
 

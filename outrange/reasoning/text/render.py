@@ -17,7 +17,7 @@ import numpy as np
 from outrange.core.errors import BadInput, brief
 from outrange.reasoning.clrs.algorithms.common import compiled
 from outrange.reasoning.clrs.specs import Probe, Spec
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.traces import Trace
 from outrange.reasoning.text.numbers import write, write_series
 
 TERMINATOR = "\n\n"

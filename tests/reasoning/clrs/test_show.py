@@ -15,7 +15,7 @@ from rich.console import Console
 from outrange.core.errors import BadInput
 from outrange.reasoning import clrs
 from outrange.reasoning.clrs import picture, show
-from outrange.reasoning.clrs.trace import Block, Trace
+from outrange.reasoning.clrs.traces import Block, Trace
 from outrange.report import stepper
 
 HOSTILE = [

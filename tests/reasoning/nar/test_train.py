@@ -301,6 +301,15 @@ def test_a_gpu_that_is_not_there_is_refused_in_one_sentence(tmp_path, monkeypatc
     assert not (tmp_path / "run").exists()
 
 
+def test_reading_a_configuration_loads_neither_torch_nor_the_compiler():
+    code = (
+        "import sys; from outrange.core.config import from_json, to_json; from outrange.reasoning.nar import TrainConfig, preset; "
+        "assert from_json(TrainConfig, to_json(preset('paper', ('all',)))).batch_size == 32; "
+        "loaded = {'torch', 'numba'} & sys.modules.keys(); assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

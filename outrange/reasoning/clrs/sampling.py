@@ -19,7 +19,7 @@ from outrange.core.checks import whole
 from outrange.core.errors import BadInput, brief, unknown
 from outrange.reasoning.clrs.registry import Algorithm, get_algorithm
 from outrange.reasoning.clrs.samplers import PerItemSource, Sampler, SequentialSource, Source, UserSampler
-from outrange.reasoning.clrs.trace import Block, Trace
+from outrange.reasoning.clrs.traces import Block, Trace
 from outrange.reasoning.clrs.validate import check_inputs
 
 #: What a block may hold, about: large enough to make calls cheap, small enough for a processor's cache.

@@ -10,7 +10,7 @@ import numpy as np
 from outrange.core.checks import whole
 from outrange.core.errors import BadInput, brief
 from outrange.reasoning.clrs.specs import Spec
-from outrange.reasoning.clrs.trace import Trace
+from outrange.reasoning.clrs.traces import Trace
 
 
 @dataclass(frozen=True)
