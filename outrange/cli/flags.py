@@ -137,7 +137,7 @@ def naming(names: Collection[str]) -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        sentence = re.fullmatch(r"(?:config\.|train\.)?([a-z_.0-9]+)((?:\[\d+\])?: .*)", str(error), re.DOTALL)
+        sentence = re.fullmatch(r"(?:config\.)?([a-z_.0-9]+)((?:\[\d+\])?: .*)", str(error), re.DOTALL)
         path = _full_name(sentence[1], names) if sentence else None
         if sentence is None or path is None:
             raise

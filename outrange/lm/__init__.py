@@ -8,8 +8,9 @@ opening any Hugging Face model safely (``outrange.lm.opening``).
 Nothing here imports torch or transformers before it is used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from outrange.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from outrange.lm.comparison import compare_schemes
@@ -21,33 +22,6 @@ if TYPE_CHECKING:
     from outrange.lm.text import documents, fetch_bible
     from outrange.lm.tokenizer import Corpus, load_tokenizer, prepare_corpus
     from outrange.lm.training import Trainer, resume, train
-
-_MODULES = {
-    "Corpus": "tokenizer",
-    "ModelConfig": "config",
-    "Rotary": "config",
-    "TrainConfig": "config",
-    "Trainer": "training",
-    "build_model": "model",
-    "compare_schemes": "comparison",
-    "convert": "rotary",
-    "converted": "rotary",
-    "documents": "text",
-    "export_model": "model",
-    "fetch_bible": "text",
-    "load_model": "model",
-    "load_tokenizer": "tokenizer",
-    "open_config": "opening",
-    "open_model": "opening",
-    "perplexity": "evaluation",
-    "perplexity_by_length": "evaluation",
-    "prepare_corpus": "tokenizer",
-    "preset": "config",
-    "resume": "training",
-    "sized": "config",
-    "train": "training",
-}
-"""public name -> the module it stands in"""
 
 __all__ = [
     "Corpus",
@@ -76,7 +50,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"outrange.lm.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "comparison": ("compare_schemes",),
+        "config": ("ModelConfig", "Rotary", "TrainConfig", "preset", "sized"),
+        "evaluation": ("perplexity", "perplexity_by_length"),
+        "model": ("build_model", "export_model", "load_model"),
+        "opening": ("open_config", "open_model"),
+        "rotary": ("convert", "converted"),
+        "text": ("documents", "fetch_bible"),
+        "tokenizer": ("Corpus", "load_tokenizer", "prepare_corpus"),
+        "training": ("Trainer", "resume", "train"),
+    },
+)

@@ -116,21 +116,21 @@ class TrainConfig:
     def __post_init__(self) -> None:
         load_modules(self.load)
         if not self.algorithms:
-            raise BadInput(f"train.algorithms: none given; name one or more of {', '.join(_THIRTY[:3])}, …, or 'all'")
+            raise BadInput(f"algorithms: none given; name one or more of {', '.join(_THIRTY[:3])}, …, or 'all'")
         for name in self.algorithms:
-            _require_known(name, "train.algorithms")
+            _require_known(name, "algorithms")
         if len(set(self.algorithms)) < len(self.algorithms):
-            raise BadInput("train.algorithms: one is listed twice; list each once")
+            raise BadInput("algorithms: one is listed twice; list each once")
         for name in ("steps", "chunk_length", "evaluate_every", "evaluate_samples", "seed"):
-            whole(f"train.{name}", getattr(self, name), 0)
+            whole(f"{name}", getattr(self, name), 0)
         for name in ("batch_size", "checkpoint_every", "log_every", "threads"):
-            whole(f"train.{name}", getattr(self, name), 1)
-        within("train.teacher_forcing", self.teacher_forcing, 0, 1, "a probability from 0 to 1")
-        finite("train.learning_rate", self.learning_rate, above=0)
-        within("train.max_gradient_norm", self.max_gradient_norm, 0, math.inf, "at least 0, which scales nothing down")
+            whole(f"{name}", getattr(self, name), 1)
+        within("teacher_forcing", self.teacher_forcing, 0, 1, "a probability from 0 to 1")
+        finite("learning_rate", self.learning_rate, above=0)
+        within("max_gradient_norm", self.max_gradient_norm, 0, math.inf, "at least 0, which scales nothing down")
         if self.chunk_length == 1:
             raise BadInput(
-                "train.chunk_length: 1 is not allowed; a stretch of one step predicts nothing; "
+                "chunk_length: 1 is not allowed; a stretch of one step predicts nothing; "
                 "0 trains on whole traces, 16 is published"
             )
 

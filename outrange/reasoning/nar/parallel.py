@@ -82,7 +82,7 @@ def process_group(device: str = "auto") -> Iterator[ProcessGroup]:
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if kind == "cuda" and local_rank >= torch.cuda.device_count():
         raise BadInput(
-            f"train.device: 'cuda' needs {local_rank + 1} GPUs here, there are {torch.cuda.device_count()}; "
+            f"device: 'cuda' needs {local_rank + 1} GPUs here, there are {torch.cuda.device_count()}; "
             "take 'cpu', or fewer processes"
         )
     own_device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device(kind)

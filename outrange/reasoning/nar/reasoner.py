@@ -98,12 +98,12 @@ def start_from(reasoner: EncodeProcessDecode, source: str) -> None:
     for name, value in own.items():
         if name in other and other[name].shape != value.shape:
             raise BadInput(
-                f"train.initial_weights: {source!r} has {name} of shape {tuple(other[name].shape)}, "
+                f"initial_weights: {source!r} has {name} of shape {tuple(other[name].shape)}, "
                 f"this reasoner {tuple(value.shape)}; give it the same model"
             )
     missing = [name for name in own if name.startswith("processor.") and name not in other]
     if missing:
-        raise BadInput(f"train.initial_weights: {source!r} has no {missing[0]}; give this reasoner the same processor")
+        raise BadInput(f"initial_weights: {source!r} has no {missing[0]}; give this reasoner the same processor")
     reasoner.load_state_dict(own | {name: value for name, value in other.items() if name in own})
 
 

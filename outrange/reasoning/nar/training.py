@@ -54,7 +54,7 @@ class Trainer:
         self.config, self.group = config, group or ProcessGroup()
         if config.batch_size < self.group.world:
             raise BadInput(
-                f"train.batch_size: {config.batch_size} is fewer than the {self.group.world} processes; each needs a sample"
+                f"batch_size: {config.batch_size} is fewer than the {self.group.world} processes; each needs a sample"
             )
         torch.set_num_threads(config.threads)
         self.seeds = SeedTree(config.seed)

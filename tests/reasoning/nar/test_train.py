@@ -182,10 +182,10 @@ def test_a_training_starts_from_the_weights_that_it_is_given_where_both_know_an_
 
 def test_weights_of_another_shape_are_no_start(tmp_path):
     train(replace(SINGLE, steps=1), tmp_path / "run")
-    with pytest.raises(BadInput, match=r"train.initial_weights: .* has \S+ of shape"):
+    with pytest.raises(BadInput, match=r"initial_weights: .* has \S+ of shape"):
         Trainer(replace(SINGLE, model=replace(SINGLE.model, hidden_dim=16), initial_weights=str(tmp_path / "run")))
     train(replace(SINGLE, steps=1, model=replace(SINGLE.model, processor="triplet_mpnn")), tmp_path / "ungated")
-    with pytest.raises(BadInput, match=r"train.initial_weights: .* has no processor.gate_node"):
+    with pytest.raises(BadInput, match=r"initial_weights: .* has no processor.gate_node"):
         Trainer(replace(SINGLE, initial_weights=str(tmp_path / "ungated")))
 
 
@@ -296,7 +296,7 @@ def test_reading_weights_runs_no_file_that_they_name(tmp_path):
 
 def test_a_gpu_that_is_not_there_is_refused_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(BadInput, match=r"train.device: 'cuda' needs 1 GPUs here, there are 0"):
+    with pytest.raises(BadInput, match=r"device: 'cuda' needs 1 GPUs here, there are 0"):
         train(replace(SINGLE, device="cuda"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -313,13 +313,13 @@ def test_reading_a_configuration_loads_neither_torch_nor_the_compiler():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (dict(algorithms=()), "train.algorithms"),
+        (dict(algorithms=()), "algorithms"),
         (dict(algorithms=("bfs", "bfs")), "listed twice"),
         (dict(algorithms=("bsf",)), "did you mean 'bfs'"),
-        (dict(batch_size=0), "train.batch_size"),
-        (dict(teacher_forcing=2.0), "train.teacher_forcing"),
-        (dict(learning_rate=0.0), "train.learning_rate"),
-        (dict(chunk_length=1), "train.chunk_length"),
+        (dict(batch_size=0), "batch_size"),
+        (dict(teacher_forcing=2.0), "teacher_forcing"),
+        (dict(learning_rate=0.0), "learning_rate"),
+        (dict(chunk_length=1), "chunk_length"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_in_one_sentence(changes, said):
