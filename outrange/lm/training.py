@@ -9,8 +9,7 @@ gradients scaled down to a norm.
 """
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,14 @@ from torch import Tensor
 
 from outrange.core import metrics
 from outrange.core.errors import BadInput
+from outrange.core.loop import ReportMetrics, TrainingLoop
 from outrange.core.optim import NamedAdam
-from outrange.core.run import Run, Stopping, check_finite
+from outrange.core.run import Run, check_finite
 from outrange.core.seeding import SeedTree
 from outrange.lm.config import TrainConfig
 from outrange.lm.evaluation import perplexity, token_losses
 from outrange.lm.model import build_model, hf_config, load_weights, weights
 from outrange.lm.tokenizer import Corpus, ReportStage, end_of_text, prepare_corpus, save_tokenizer
-
-ReportMetrics = Callable[[dict[str, Any]], None]
 
 
 def draw_windows(tokens: np.ndarray, batch_size: int, context_length: int, seeds: SeedTree, step: int) -> Tensor:
@@ -118,12 +116,10 @@ class Trainer:
         limit = max(config.evaluate_tokens, config.context_length)
         return perplexity(self.model, self.corpus.validation, config.context_length, limit, config.precision)[0]
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds: ``tensors`` by group, and ``state``, the rest."""
-        return {
-            "tensors": {"model": weights(self.model), "optimizer": self.optimizer.state_dict()},
-            "state": {"step": self.step, "text": self.corpus.digest},
-        }
+    def state_dict(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """What a checkpoint holds: tensors by group, and the rest."""
+        tensors = {"model": weights(self.model), "optimizer": self.optimizer.state_dict()}
+        return tensors, {"step": self.step, "text": self.corpus.digest}
 
     def load_state_dict(self, tensors: Mapping[str, dict[str, Tensor]], state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned.
@@ -180,12 +176,14 @@ def _loop(trainer: Trainer, run: Run, report_metrics: ReportMetrics | None) -> d
     checkpoint = run.load()
     if checkpoint:
         trainer.load_state_dict(checkpoint.tensors, checkpoint.state)
-    timing_lines = metrics.read(run.path / "timing.jsonl")
-    seconds_before = float(timing_lines[-1]["seconds"]) if timing_lines else 0.0
-    began, first_step = time.perf_counter(), trainer.step
-    stopped = False
-    with Stopping() as stopping:
-        while trainer.step < config.steps and not stopped:
+    with TrainingLoop(
+        run,
+        step=trainer.step,
+        steps=config.steps,
+        checkpoint_every=config.checkpoint_every,
+        report_metrics=report_metrics,
+    ) as loop:
+        while loop.running(trainer.step):
             values = trainer.advance()
             step, last = trainer.step, trainer.step == config.steps
 
@@ -193,30 +191,13 @@ def _loop(trainer: Trainer, run: Run, report_metrics: ReportMetrics | None) -> d
             line: dict[str, Any] = dict(values) if step % config.log_every == 0 or last else {}
             if last or (config.evaluate_every and step % config.evaluate_every == 0):
                 line["val"] = trainer.validate()
-            seconds = time.perf_counter() - began
             if line:
-                steps_per_second = (step - first_step) / seconds
-                tokens_per_second = steps_per_second * config.batch_size * config.context_length
-                run.metrics.write(step=step, **line)
-                run.timing.write(
-                    step=step,
-                    seconds=round(seconds_before + seconds, 3),
-                    steps_per_second=round(steps_per_second, 3),
-                    tokens_per_second=round(tokens_per_second),
-                )
-            if report_metrics:
-                report_metrics({"step": step, "steps": config.steps, "loss": values["loss"], "seconds": seconds} | line)
-
-            stopped = stopping.requested
-            if stopped or last or step % config.checkpoint_every == 0:
-                run.save(step, **trainer.state_dict())
-        if not trainer.step:  # a training of no steps leaves its first weights
-            run.save(0, **trainer.state_dict())
+                tokens = (step - loop.start) * config.batch_size * config.context_length
+                loop.log(step, line, tokens_per_second=round(tokens / loop.seconds))
+            loop.report(step, {"loss": values["loss"]} | line)
+            if loop.checkpoint_due(step):
+                loop.save(step, *trainer.state_dict())
+        if loop.saved_step is None:  # a training of no steps leaves its first weights
+            loop.save(trainer.step, *trainer.state_dict())
     validations = [line["val"] for line in metrics.read(run.path / "metrics.jsonl") if "val" in line]
-    return {
-        "steps": trainer.step,
-        "perplexity": validations[-1] if validations else None,
-        "seconds": seconds_before + time.perf_counter() - began,
-        "new_steps": trainer.step - first_step,
-        "stopped": trainer.step < config.steps,
-    }
+    return loop.result(trainer.step) | {"perplexity": validations[-1] if validations else None}
