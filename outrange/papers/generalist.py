@@ -339,7 +339,7 @@ IMPROVEMENTS = (
         "xavier-and-clipping",
         "smaller initial weights on scalar hints and a bounded gradient help",
         ("dijkstra",),
-        {"model.xavier_on_scalars": False, "max_gradient_norm": 0.0},
+        {"model.xavier_on_scalars": False, "max_grad_norm": 0.0},
     ),
     _improvement(
         "permutations",

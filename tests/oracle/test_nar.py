@@ -150,7 +150,7 @@ def test_three_updates_are_the_reference_s(path):
 
     case = Case(path)
     model = case.model(torch.float64, "torch").train()
-    optimizer = Optimizer(model, learning_rate=1e-3, max_gradient_norm=1.0)
+    optimizer = Optimizer(model, learning_rate=1e-3, max_grad_norm=1.0)
     for expected_loss in case.file["adam3_losses"]:
         loss = sum(losses(case.samples, *model(case.samples)).values())
         assert abs(loss.item() - expected_loss) <= 1e-10

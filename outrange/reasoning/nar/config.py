@@ -62,7 +62,7 @@ class TrainConfig:
     RENAMED: ClassVar = {
         "batch": "batch_size",
         "chunk": "chunk_length",
-        "clip": "max_gradient_norm",
+        "clip": "max_grad_norm",
         "evaluate_count": "evaluate_samples",
         "layer": "kernels",
         "start": "initial_weights",
@@ -90,7 +90,7 @@ class TrainConfig:
     """sorted orders are decoded as permutations"""
     learning_rate: float = 1e-3
     """of Adam"""
-    max_gradient_norm: float = 1.0
+    max_grad_norm: float = 1.0
     """a larger gradient is scaled down to this norm; 0: none is"""
     seed: int = 0
     """of weights, data and noise"""
@@ -127,7 +127,7 @@ class TrainConfig:
             whole(f"{name}", getattr(self, name), 1)
         within("teacher_forcing", self.teacher_forcing, 0, 1, "a probability from 0 to 1")
         finite("learning_rate", self.learning_rate, above=0)
-        within("max_gradient_norm", self.max_gradient_norm, 0, math.inf, "at least 0, which scales nothing down")
+        within("max_grad_norm", self.max_grad_norm, 0, math.inf, "at least 0, which scales nothing down")
         if self.chunk_length == 1:
             raise BadInput(
                 "chunk_length: 1 is not allowed; a stretch of one step predicts nothing; "

@@ -44,11 +44,11 @@ class Optimizer:
     Args:
         model: its parameters become views of flat vectors.
         learning_rate: of Adam, with betas 0.9 and 0.999 and epsilon 1e-8.
-        max_gradient_norm: a larger gradient of a step is scaled down to this norm; 0: none is.
+        max_grad_norm: a larger gradient of a step is scaled down to this norm; 0: none is.
     """
 
-    def __init__(self, model: EncodeProcessDecode, learning_rate: float = 1e-3, max_gradient_norm: float = 1.0) -> None:
-        self.max_gradient_norm, self.steps = max_gradient_norm, 0
+    def __init__(self, model: EncodeProcessDecode, learning_rate: float = 1e-3, max_grad_norm: float = 1.0) -> None:
+        self.max_grad_norm, self.steps = max_grad_norm, 0
         self.groups = {"processor": Flat(model.processor)} | {
             f"tasks.{name}": Flat(task) for name in model.algorithms for task in (model.task(name),)
         }
@@ -79,9 +79,9 @@ class Optimizer:
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads])).item()
         if not norm < float("inf"):
             raise ArithmeticError(f"the gradient's norm is {norm}")
-        if 0 < self.max_gradient_norm < norm:
+        if 0 < self.max_grad_norm < norm:
             for grad in grads:
-                grad.mul_(self.max_gradient_norm / norm)
+                grad.mul_(self.max_grad_norm / norm)
         # an algorithm whose turn it is not has no gradient and is left alone, but shares the count of steps
         for name, flat in self.groups.items():
             flat.values.grad = flat.grad if name in active else None

@@ -67,7 +67,7 @@ class Trainer:
         ).to(self.group.device)
         if config.initial_weights and fresh:
             start_from(self.model, config.initial_weights)
-        self.optimizer = Optimizer(self.model, config.learning_rate, config.max_gradient_norm)
+        self.optimizer = Optimizer(self.model, config.learning_rate, config.max_grad_norm)
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.best_weights: dict[str, Tensor] = {}
         self.lanes: dict[str, Any] = {}

@@ -78,7 +78,7 @@ def assert_weights(model, wanted, tolerance=1e-12):
 @pytest.mark.parametrize("clip", [1.0, 0.05, 0.0, 1e9])
 def test_it_is_adam_with_a_cut_gradient_over_two_algorithms_in_turn(clip):
     model = reasoner()
-    optimizer = Optimizer(model, learning_rate=0.01, max_gradient_norm=clip)
+    optimizer = Optimizer(model, learning_rate=0.01, max_grad_norm=clip)
     book = Adam(weights(model), 0.01, clip)
     sizes = [3.0, 0.5, 20.0, 0.9, 0.02, 1.1]  # below and above the cut: Adam alone would not notice a constant factor
     for k, size in enumerate(sizes):
@@ -94,7 +94,7 @@ def test_it_is_adam_with_a_cut_gradient_over_two_algorithms_in_turn(clip):
 
 def test_three_real_updates_of_each_algorithm_are_adam_s():
     model = reasoner()
-    optimizer = Optimizer(model, learning_rate=1e-2, max_gradient_norm=1.0)
+    optimizer = Optimizer(model, learning_rate=1e-2, max_grad_norm=1.0)
     book = Adam(weights(model), 1e-2, 1.0)
     above = 0
     for k in range(6):
@@ -136,7 +136,7 @@ def test_making_it_changes_no_weight_and_the_model_computes_with_the_weights_it_
 def test_parameters_that_share_a_gradient_are_cut_once():
     """The biases of all encoders of one location get the same gradient; its part in the norm, and its cut, are each one's own."""
     model = reasoner()
-    optimizer = Optimizer(model, learning_rate=1e-3, max_gradient_norm=0.5)
+    optimizer = Optimizer(model, learning_rate=1e-3, max_grad_norm=0.5)
     backward(model, optimizer, "bfs", scale=50)
     encoders = {
         n: p.grad.clone() for n, p in model.named_parameters() if n.startswith("tasks.bfs.enc.") and n.endswith("bias")
@@ -161,7 +161,7 @@ def test_parameters_that_share_a_gradient_are_cut_once():
 def test_a_gradient_is_not_cut_below_the_clip_nor_lifted_to_it():
     for size, kept in ((0.3, 0.3), (1.0, 1.0), (7.0, 1.0)):
         model = reasoner()
-        optimizer = Optimizer(model, max_gradient_norm=1.0)
+        optimizer = Optimizer(model, max_grad_norm=1.0)
         pull(model, optimizer, ["bfs"], size, 0)
         optimizer.step("bfs")
         firsts = torch.cat([value for name, value in optimizer.state_dict().items() if name.endswith("exp_avg")])

@@ -206,7 +206,7 @@ def test_a_run_goes_on_when_the_weights_that_it_started_from_are_gone(tmp_path):
 FORMER_NAMES = {
     "batch": "batch_size",
     "chunk": "chunk_length",
-    "clip": "max_gradient_norm",
+    "clip": "max_grad_norm",
     "evaluate_count": "evaluate_samples",
     "layer": "kernels",
     "start": "initial_weights",
