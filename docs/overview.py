@@ -77,7 +77,9 @@ def draw_maze(axes: Axes, figure: Figure, run: Path) -> None:
             order[divmod(place, side)] = step
     axes.imshow(walls, cmap="Greys", vmin=0, vmax=1.6)
     image = axes.imshow(order, cmap="viridis")
-    axes.set(xticks=(), yticks=(), xlabel=f"{recording.coverage:.0%} of the free cells in {len(recording.action)} steps")
+    axes.set(
+        xticks=(), yticks=(), xlabel=f"{recording.coverage:.0%} of the free cells in {len(recording.action)} steps"
+    )
     figure.colorbar(image, ax=axes, label="step of the first visit", pad=0.02, fraction=0.046)
     axes.set_title("An agent without any reward explores\na maze it has never seen")
 
