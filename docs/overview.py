@@ -1,7 +1,8 @@
 """Draws the picture at the top of the README from three results of this package: ``python docs/overview.py RUN``.
 
-RUN is a trained explorer of the maze: ``outrange explore train --seed 0 --out RUN`` (nine minutes on one core). The other two
-panels need nothing but the package: the weights that come with it, and the small language model that ``outrange lm fetch`` gets.
+RUN is a trained explorer of the maze: ``outrange explore train --seed 0 --out RUN`` (nine minutes on one core). The
+other two panels need nothing but the package: the weights that come with it, and the small language model that
+``outrange lm fetch`` gets.
 """
 
 import sys

@@ -1,4 +1,5 @@
-"""How attention uses position, and where it loses its input: two papers, each in a folder, over one way to watch a model.
+"""How attention uses position, and where it loses its input: two papers, each in a folder, over one way to watch a
+model.
 
     tapped             shows every attention layer's ``AttentionInputs`` to a watcher while a block runs
     rope               "Round and Round We Go!" (arXiv 2410.06205): layout, usage, positional heads, ablations, scan

@@ -1,7 +1,9 @@
-"""A statement of a paper, tried on a machine beside a control: the record that the checks of both attention papers return.
+"""A statement of a paper, tried on a machine beside a control: the record that the checks of both attention papers
+return.
 
-``outrange.attention.rope.theorems`` does this for "Round and Round We Go!" (arXiv 2410.06205), ``outrange.attention.glasses.checks`` for "Transformers
-need glasses!" (arXiv 2406.04267). A check proves nothing: it tries a statement at stated sizes, where finite lengths and finite precision may break it.
+``outrange.attention.rope.theorems`` does this for "Round and Round We Go!" (arXiv 2410.06205),
+``outrange.attention.glasses.checks`` for "Transformers need glasses!" (arXiv 2406.04267). A check proves nothing: it
+tries a statement at stated sizes, where finite lengths and finite precision may break it.
 """
 
 from dataclasses import dataclass
@@ -9,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One statement and what was measured for it. ``holds`` follows from the measured numbers and the bound, under the hypotheses named here."""
+    """One statement and what was measured for it.
+
+    ``holds`` follows from the measured numbers and the bound, under the hypotheses named here.
+    """
 
     name: str
     """what is tried, unique within a paper"""

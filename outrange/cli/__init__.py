@@ -1,4 +1,7 @@
-"""The command line. This file only finds the command's group; each group has a file of its own and is imported when it is used."""
+"""The command line.
+
+This file only finds the command's group; each group has a file of its own and is imported when it is used.
+"""
 
 import importlib
 import io

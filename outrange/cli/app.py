@@ -30,7 +30,9 @@ _typed: ContextVar[tuple[str, ...]] = ContextVar("typed", default=())
 
 
 class Configured:
-    """A command that reads its arguments itself, since its flags depend on some of them: those of a preset's configuration."""
+    """A command that reads its arguments itself, since its flags depend on some of them: those of a preset's
+    configuration.
+    """
 
     def __init__(self, description: str, run: Callable[[str, Sequence[str]], int]) -> None:
         """

@@ -203,7 +203,8 @@ def bench(
     lengths: tuple[int, ...] = (16, 64),
     json: app.Json = False,
 ) -> int:
-    """Measure CPU time per trace, and per trace with its text; against the published package on the same work in the same run if asked.
+    """Measure CPU time per trace, and per trace with its text; against the published package on the same work in the
+    same run if asked.
 
     Args:
         algorithms: names; none means the thirty.

@@ -9,7 +9,8 @@ from outrange.cli import app
 
 
 def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
-    """Sample traces; teach a network bfs, score the generalist that ships; look into a language model's use of positions; explore a maze. Pages to open.
+    """Sample traces; teach a network bfs, score the generalist that ships; look into a language model's use of
+    positions; explore a maze. Pages to open.
 
     Args:
         out: where to write pages and runs; a run that is there already is not trained again.

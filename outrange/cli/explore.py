@@ -114,7 +114,9 @@ def page(
     mixture: int | None = None,
     seed: int = 0,
 ) -> int:
-    """Write a page to mail: curves, where the agent goes, the bonus along an episode, its memory. Runs that differ in the seed become a band.
+    """Write a page to mail: curves, where the agent goes, the bonus along an episode, its memory.
+
+    Runs that differ in the seed become a band.
 
     Args:
         out: the page.
@@ -137,7 +139,9 @@ def page(
 
 
 def references(size: int = 21, cap: int = 500, episodes: int = 256, seed: int = 0, json: app.Json = False) -> int:
-    """What policies that learn nothing cover of a Random Disco Maze: the lines to print beside a curve. They are told which moves are legal; an agent is not.
+    """What policies that learn nothing cover of a Random Disco Maze: the lines to print beside a curve.
+
+    They are told which moves are legal; an agent is not.
 
     Args:
         size: side of the maze, odd.

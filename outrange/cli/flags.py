@@ -1,7 +1,10 @@
-"""A configuration class as flags. Every field's type, bounds, default and help are read from the class that declares it, so they are written once.
+"""A configuration class as flags.
 
-``mirror`` makes, from an instance, a plain dataclass that tyro can parse: the same fields with the instance's values as defaults and the fields' own docstrings
-as help, but none of the class's checks. The checks run when the parsed values become a configuration again, and their sentence then names the flag.
+Every field's type, bounds, default and help are read from the class that declares it, so they are written once.
+
+``mirror`` makes, from an instance, a plain dataclass that tyro can parse: the same fields with the instance's values as
+defaults and the fields' own docstrings as help, but none of the class's checks. The checks run when the parsed values
+become a configuration again, and their sentence then names the flag.
 """
 
 import ast
@@ -145,7 +148,9 @@ def naming(names: Collection[str]) -> Iterator[None]:
 
 
 def _full_name(name: str, names: Collection[str]) -> str | None:
-    """The dotted name that an error speaks of; a nested configuration may not know where it stands, as ``rotary.p`` in ``model``."""
+    """The dotted name that an error speaks of; a nested configuration may not know where it stands, as ``rotary.p`` in
+    ``model``.
+    """
     if name in names:
         return name
     longer = [path for path in names if "." in name and path.endswith(f".{name}")]

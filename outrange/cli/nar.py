@@ -26,7 +26,8 @@ def evaluate(
     load: app.Load = (),
     json: app.Json = False,
 ) -> int:
-    """Score a reasoner beside the published columns: micro-F1 on the published test split (n = 64, seed 3), or at any other size.
+    """Score a reasoner beside the published columns: micro-F1 on the published test split (n = 64, seed 3), or at any
+    other size.
 
     Args:
         algorithms: some of those it knows; all if none is named.
@@ -178,7 +179,8 @@ def export(
     last: bool = False,
     full: bool = False,
 ) -> int:
-    """Write a run's weights, the best on validation, with its configuration and hashes, as a folder to keep or give away.
+    """Write a run's weights, the best on validation, with its configuration and hashes, as a folder to keep or give
+    away.
 
     Args:
         run: the run's directory.
@@ -205,7 +207,8 @@ def bench(
     steps: int = 3,
     json: app.Json = False,
 ) -> int:
-    """A training step, or a prediction, of one process: CPU seconds and memory of each set of kernels, beside dm-clrs 2.0.3 on request.
+    """A training step, or a prediction, of one process: CPU seconds and memory of each set of kernels, beside dm-clrs
+    2.0.3 on request.
 
     Args:
         algorithms: bfs, insertion_sort, dijkstra and floyd_warshall if none is named.

@@ -1,4 +1,7 @@
-"""tyro's parser, whose refusals become one sentence. It prints them as a box of several lines; the sentence is read from that box."""
+"""tyro's parser, whose refusals become one sentence.
+
+It prints them as a box of several lines; the sentence is read from that box.
+"""
 
 import ast
 import io
@@ -13,7 +16,9 @@ from outrange.core.errors import BadInput, brief, unknown
 
 
 def parse(target: Callable[..., Any], program: str, arguments: Sequence[str], **options: Any) -> Any:
-    """``tyro.cli``, with a ``BadInput`` where it would print a box and exit with 2. Asked for help, it prints it and exits with 0.
+    """``tyro.cli``, with a ``BadInput`` where it would print a box and exit with 2.
+
+    Asked for help, it prints it and exits with 0.
 
     Args:
         target: a class or a function, as ``tyro.cli`` takes it.
@@ -58,7 +63,8 @@ def _sections(box: str) -> list[str]:
     sections: list[list[str]] = [[]]
     for line in box.splitlines():
         text = line.strip("│ ")
-        # A box's upper edge holds the title; where the terminal has no such characters, the title is underlined. Before it there may be warnings.
+        # A box's upper edge holds the title; where the terminal has no such characters, the title is underlined. Before
+        # it there may be warnings.
         if line.startswith(("╭", "╰")) or (text and not text.strip("─-")):
             sections.append([])
         else:

@@ -1,4 +1,6 @@
-"""Progress on stderr: a bar on a terminal; elsewhere nothing while something is counted, and a line at each milestone of a training."""
+"""Progress on stderr: a bar on a terminal; elsewhere nothing while something is counted, and a line at each milestone
+of a training.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,10 @@ ReportStage = Callable[[str, int], None]
 
 @contextmanager
 def progress(description: str, unit: str) -> Iterator[ReportProgress]:
-    """A progress bar with rate and time left; silent when stderr is no terminal. Yields ``report_progress(done, total)``."""
+    """A progress bar with rate and time left; silent when stderr is no terminal.
+
+    Yields ``report_progress(done, total)``.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -38,9 +43,9 @@ def progress(description: str, unit: str) -> Iterator[ReportProgress]:
 class TrainingProgress:
     """What a training reports to.
 
-    Attributes:
-        metrics: takes a dictionary with ``step``, ``steps`` and numbers; with several trainings in turn also ``run``, ``number`` and ``runs``.
-        stage: takes what is prepared before the first step, and how many documents that is by now.
+    Attributes: metrics: takes a dictionary with ``step``, ``steps`` and numbers; with several trainings in turn also
+    ``run``, ``number`` and ``runs``. stage: takes what is prepared before the first step, and how many documents that
+    is by now.
     """
 
     metrics: ReportMetrics

@@ -62,7 +62,8 @@ def export(
     json: app.Json = False,
     load: app.Load = (),
 ) -> int:
-    """Write questions and answers as a dataset: sharded, with a card, resumable by the same command after any interruption.
+    """Write questions and answers as a dataset: sharded, with a card, resumable by the same command after any
+    interruption.
 
     Args:
         target: a new or empty directory, or one to resume.
@@ -98,7 +99,8 @@ def export(
 
 
 def score(file: Annotated[Path, tyro.conf.Positional], json: app.Json = False) -> int:
-    """Score completions: a file of JSON lines, each with question, answer and completion; scores by algorithm and on average.
+    """Score completions: a file of JSON lines, each with question, answer and completion; scores by algorithm and on
+    average.
 
     Args:
         file: JSON lines; `-` reads standard input.

@@ -1,8 +1,9 @@
 """``outrange nar|lm|explore train``: the command line of a training is its configuration.
 
-A first pass over the arguments reads what must be known before there are defaults (the preset, the algorithms, the text, …), and makes the configuration that
-these name. A second pass parses the same arguments with that configuration's own fields as flags: their types, defaults, docstrings and checks stand in its
-class, and nowhere here. A kind of run is one class and one row of ``KINDS``.
+A first pass over the arguments reads what must be known before there are defaults (the preset, the algorithms, the
+text, …), and makes the configuration that these name. A second pass parses the same arguments with that configuration's
+own fields as flags: their types, defaults, docstrings and checks stand in its class, and nowhere here. A kind of run is
+one class and one row of ``KINDS``.
 """
 
 import dataclasses
@@ -33,7 +34,8 @@ class Kind:
     module: ClassVar[str]
     """where the functions ``train`` and ``resume`` are found"""
     first: ClassVar[Mapping[str, Any]]
-    """fields, by dotted name, that must be known before the defaults are, with what stands for them while they are not"""
+    """fields, by dotted name, that must be known before the defaults are, with what stands for them while they are not
+    """
     examples: ClassVar[Mapping[str, Any]] = {}
     """what the help supposes for those that must be given"""
     next: ClassVar[str]
@@ -323,7 +325,8 @@ def configure(
     for_help = len(plain) < len(arguments)
     positional = {name for name, flag in flags.items() if tyro.conf.Positional in flag.markers}
 
-    # First pass. Which fields there are does not depend on the preset, so that any configuration of the kind will do; it is not checked.
+    # First pass. Which fields there are does not depend on the preset, so that any configuration of the kind will do;
+    # it is not checked.
     unknown = {name: flag.default for name, flag in extra.items()} | _attributes(kind.first)
     example = kind.base(SimpleNamespace(**unknown | _attributes(kind.examples)))
     read = parse(mirror(example, flags, extra, hidden, kind.first), program, plain, add_help=False)
@@ -333,7 +336,8 @@ def configure(
     with naming({*extra, *kind.first} - positional):
         base = kind.base(chosen)
 
-    # Second pass, with the defaults that the first has named. What the first has read stays as the base holds it: `all` is thirty names by now.
+    # Second pass, with the defaults that the first has named. What the first has read stays as the base holds it: `all`
+    # is thirty names by now.
     read = parse(
         mirror(base, flags, extra, hidden, {name: kind.first[name] for name in supposed}),
         program,
@@ -370,7 +374,9 @@ def _title(kind: Kind, config: Any, path: Path) -> str:
 
 
 def finished(kind: Kind, result: Mapping[str, Any], path: Path, as_json: bool) -> int:
-    """Print what came of a training, and the command that one wants next; returns its exit code: 1 if it was stopped before its end."""
+    """Print what came of a training, and the command that one wants next; returns its exit code: 1 if it was stopped
+    before its end.
+    """
     if as_json:
         app.print_json({"run": str(path), **result})
         return int(result["stopped"])

@@ -1,1 +1,4 @@
-"""What every part of the package stands on: configurations, runs, checkpoints, logs, seeds, errors. Nothing here imports another part of it."""
+"""What every part of the package stands on: configurations, runs, checkpoints, logs, seeds, errors.
+
+Nothing here imports another part of it.
+"""

@@ -1,7 +1,7 @@
 """Files that are either complete or not there: written beside, flushed to disk, renamed.
 
-Every step that changes the disk goes through a function of this file and is announced to ``watchers``, so that tests can end the process, or fill the disk,
-before and after each of them.
+Every step that changes the disk goes through a function of this file and is announced to ``watchers``, so that tests
+can end the process, or fill the disk, before and after each of them.
 """
 
 import errno
@@ -75,7 +75,9 @@ def _announced(step: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; it becomes ``path`` when the block ends well, and is removed when it does not."""
+    """A path beside ``path`` to write to; it becomes ``path`` when the block ends well, and is removed when it does
+    not.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
@@ -122,7 +124,9 @@ def remove(path: Path) -> None:
 
 
 def write(handle: int, data: bytes | memoryview, path: Path) -> None:
-    """Write all bytes of ``data`` to an open file: in one call where the system takes it whole, in more where it does not."""
+    """Write all bytes of ``data`` to an open file: in one call where the system takes it whole, in more where it does
+    not.
+    """
     rest = memoryview(data)
     while len(rest):
         with _announced("write", path):

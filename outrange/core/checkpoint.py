@@ -1,7 +1,8 @@
 """Checkpoints: folders ``step_<n>`` that are complete or not there, read back only as they were written.
 
-Saving: look whether there is space; write ``.step_<n>.tmp-<pid>`` beside (core/sealed.py; manifest last); flush; rename; flush the parent; only then remove
-what need not be kept. Loading: the newest step whose every byte is as written; a damaged one is passed over, saying why. One process writes to a folder.
+Saving: look whether there is space; write ``.step_<n>.tmp-<pid>`` beside (core/sealed.py; manifest last); flush;
+rename; flush the parent; only then remove what need not be kept. Loading: the newest step whose every byte is as
+written; a damaged one is passed over, saying why. One process writes to a folder.
 """
 
 import contextlib
@@ -53,7 +54,8 @@ def save(
 ) -> Path:
     """Write a checkpoint; when this returns it is on disk, whole.
 
-    A step that is there already, whole and of the same configuration, is left as it is: the same run comes to the same state.
+    A step that is there already, whole and of the same configuration, is left as it is: the same run comes to the same
+    state.
 
     Args:
         folder: of all the run's checkpoints; made if absent.
@@ -167,11 +169,12 @@ def load(
         digest: of the configuration that must have written it; None takes any.
         step: this one and no other.
         config_difference: what to say of a configuration that is another.
-        only: the groups of tensors to read, by name: files of others are not opened, so that what they hold is neither read nor checked. A group that was
-            not saved is not among the tensors. None reads all.
+        only: the groups of tensors to read, by name: files of others are not opened, so that what they hold is neither
+            read nor checked. A group that was not saved is not among the tensors. None reads all.
 
     Raises:
-        BadInput: none is whole, or one holds what does not belong there, has an unknown schema, or is of another configuration.
+        BadInput: none is whole, or one holds what does not belong there, has an unknown schema, or is of another
+            configuration.
     """
     present = steps(folder)
     if step is not None and step not in present:
@@ -202,7 +205,9 @@ def load(
 
 
 def _check(path: Path, only: Collection[str] | None = None) -> dict[str, Any]:
-    """The manifest of a step that is as it was written; of its tensors, if ``only`` names groups, only theirs are looked at."""
+    """The manifest of a step that is as it was written; of its tensors, if ``only`` names groups, only theirs are
+    looked at.
+    """
     if path.is_symlink() or not path.is_dir():
         raise BadInput(
             f"checkpoint: {str(path)!r} is {'a symbolic link' if path.is_symlink() else 'a file'}, not a folder; remove it"
@@ -226,7 +231,9 @@ def _refuse_other(path: Path, manifest: Mapping[str, Any], digest: str | None, d
 
 
 def verify(folder: Path, digest: str | None = None) -> list[tuple[Path, str]]:
-    """Every step that is damaged, holds what does not belong there, or is of another configuration; and a sentence for it."""
+    """Every step that is damaged, holds what does not belong there, or is of another configuration; and a sentence for
+    it.
+    """
     problems = []
     for n in steps(folder):
         path = folder / f"step_{n}"
@@ -239,7 +246,9 @@ def verify(folder: Path, digest: str | None = None) -> list[tuple[Path, str]]:
 
 
 def write_weights(folder: Path, tensors: Tensors, about: Mapping[str, Any]) -> Path:
-    """Write weights to be given away: ``weights.safetensors``, ``about.json`` (how they were made) and a manifest, into a new folder."""
+    """Write weights to be given away: ``weights.safetensors``, ``about.json`` (how they were made) and a manifest, into
+    a new folder.
+    """
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise BadInput(f"weights: {str(folder)!r} is not empty; give a new folder")
     files: dict[str, Tensors | str] = {"weights.safetensors": tensors, "about.json": sealed.json_text(about, "about")}

@@ -1,6 +1,9 @@
-"""Bounds of numbers, each refused in one sentence: the field, the value, what is allowed. Loads nothing but the standard library.
+"""Bounds of numbers, each refused in one sentence: the field, the value, what is allowed.
 
-Message: ``field: value is not allowed; it must be …``. A value that cannot be compared with a number is refused in the same words as one out of bounds.
+Loads nothing but the standard library.
+
+Message: ``field: value is not allowed; it must be …``. A value that cannot be compared with a number is refused in the
+same words as one out of bounds.
 """
 
 import math

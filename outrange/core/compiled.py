@@ -1,8 +1,11 @@
-"""Compiling with Numba: at the first call, kept on disk, never served stale. The only place of the package that does so.
+"""Compiling with Numba: at the first call, kept on disk, never served stale.
 
-Numba looks for kept code by a function's file, name and the file's time stamp. What the function calls in other files is compiled into it but does not count,
-so that a change there would leave old machine code in use. Therefore the name under which a function is kept carries a hash of every source file that it
-reaches (``fingerprint``), and of further files that one names.
+The only place of the package that does so.
+
+Numba looks for kept code by a function's file, name and the file's time stamp. What the function calls in other files
+is compiled into it but does not count, so that a change there would leave old machine code in use. Therefore the name
+under which a function is kept carries a hash of every source file that it reaches (``fingerprint``), and of further
+files that one names.
 
 With ``NUMBA_DISABLE_JIT=1`` nothing is compiled: the same text runs as plain Python, under a debugger.
 
@@ -33,14 +36,17 @@ _LIBRARIES = ("builtins", "collections", "ctypes", "llvmlite", "math", "numba", 
 def kernel(
     function: Callable | None = None, *, name: str | None = None, sources: Path | None = None, **options: Any
 ) -> Callable:
-    """Compile a function at its first call and keep it on disk; in each process anew only where no folder can be written to.
+    """Compile a function at its first call and keep it on disk; in each process anew only where no folder can be
+    written to.
 
     Decorates with and without options: ``@kernel`` and ``@kernel(nogil=True)``.
 
     Args:
-        function: what to compile. What it calls must be defined before it, to be seen; all of its own file counts anyway.
+        function: what to compile. What it calls must be defined before it, to be seen; all of its own file counts
+            anyway.
         name: under which it is kept; None for its own.
-        sources: a folder whose Python files count as well: for what a function reaches in ways that its names do not show, as intrinsics.
+        sources: a folder whose Python files count as well: for what a function reaches in ways that its names do not
+            show, as intrinsics.
         options: of ``numba.njit``.
 
     Returns:
@@ -66,7 +72,9 @@ def kernel(
 
 
 def part(function: Callable | None = None, **options: Any) -> Callable:
-    """Compile a function into the kernels that call it. It is kept on disk with them only, and their fingerprints cover its source.
+    """Compile a function into the kernels that call it.
+
+    It is kept on disk with them only, and their fingerprints cover its source.
 
     Decorates with and without options, which are those of ``numba.njit``.
     """
@@ -107,7 +115,9 @@ def _content_hash(file: str, modified_ns: int) -> str:
 
 
 def _reach(function: Callable, files: set[str], constants: set[str], seen: set[Callable]) -> None:
-    """Collect the source files of a function and of all functions it names, also through modules, and the constants among the names."""
+    """Collect the source files of a function and of all functions it names, also through modules, and the constants
+    among the names.
+    """
     python_function = _python_function(function)
     if python_function in seen or not isinstance(python_function, types.FunctionType):
         return

@@ -1,8 +1,11 @@
-"""Configurations: frozen keyword-only dataclasses, to JSON and back without loss. Whatever is wrong is one sentence that names the setting by its whole path.
+"""Configurations: frozen keyword-only dataclasses, to JSON and back without loss.
+
+Whatever is wrong is one sentence that names the setting by its whole path.
 
 Fields may be int, float, str, bool, Literal, tuples of these, nested configurations, and any of them ``| None``.
 
-A class reads what an earlier version wrote through up to three attributes of its own (``ClassVar``), none of which ``to_json`` writes:
+A class reads what an earlier version wrote through up to three attributes of its own (``ClassVar``), none of which
+``to_json`` writes:
 
     RENAMED = {"batch": "batch_size", "bonus.rate": "novelty.learning_rate"}     former name -> name of today; dotted where it lies in another configuration
     REMOVED = {"gate": "the processor decides it; take model.processor"}         former name -> what to do instead: such a configuration is refused
@@ -45,7 +48,8 @@ def from_json(cls: type[T], data: Mapping[str, Any], field: str = "config") -> T
 
     Args:
         cls: the configuration's class.
-        data: an object of JSON. What it leaves out takes its default; names of earlier versions are read as the module's head says.
+        data: an object of JSON. What it leaves out takes its default; names of earlier versions are read as the
+            module's head says.
         field: what messages call the configuration.
 
     Raises:
@@ -87,7 +91,9 @@ def digest(config: Any) -> str:
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """The first dotted key in which two JSON configurations differ, with the value of each: ``model.hidden 128, now 64``. Empty if they are equal."""
+    """The first dotted key in which two JSON configurations differ, with the value of each: ``model.hidden 128, now
+    64``. Empty if they are equal.
+    """
     for key in [*a, *(k for k in b if k not in a)]:
         left, right = a.get(key), b.get(key)
         if isinstance(left, Mapping) and isinstance(right, Mapping):

@@ -1,6 +1,7 @@
 """Errors are sentences: the field, the value, what is allowed, and where it helps what to do.
 
-``BadInput`` is a ``ValueError``, so library users catch what they expect; the command line turns it into one line and exit code 2.
+``BadInput`` is a ``ValueError``, so library users catch what they expect; the command line turns it into one line and
+exit code 2.
 """
 
 import difflib

@@ -1,7 +1,9 @@
-"""Public names of a package, each fetched from its module when it is first used, so that importing the package loads no library.
+"""Public names of a package, each fetched from its module when it is first used, so that importing the package loads no
+library.
 
-A package whose name ``x`` is fetched late must have no submodule ``x``: importing that submodule, from anywhere, puts it under the package's attribute ``x``,
-and from then on one would get the module instead. Such a name is refused here, when the package is imported.
+A package whose name ``x`` is fetched late must have no submodule ``x``: importing that submodule, from anywhere, puts
+it under the package's attribute ``x``, and from then on one would get the module instead. Such a name is refused here,
+when the package is imported.
 """
 
 import importlib

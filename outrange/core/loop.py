@@ -1,4 +1,5 @@
-"""The books that every training keeps around its steps: which step is the last, the lines of its logs, when to save, and what came of it.
+"""The books that every training keeps around its steps: which step is the last, the lines of its logs, when to save,
+and what came of it.
 
 The steps themselves stand in the loop of each training, which reads straight down:
 
@@ -13,8 +14,9 @@ The steps themselves stand in the loop of each training, which reads straight do
             loop.save(trainer.step, **trainer.state_dict())
     return loop.result(trainer.step)
 
-``metrics.jsonl`` holds what a resumed run repeats exactly; ``timing.jsonl`` what depends on the machine. A training is *stopped* if it ended, on SIGTERM or
-Ctrl-C, before its last step; the checkpoint that it saved then is where it goes on.
+``metrics.jsonl`` holds what a resumed run repeats exactly; ``timing.jsonl`` what depends on the machine. A training is
+*stopped* if it ended, on SIGTERM or Ctrl-C, before its last step; the checkpoint that it saved then is where it goes
+on.
 """
 
 import time
@@ -88,7 +90,9 @@ class TrainingLoop:
         return step < self.steps and not self._stop_requested
 
     def log(self, step: int, metrics: Mapping[str, Any], **pace: Any) -> None:
-        """Write a line of metrics, and one of timing: all seconds so far, steps a second of this process, and what else there is to say of its ``pace``."""
+        """Write a line of metrics, and one of timing: all seconds so far, steps a second of this process, and what else
+        there is to say of its ``pace``.
+        """
         if self.run:
             self.run.metrics.write(step=step, **metrics)
             seconds = self.seconds
@@ -101,8 +105,8 @@ class TrainingLoop:
             self._report_metrics({"step": step, "steps": self.steps, "seconds": self.seconds} | dict(values))
 
     def checkpoint_due(self, step: int) -> bool:
-        """Whether to save now: at the last step, when a multiple of ``checkpoint_every`` was reached or passed, or on a request to stop, which is noticed here.
-        Call it once after every step, in every process.
+        """Whether to save now: at the last step, when a multiple of ``checkpoint_every`` was reached or passed, or on a
+        request to stop, which is noticed here. Call it once after every step, in every process.
         """
         self._stop_requested = self._agree(self._stopping.requested)
         passed = step // self.checkpoint_every > (self.saved_step or 0) // self.checkpoint_every
@@ -115,8 +119,8 @@ class TrainingLoop:
             self.saved_step = step
 
     def result(self, step: int) -> dict[str, Any]:
-        """What came of it, at the step that was reached: ``steps``, ``seconds`` of all processes one after another, ``new_steps`` of this one, and
-        whether it was ``stopped`` before its last step.
+        """What came of it, at the step that was reached: ``steps``, ``seconds`` of all processes one after another,
+        ``new_steps`` of this one, and whether it was ``stopped`` before its last step.
         """
         return {
             "steps": step,

@@ -1,7 +1,9 @@
-"""Numbers over time, one JSON object a line, only ever appended to: ``metrics.jsonl``, and ``timing.jsonl`` for what a clock said.
+"""Numbers over time, one JSON object a line, only ever appended to: ``metrics.jsonl``, and ``timing.jsonl`` for what a
+clock said.
 
-A resumed run's metrics equal those of a run that was never stopped byte for byte; so what depends on a clock belongs to the timing file.
-JSON has no NaN: the texts "nan", "inf" and "-inf" stand for those numbers, and ``read`` gives the numbers back.
+A resumed run's metrics equal those of a run that was never stopped byte for byte; so what depends on a clock belongs to
+the timing file. JSON has no NaN: the texts "nan", "inf" and "-inf" stand for those numbers, and ``read`` gives the
+numbers back.
 """
 
 import json
@@ -24,7 +26,8 @@ log = logging.getLogger("outrange")
 class MetricsLog:
     """An open log; made if absent, cut after its last whole line if a death tore it.
 
-    On a full disk lines wait in memory, said once, and are written when there is space again; ``sync`` and ``close`` insist.
+    On a full disk lines wait in memory, said once, and are written when there is space again; ``sync`` and ``close``
+    insist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +93,10 @@ class MetricsLog:
 
 
 def read(path: Path, problems: list[str] | None = None) -> list[dict[str, Any]]:
-    """All lines of a log. One that cannot be read is left out and said: as a sentence in ``problems``, or as a warning where that is not given.
+    """All lines of a log.
+
+    One that cannot be read is left out and said: as a sentence in ``problems``, or as a warning where that is not
+    given.
 
     Raises:
         BadInput: there is no such file.
@@ -114,7 +120,9 @@ def read(path: Path, problems: list[str] | None = None) -> list[dict[str, Any]]:
 
 
 def rewind(path: Path, step: int) -> None:
-    """Drop the lines beyond ``step``, and those that cannot be read, in one atomic replacement; what stays keeps its bytes."""
+    """Drop the lines beyond ``step``, and those that cannot be read, in one atomic replacement; what stays keeps its
+    bytes.
+    """
     lines = _lines(path)
     remaining = [line for line in lines if (record := _record(line)) is not None and record["step"] <= step]
     if len(remaining) < len(lines):

@@ -1,4 +1,6 @@
-"""Adam whose state is saved by the names of its parameters, so that it reads back whatever order a module lists them in. No pickle: tensors only."""
+"""Adam whose state is saved by the names of its parameters, so that it reads back whatever order a module lists them
+in. No pickle: tensors only.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +13,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class NamedAdam:
     """One of PyTorch's Adam optimizers and the names of what it moves.
 
-    The moments are there from the beginning, as zeros, so that they can be saved and read before the first step; steps are those of the optimizer itself.
+    The moments are there from the beginning, as zeros, so that they can be saved and read before the first step; steps
+    are those of the optimizer itself.
 
         adam = NamedAdam(torch.optim.AdamW(groups, lr=3e-4, foreach=True), model.named_parameters())
         adam.zero_grad(); loss.backward(); adam.step()
@@ -31,7 +34,8 @@ class NamedAdam:
             raise ValueError("every parameter that the optimizer moves needs a name")
         for group in optimizer.param_groups:
             for p in group["params"]:
-                # where PyTorch itself keeps the count of steps: beside the parameter for its fused kernels, else on the processor
+                # where PyTorch itself keeps the count of steps: beside the parameter for its fused kernels, else on the
+                # processor
                 device = p.device if group["fused"] or group["capturable"] else "cpu"
                 optimizer.state[p] = {
                     "step": torch.zeros((), dtype=torch.float32, device=device),
@@ -63,7 +67,9 @@ class NamedAdam:
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The moments as ``<parameter>.exp_avg`` and ``<parameter>.exp_avg_sq``, and ``step``, the number of steps; copies on the processor."""
+        """The moments as ``<parameter>.exp_avg`` and ``<parameter>.exp_avg_sq``, and ``step``, the number of steps;
+        copies on the processor.
+        """
         state = self.optimizer.state
         tensors = {
             f"{name}.{moment}": state[p][moment].to("cpu", copy=True)

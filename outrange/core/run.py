@@ -1,7 +1,9 @@
-"""A run is a directory: what it is, its configuration, where it ran, its numbers over time, its checkpoints. Everything else reads these files.
+"""A run is a directory: what it is, its configuration, where it ran, its numbers over time, its checkpoints.
 
-``run.json`` (kind, schema, when) · ``config.json`` · ``environment.json`` (versions, processor, threads, command) · ``metrics.jsonl`` ·
-``timing.jsonl`` · ``checkpoints/``. Nothing here imports torch until something is saved or loaded.
+Everything else reads these files.
+
+``run.json`` (kind, schema, when) · ``config.json`` · ``environment.json`` (versions, processor, threads, command) ·
+``metrics.jsonl`` · ``timing.jsonl`` · ``checkpoints/``. Nothing here imports torch until something is saved or loaded.
 """
 
 import fcntl
@@ -200,8 +202,8 @@ class Run:
     ) -> Path | None:
         """Save a checkpoint; see ``checkpoint.save``.
 
-        A disk that cannot take it is said loudly and the training goes on, returning None; if no later save succeeds, the run ends with that error.
-        With ``must`` it is raised at once.
+        A disk that cannot take it is said loudly and the training goes on, returning None; if no later save succeeds,
+        the run ends with that error. With ``must`` it is raised at once.
         """
         try:
             for metrics_log in self._open_logs():
@@ -219,9 +221,12 @@ class Run:
         return path
 
     def load(self, step: int | None = None, only: Collection[str] | None = None) -> Checkpoint | None:
-        """The newest whole checkpoint, or that of a step; None if there is none yet. Says on the log what was passed over.
+        """The newest whole checkpoint, or that of a step; None if there is none yet.
 
-        Inside ``with run:`` the metrics go back to that step as well. ``only`` names the groups of tensors to read, see ``checkpoint.load``.
+        Says on the log what was passed over.
+
+        Inside ``with run:`` the metrics go back to that step as well. ``only`` names the groups of tensors to read, see
+        ``checkpoint.load``.
         """
         newest = None
         if step is not None or checkpoint.steps(self.checkpoints):
@@ -265,7 +270,9 @@ def environment() -> dict[str, Any]:
 
 
 class Stopping:
-    """While it is entered, SIGTERM and SIGINT only set ``requested``, so that a trainer finishes its step, saves and ends; a second one ends at once."""
+    """While it is entered, SIGTERM and SIGINT only set ``requested``, so that a trainer finishes its step, saves and
+    ends; a second one ends at once.
+    """
 
     def __init__(self) -> None:
         self.requested = False

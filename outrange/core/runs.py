@@ -25,7 +25,9 @@ def find(folder: Path) -> list[Path]:
 
 
 def summary(path: Path) -> dict[str, Any]:
-    """What there is to say about a run: kind, newest step, all steps, the last value of every metric, and problems met with reading it."""
+    """What there is to say about a run: kind, newest step, all steps, the last value of every metric, and problems met
+    with reading it.
+    """
     run = Run.open(path)
     problems: list[str] = []
     last: dict[str, Any] = {}

@@ -1,7 +1,9 @@
-"""Folders of tensors and JSON under a seal: ``manifest.json``, written last, holds the size and SHA-256 of every file and of itself.
+"""Folders of tensors and JSON under a seal: ``manifest.json``, written last, holds the size and SHA-256 of every file
+and of itself.
 
-safetensors notices a cut file but not a flipped byte in it, hence the hashes. Reading runs nothing that was stored: no pickle, only safetensors and JSON,
-regular files, plain names, bounded sizes. What could be accident is ``Damaged``; what no accident puts there is refused as ``BadInput``.
+safetensors notices a cut file but not a flipped byte in it, hence the hashes. Reading runs nothing that was stored: no
+pickle, only safetensors and JSON, regular files, plain names, bounded sizes. What could be accident is ``Damaged``;
+what no accident puts there is refused as ``BadInput``.
 """
 
 import hashlib
@@ -76,7 +78,9 @@ def expected_bytes(files: Mapping[str, Tensors | str]) -> int:
 
 
 def write(folder: Path, files: Mapping[str, Tensors | str], about: Mapping[str, Any]) -> None:
-    """Write files (tensors, or text of JSON) and last the manifest into an empty folder; all is on disk when this returns."""
+    """Write files (tensors, or text of JSON) and last the manifest into an empty folder; all is on disk when this
+    returns.
+    """
     entries = {}
     for name, content in files.items():
         size, sha256 = atomic.write_file(
@@ -91,7 +95,9 @@ def write(folder: Path, files: Mapping[str, Tensors | str], about: Mapping[str, 
 
 
 def json_text(value: Any, field: str) -> str:
-    """JSON that reads back as it was written: keys are text, numbers finite; numpy's numbers become plain ones, tuples lists."""
+    """JSON that reads back as it was written: keys are text, numbers finite; numpy's numbers become plain ones, tuples
+    lists.
+    """
     return json.dumps(_plain(value, field), allow_nan=False) + "\n"
 
 
@@ -110,7 +116,8 @@ def check(folder: Path, extras: tuple[str, ...] = (), only: Collection[str] | No
     Args:
         folder: what ``write`` wrote.
         extras: files that may stand beside.
-        only: the files whose content is looked at; of the others no more than that they are there, in their size. None looks at all.
+        only: the files whose content is looked at; of the others no more than that they are there, in their size. None
+            looks at all.
 
     Raises:
         Damaged: a file is missing, cut or changed.
@@ -159,7 +166,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _layout(tensors: Tensors, file: str) -> tuple[bytes, list[str], int]:
-    """The header of a safetensors file, the order of its tensors (wide types first, as the format wants them aligned), and its size."""
+    """The header of a safetensors file, the order of its tensors (wide types first, as the format wants them aligned),
+    and its size.
+    """
     import torch
 
     for name, tensor in tensors.items():

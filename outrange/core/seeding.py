@@ -1,7 +1,8 @@
 """One seed in, a named tree of seeds out; no global random state.
 
-A branch depends on the seed and on its own path alone, so a new branch never changes the draws of another. Names and numbers become 128 bits each (SHA-256)
-of the spawn key of ``numpy.random.SeedSequence``. Draw from a branch in one way only: its numpy, torch and integer draws all begin from the same bits.
+A branch depends on the seed and on its own path alone, so a new branch never changes the draws of another. Names and
+numbers become 128 bits each (SHA-256) of the spawn key of ``numpy.random.SeedSequence``. Draw from a branch in one way
+only: its numpy, torch and integer draws all begin from the same bits.
 """
 
 import hashlib

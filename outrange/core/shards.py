@@ -1,7 +1,9 @@
-"""Datasets on disk, written shard by shard: resumable after any kind of death, byte-stable, by several processes on request.
+"""Datasets on disk, written shard by shard: resumable after any kind of death, byte-stable, by several processes on
+request.
 
-A directory holds ``plan.json`` (what it is to become; written first), the shards (each complete or absent), and, when all are there, ``README.md`` and
-``manifest.json`` with rows and SHA-256 of each. A shard's bytes depend on its task alone, so it does not matter which process wrote it, or when.
+A directory holds ``plan.json`` (what it is to become; written first), the shards (each complete or absent), and, when
+all are there, ``README.md`` and ``manifest.json`` with rows and SHA-256 of each. A shard's bytes depend on its task
+alone, so it does not matter which process wrote it, or when.
 """
 
 import fcntl

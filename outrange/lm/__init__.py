@@ -1,5 +1,5 @@
-"""Small language models, as Hugging Face models: text and tokenizers, training, evaluation, rotary position schemes; and
-opening any Hugging Face model safely (``outrange.lm.opening``).
+"""Small language models, as Hugging Face models: text and tokenizers, training, evaluation, rotary position schemes;
+and opening any Hugging Face model safely (``outrange.lm.opening``).
 
 >>> from outrange import lm
 >>> lm.preset("smoke", text=("stories/",)).context_length

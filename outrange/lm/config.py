@@ -203,7 +203,10 @@ def laptop(text: tuple[str, ...]) -> TrainConfig:
 
 
 def paper(text: tuple[str, ...]) -> TrainConfig:
-    """Gemma 2B's shape, 10,000 updates on 512 windows of 8,192 tokens: for GPUs. Give it a tokenizer of 256,000 tokens."""
+    """Gemma 2B's shape, 10,000 updates on 512 windows of 8,192 tokens: for GPUs.
+
+    Give it a tokenizer of 256,000 tokens.
+    """
     gemma_2b = ModelConfig(
         family="gemma",
         num_layers=18,

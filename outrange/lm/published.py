@@ -1,4 +1,5 @@
-"""The rotary schemes that arXiv 2410.06205 compares, and the validation perplexities published for them (table 2, of a 2-billion-parameter model).
+"""The rotary schemes that arXiv 2410.06205 compares, and the validation perplexities published for them (table 2, of a
+2-billion-parameter model).
 
 Apart from the comparison, so that its command line can be read without loading torch.
 """

@@ -174,7 +174,8 @@ def recognise(
     fitting = [scheme for scheme in SCHEMES.values() if _fits(scheme.exponents(turning, head_dim), frequencies, theta)]
     if not fitting:
         return None
-    # A single pair of several turns by 1 under p-RoPE and partial rotary alike; the older scheme, the later row, is meant.
+    # A single pair of several turns by 1 under p-RoPE and partial rotary alike; the older scheme, the later row, is
+    # meant.
     scheme = fitting[-1] if turning == 1 < head_dim // 2 else fitting[0]
     title, note = scheme.title, scheme.note
     if scheme.mispairing and scheme.mispairing.placement == placement:

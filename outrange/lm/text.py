@@ -1,4 +1,5 @@
-"""Text as documents: read from files, folders, Parquet tables or a hub data set, and split into training and validation.
+"""Text as documents: read from files, folders, Parquet tables or a hub data set, and split into training and
+validation.
 
 A document is held out if the first 64 bits of the SHA-256 of its own text lie in the lowest tenth. So neither the order
 nor the names of files matter, equal documents never fall on both sides, and text that is added later moves nothing.

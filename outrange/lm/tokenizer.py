@@ -1,5 +1,5 @@
-"""Text as tokens: a byte-level BPE tokenizer trained here, or any Hugging Face tokenizer, and the tokens of a text on disk,
-computed once.
+"""Text as tokens: a byte-level BPE tokenizer trained here, or any Hugging Face tokenizer, and the tokens of a text on
+disk, computed once.
 
 The tokens of all training documents are one stream, those of all validation documents another, each document followed
 by the end-of-text token. They lie in the user's cache folder (fetch.py) under a hash of the files' content and of the
@@ -55,7 +55,8 @@ class Corpus:
 
 
 def train_bpe(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Byte-level byte-pair encoding of at most ``vocab_size`` tokens: the end of text, 256 bytes, and merges by frequency.
+    """Byte-level byte-pair encoding of at most ``vocab_size`` tokens: the end of text, 256 bytes, and merges by
+    frequency.
 
     Every text can be encoded with it.
     """

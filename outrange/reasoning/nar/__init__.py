@@ -1,11 +1,12 @@
-"""A generalist neural algorithmic learner (arXiv 2209.11142): one graph network that imitates the CLRS-30 algorithms, step by step.
+"""A generalist neural algorithmic learner (arXiv 2209.11142): one graph network that imitates the CLRS-30 algorithms,
+step by step.
 
 >>> from outrange.reasoning.nar import preset
 >>> preset("smoke", ("bfs",)).model.hidden_dim
 32
 
-Importing this package, or reading a configuration, loads no torch. Modules are called by other words than what they hold (``training``, ``evaluation``), so
-that ``nar.train`` and ``nar.evaluate`` are always the functions.
+Importing this package, or reading a configuration, loads no torch. Modules are called by other words than what they
+hold (``training``, ``evaluation``), so that ``nar.train`` and ``nar.evaluate`` are always the functions.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,9 @@
-"""A training step and an evaluation beside dm-clrs 2.0.3: CPU seconds, wall seconds and peak memory of one process each, on the same traces, in one run.
+"""A training step and an evaluation beside dm-clrs 2.0.3: CPU seconds, wall seconds and peak memory of one process
+each, on the same traces, in one run.
 
-Triplet-GMPNN with gate, hints encoded and decoded, soft, float32. Both sides hold one batch and repeat it; they take turns, ``rounds`` times, so that a machine
-whose speed drifts hits both. Figures are medians over all steps of all rounds.
+Triplet-GMPNN with gate, hints encoded and decoded, soft, float32. Both sides hold one batch and repeat it; they take
+turns, ``rounds`` times, so that a machine whose speed drifts hits both. Figures are medians over all steps of all
+rounds.
 """
 
 import json
@@ -24,7 +26,9 @@ SIDES = ("cpu", "torch", "gpu")  # kernels; gpu is torch's on one
 
 @dataclass(frozen=True)
 class Row:
-    """Medians of one side (``reference``, ``cpu``, ``torch``, or ``gpu``: the torch kernels on one) on one piece of work (``train`` or ``eval``)."""
+    """Medians of one side (``reference``, ``cpu``, ``torch``, or ``gpu``: the torch kernels on one) on one piece of
+    work (``train`` or ``eval``).
+    """
 
     work: str
     algorithm: str

@@ -1,7 +1,9 @@
-"""Training steps and predictions of dm-clrs 2.0.3, on request: started by bench.py with a Python that has that package, talks by lines of JSON.
+"""Training steps and predictions of dm-clrs 2.0.3, on request: started by bench.py with a Python that has that package,
+talks by lines of JSON.
 
-Asks: {"do": "train" | "eval", "steps": k, "length": n}; answers: {"cpu": seconds of each, "wall": seconds of each, "first": wall seconds of the first call,
-"peak_mb": …, "sample_steps": …, "loss": last}. bench_ours.py talks the same way.
+Asks: {"do": "train" | "eval", "steps": k, "length": n}; answers: {"cpu": seconds of each, "wall": seconds of each,
+"first": wall seconds of the first call, "peak_mb": …, "sample_steps": …, "loss": last}. bench_ours.py talks the same
+way.
 """
 
 import json

@@ -1,13 +1,16 @@
-"""Chunked training (arXiv 2209.11142, appendix on chunking): stretches of fixed length, so that a step costs about the same for short and long algorithms.
+"""Chunked training (arXiv 2209.11142, appendix on chunking): stretches of fixed length, so that a step costs about the
+same for short and long algorithms.
 
     ChunkedFeed     L steps of B lanes, in each of which samples lie end to end; its state can be saved
     windows         a chunk's stretches of samples, each to be rolled out as a sample of its own
 
-A stretch starts with the true hints and a zero hidden state, whether or not its sample begins there, and outputs count only where the sample ends in it.
+A stretch starts with the true hints and a zero hidden state, whether or not its sample begins there, and outputs count
+only where the sample ends in it.
 
-Deviations from the published code. At the start of a chunk that goes on with a sample, that feeds the hints predicted in the untrained model's first step;
-ours are the true ones. It takes one processor step more a sample; we keep the unchunked model's max(1, length - 1). It deals out whole batches; our lanes take
-the next sample of one common sequence when they are done with theirs. The hints that come first in the next chunk are not predicted from the last step of this
+Deviations from the published code. At the start of a chunk that goes on with a sample, that feeds the hints predicted
+in the untrained model's first step; ours are the true ones. It takes one processor step more a sample; we keep the
+unchunked model's max(1, length - 1). It deals out whole batches; our lanes take the next sample of one common sequence
+when they are done with theirs. The hints that come first in the next chunk are not predicted from the last step of this
 one: one transition in L is left out.
 """
 
@@ -53,7 +56,10 @@ class Chunk:
 
 
 class _Stream:
-    """The lanes of one length. A lane that is done takes the next sample of the common sequence; where each stands is all the state."""
+    """The lanes of one length.
+
+    A lane that is done takes the next sample of the common sequence; where each stands is all the state.
+    """
 
     def __init__(self, feed: Feed, turn: int) -> None:
         self.feed, self.turn = feed, turn
@@ -111,8 +117,9 @@ class _Stream:
 class ChunkedFeed(Feed):
     """Training chunks of one algorithm; ``feed[k]`` is that of step k and depends on (seed, algorithm, k) alone.
 
-    Each length is a stream with lanes of its own, and streams take turns: lanes go on where the stream's last chunk ended. Going through k in order costs
-    what is drawn; any other order works, but draws again what lies between. ``state_dict`` and ``load_state_dict`` save that after a restart.
+    Each length is a stream with lanes of its own, and streams take turns: lanes go on where the stream's last chunk
+    ended. Going through k in order costs what is drawn; any other order works, but draws again what lies between.
+    ``state_dict`` and ``load_state_dict`` save that after a restart.
 
     Args:
         chunk_length: L, the steps of a chunk.
@@ -193,7 +200,8 @@ class ChunkedFeed(Feed):
 def windows(chunk: Chunk) -> Samples:
     """The stretches of a chunk as samples.
 
-    Of the stretches of one step, only whole samples stay: others have nothing to predict but the outputs, from the true last hints, which no rollout is given.
+    Of the stretches of one step, only whole samples stay: others have nothing to predict but the outputs, from the true
+    last hints, which no rollout is given.
     """
     # a stretch begins where a sample does, and at the chunk's first step
     L = len(chunk.is_first)

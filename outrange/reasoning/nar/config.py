@@ -1,6 +1,8 @@
-"""What a training is: the model's shape, the training's settings, and the presets (arXiv 2209.11142, section 4 and appendix; the published code's defaults).
+"""What a training is: the model's shape, the training's settings, and the presets (arXiv 2209.11142, section 4 and
+appendix; the published code's defaults).
 
-Apart from the model, so that a command line can be read without loading torch or Numba. The texts under the fields are also the help of the command line.
+Apart from the model, so that a command line can be read without loading torch or Numba. The texts under the fields are
+also the help of the command line.
 """
 
 import math
@@ -34,7 +36,8 @@ class ModelConfig:
     RENAMED: ClassVar = {"hidden": "hidden_dim", "hints": "hint_mode", "feedback": "hint_feedback"}
 
     processor: str = "triplet_gmpnn"
-    """one of triplet_gmpnn, triplet_mpnn, gmpnn, mpnn, pgn, gpgn, triplet_pgn, triplet_gpgn, or one that a loaded file registers"""
+    """one of triplet_gmpnn, triplet_mpnn, gmpnn, mpnn, pgn, gpgn, triplet_pgn, triplet_gpgn, or one that a loaded file
+    registers"""
     hidden_dim: int = 128
     """width of all features"""
     triplet_features: int = 8
@@ -42,7 +45,8 @@ class ModelConfig:
     hint_mode: HintMode = "encoded_decoded"
     """encoded_decoded: hints are predicted and fed back; decoded_only: predicted; none: neither"""
     hint_feedback: HintFeedback = "soft"
-    """how predicted hints are fed back: soft, as probabilities with gradient; hard, decided; hard_on_eval, decided outside training"""
+    """how predicted hints are fed back: soft, as probabilities with gradient; hard, decided; hard_on_eval, decided
+    outside training"""
     xavier_on_scalars: bool = True
     """encoders of scalar hints start at 1/sqrt(hidden_dim)"""
 
@@ -162,9 +166,11 @@ def laptop(algorithms: tuple[str, ...]) -> TrainConfig:
 
 
 def paper(algorithms: tuple[str, ...]) -> TrainConfig:
-    """10,000 steps an algorithm of batches of 32, validation every 50; several algorithms in chunks of 16, without the gate.
+    """10,000 steps an algorithm of batches of 32, validation every 50; several algorithms in chunks of 16, without the
+    gate.
 
-    Validation as published is up to 4,096 samples, more work than the training; ``evaluate_every`` and ``evaluate_samples`` make it less.
+    Validation as published is up to 4,096 samples, more work than the training; ``evaluate_every`` and
+    ``evaluate_samples`` make it less.
     """
     single_task = TrainConfig(algorithms=algorithms)
     if len(algorithms) == 1:

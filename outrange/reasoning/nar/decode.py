@@ -29,7 +29,10 @@ TRAIN_ITERATIONS, TEST_ITERATIONS = 10, 50
 
 
 class Decoded(NamedTuple):
-    """What decoders read. ``H`` (B, N, kn + 2h) is [node scalars; hidden; hidden']; ``s`` (B, N, N, ke), ``g`` (B, kg)."""
+    """What decoders read.
+
+    ``H`` (B, N, kn + 2h) is [node scalars; hidden; hidden']; ``s`` (B, N, N, ke), ``g`` (B, kg).
+    """
 
     H: Tensor
     s: Tensor
@@ -46,7 +49,10 @@ def output_width(probe: TaskProbe) -> int:
 
 
 class Decoder(nn.ModuleList):
-    """The decoder of one probe; its maps stand in the order of the opening lines. ``forward`` composes them with the encoders, once per rollout."""
+    """The decoder of one probe; its maps stand in the order of the opening lines.
+
+    ``forward`` composes them with the encoders, once per rollout.
+    """
 
     def __init__(self, probe: TaskProbe, hidden_dim: int, edge_features: int) -> None:
         h, e = hidden_dim, hidden_dim + edge_features
@@ -149,7 +155,9 @@ def _ops(kernels: ModuleType, edges: EdgeFeatures | None) -> ModuleType:
 
 
 def log_sinkhorn(logits: Tensor, iterations: int, noise: Tensor | None = None) -> Tensor:
-    """Log of a doubly stochastic matrix (B, N, N) with an empty diagonal: rows and columns are normalised in turn, at temperature 0.1."""
+    """Log of a doubly stochastic matrix (B, N, N) with an empty diagonal: rows and columns are normalised in turn, at
+    temperature 0.1.
+    """
     x = (logits if noise is None else logits + noise) / TEMPERATURE
     x = x - DIAGONAL_PENALTY * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     for _ in range(iterations):
@@ -165,7 +173,9 @@ def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def soft(probes: Mapping[str, TaskProbe], raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Decoded hints as they are fed back: probabilities of masks, rows of probabilities of one-hots and pointers, scalars as they are."""
+    """Decoded hints as they are fed back: probabilities of masks, rows of probabilities of one-hots and pointers,
+    scalars as they are.
+    """
     fed = {}
     for name, value in raw.items():
         kind = probes[name].type
@@ -177,7 +187,9 @@ def soft(probes: Mapping[str, TaskProbe], raw: Mapping[str, Tensor]) -> dict[str
 
 
 def hard(probes: Mapping[str, TaskProbe], raw: Mapping[str, Tensor], *, as_rows: bool = False) -> dict[str, Tensor]:
-    """Decided predictions, without gradient: 0/1 masks, one-hots, node indices (rows if ``as_rows``); permutations after 50 more iterations as one-hot rows."""
+    """Decided predictions, without gradient: 0/1 masks, one-hots, node indices (rows if ``as_rows``); permutations
+    after 50 more iterations as one-hot rows.
+    """
     decided = {}
     for name, value in raw.items():
         kind, value = probes[name].type, value.detach()

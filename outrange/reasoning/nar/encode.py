@@ -1,7 +1,8 @@
 """Encoders (arXiv 2209.11142, section 3; CLRS benchmark encoders), kept folded.
 
-Every encoder is linear: node, edge and graph features are sums of ``Linear`` maps of a few scalars per node, edge or graph. So features stay unmultiplied:
-``Code`` holds all encoders of one location stacked, and a later map is composed with it once per rollout,
+Every encoder is linear: node, edge and graph features are sums of ``Linear`` maps of a few scalars per node, edge or
+graph. So features stay unmultiplied: ``Code`` holds all encoders of one location stacked, and a later map is composed
+with it once per rollout,
 
     (scalars @ W + b) @ M  =  scalars @ (W @ M) + b @ M,
 
@@ -27,7 +28,9 @@ from outrange.reasoning.nar.spec import TaskProbe
 
 
 def linear(fan_in: int, out: int, std: float | None = None) -> nn.Linear:
-    """A ``Linear`` with zero bias and a normal weight of standard deviation ``std`` (default 1/sqrt(fan_in)), cut at two deviations and not rescaled."""
+    """A ``Linear`` with zero bias and a normal weight of standard deviation ``std`` (default 1/sqrt(fan_in)), cut at
+    two deviations and not rescaled.
+    """
     layer = nn.Linear(fan_in, out)
     std = 1 / math.sqrt(fan_in) if std is None else std
     nn.init.trunc_normal_(layer.weight, 0.0, std, -2 * std, 2 * std)
@@ -36,7 +39,9 @@ def linear(fan_in: int, out: int, std: float | None = None) -> nn.Linear:
 
 
 def slot(name: str) -> str:
-    """A name in a ``ModuleDict``; one that a module's own attributes take gets an underscore, and so does one that would be mistaken for it."""
+    """A name in a ``ModuleDict``; one that a module's own attributes take gets an underscore, and so does one that
+    would be mistaken for it.
+    """
     plain = name.rstrip("_")
     # a ModuleDict refuses "values", "items", "training" and the like, which are names of probes
     return f"{name}_" if hasattr(nn.ModuleDict, plain) or plain == "training" else name
@@ -125,7 +130,9 @@ class Encoders(nn.Module):
 
 
 def adjacency(probes: Mapping[str, TaskProbe], values: Mapping[str, Tensor], size: int) -> Tensor:
-    """Who may send to whom in a PGN, (B, N, N) of bool: oneself, along node pointers and edge masks, in both directions."""
+    """Who may send to whom in a PGN, (B, N, N) of bool: oneself, along node pointers and edge masks, in both
+    directions.
+    """
     batch = next(iter(values.values()))
     adjacent = torch.eye(size, dtype=torch.bool, device=batch.device).expand(batch.shape[0], size, size)
     for name, probe in probes.items():

@@ -1,4 +1,6 @@
-"""Scores of a reasoner: micro-F1 on the published splits and at any other size (arXiv 2209.11142, section 4; metrics: score.py)."""
+"""Scores of a reasoner: micro-F1 on the published splits and at any other size (arXiv 2209.11142, section 4; metrics:
+score.py).
+"""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -125,7 +127,10 @@ class ScoreBoard:
         return count
 
     def as_dict(self, published: bool = True) -> dict[str, object]:
-        """All of it as JSON. ``published``: the scores are of the published test split, so they can be held against its table."""
+        """All of it as JSON.
+
+        ``published``: the scores are of the published test split, so they can be held against its table.
+        """
         above = {str(percent): self.count_above(percent) for percent in (60, 80, 90)}
         summary: dict[str, object] = {"mean": self.mean, "categories": self.categories, "above": above}
         if published:
@@ -145,7 +150,8 @@ def curve(
     report_progress: Callable[[int, int], None] | None = None,
     **spec_options: bool,
 ) -> dict[int, float]:
-    """The score at each of several sizes, on ``count`` fresh samples of the published sampler each, with plain positions.
+    """The score at each of several sizes, on ``count`` fresh samples of the published sampler each, with plain
+    positions.
 
     Args:
         model: it must know the algorithm.

@@ -1,4 +1,5 @@
-"""The samples on which a reasoner is scored: the validation and test sets of CLRS-30, and sets of any other size (arXiv 2209.11142, section 3).
+"""The samples on which a reasoner is scored: the validation and test sets of CLRS-30, and sets of any other size (arXiv
+2209.11142, section 3).
 
 Deviation: validation takes one batch of random positions a batch of 32, from generators of our own.
 """
@@ -59,8 +60,9 @@ def evaluation_set(
 ) -> EvaluationSet:
     """The samples on which an algorithm is evaluated, in batches of 32.
 
-    val: 64 samples times the published multiplier, of the longest training length (16; 20 for the string matchers), by the generalist's sampler options, with
-    random positions. test: the published CLRS-30 split (n = 64, plain positions, the sampler's default options).
+    val: 64 samples times the published multiplier, of the longest training length (16; 20 for the string matchers), by
+    the generalist's sampler options, with random positions. test: the published CLRS-30 split (n = 64, plain positions,
+    the sampler's default options).
 
     Args:
         algorithm: one of ``clrs.names()``.

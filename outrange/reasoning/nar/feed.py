@@ -3,7 +3,8 @@
     Feed          feed[k] depends on (seed, algorithm, k) alone
     Background    draws what comes next while the model trains
 
-Batches are drawn from ``clrs.dataset``, not from the published sampler's generator, so they differ from the published ones but not their distribution.
+Batches are drawn from ``clrs.dataset``, not from the published sampler's generator, so they differ from the published
+ones but not their distribution.
 """
 
 import queue
@@ -22,7 +23,8 @@ from outrange.reasoning.nar.spec import task_spec
 class Feed:
     """Training batches of one algorithm; ``feed[k]`` is that of step k and depends on (seed, algorithm, k) alone.
 
-    Lengths take turns; every sample is fresh. By default lengths and sampler options are the generalist's (random edge probabilities and needles).
+    Lengths take turns; every sample is fresh. By default lengths and sampler options are the generalist's (random edge
+    probabilities and needles).
 
     Args:
         algorithm: one of ``clrs.names()``.
@@ -63,7 +65,9 @@ class Feed:
         return self.draw(turn, round_, "positions", k)
 
     def draw(self, turn: int, round_: int, purpose: str, *numbers: int) -> Samples:
-        """Samples ``round_ * B`` … of the length whose turn it is; positions come from the generator of this purpose and numbers."""
+        """Samples ``round_ * B`` … of the length whose turn it is; positions come from the generator of this purpose
+        and numbers.
+        """
         blocks = list(self.data.cell_blocks(turn, round_ * self.batch_size, (round_ + 1) * self.batch_size))
         rng = position_generator(self.seed, f"{self.algorithm}/{purpose}", *numbers) if self.random_pos else None
         return prepare(join_blocks(blocks), random_pos=rng, **self.spec_options)
@@ -81,7 +85,8 @@ class Indexed(Protocol[Item]):
 class Background(Generic[Item]):
     """Yields (k, feed[k]) for k = start, start + 1, …, drawing up to ``ahead`` steps ahead in a thread.
 
-    What the feed raises is raised by ``next``. Close it, or use it in a ``with``: no thread is left behind then. Nobody else may use a ChunkedFeed meanwhile.
+    What the feed raises is raised by ``next``. Close it, or use it in a ``with``: no thread is left behind then. Nobody
+    else may use a ChunkedFeed meanwhile.
     """
 
     def __init__(self, feed: Indexed[Item], start: int = 0, ahead: int = 2) -> None:

@@ -7,9 +7,9 @@
     pointer              cross-entropy
     permutation_pointer  -truth . log of the doubly stochastic prediction
 
-each divided by a count of cells of the whole batch: outputs by all of their cells (mask_one and categorical: by the positive ones); hints by the cells of all
-steps that have a successor, a step's prediction being compared with the next step's hint. Counts come apart from sums, so that processes that share a batch
-divide by the same number.
+each divided by a count of cells of the whole batch: outputs by all of their cells (mask_one and categorical: by the
+positive ones); hints by the cells of all steps that have a successor, a step's prediction being compared with the next
+step's hint. Counts come apart from sums, so that processes that share a batch divide by the same number.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,9 @@ LEAST_COUNT = 1e-12  # a probe without any cell has loss 0
 
 
 def live(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The (step, sample) pairs that have a next step to predict, in the model's order: step by step, samples by falling length."""
+    """The (step, sample) pairs that have a next step to predict, in the model's order: step by step, samples by falling
+    length.
+    """
     order = np.argsort(-lengths, kind="stable")
     has_next = np.arange(1, max(1, int(lengths.max())))[:, None] < lengths[order]  # (step, sample in that order)
     steps, ranks = np.nonzero(has_next)

@@ -1,8 +1,10 @@
-"""The network: a processor shared by algorithms, each with its own encoders and decoders (arXiv 2209.11142), rolled out along the hints.
+"""The network: a processor shared by algorithms, each with its own encoders and decoders (arXiv 2209.11142), rolled out
+along the hints.
 
-A sample of ``length`` hints takes max(1, length - 1) steps. Step t reads the inputs and the hints of step t (the true ones at step 0, then its own, softened),
-and predicts the hints of step t + 1; outputs are read at a sample's last step. What need not be computed is not, without changing a result: samples are sorted
-by length, so that each step runs on those not yet finished, and the outputs of all are decoded at once at the end.
+A sample of ``length`` hints takes max(1, length - 1) steps. Step t reads the inputs and the hints of step t (the true
+ones at step 0, then its own, softened), and predicts the hints of step t + 1; outputs are read at a sample's last step.
+What need not be computed is not, without changing a result: samples are sorted by length, so that each step runs on
+those not yet finished, and the outputs of all are decoded at once at the end.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +30,11 @@ LOCATIONS = ("node", "edge", "graph")
 
 
 class Predictions(NamedTuple):
-    """Raw predictions. ``outputs`` (B, …) in the samples' order; ``hints`` of the live (step, sample) pairs one after another, see ``loss.live``."""
+    """Raw predictions.
+
+    ``outputs`` (B, …) in the samples' order; ``hints`` of the live (step, sample) pairs one after another, see
+    ``loss.live``.
+    """
 
     outputs: dict[str, Tensor]
     hints: dict[str, Tensor]

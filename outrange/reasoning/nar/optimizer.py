@@ -1,9 +1,10 @@
-"""The optimizer of arXiv 2209.11142: Adam after the gradient is cut to a global norm of 1; in multi-task training a step moves the processor and the encoders
-and decoders of the step's algorithm, nothing else, and all share one step count.
+"""The optimizer of arXiv 2209.11142: Adam after the gradient is cut to a global norm of 1; in multi-task training a
+step moves the processor and the encoders and decoders of the step's algorithm, nothing else, and all share one step
+count.
 
-Parameters and gradients of the processor, and of each algorithm, lie side by side in one flat tensor (the modules hold views). That makes an update a few
-operations, a sum over processes one call, and it keeps autograd from handing out one gradient array for several biases, which scaling in place would scale
-several times.
+Parameters and gradients of the processor, and of each algorithm, lie side by side in one flat tensor (the modules hold
+views). That makes an update a few operations, a sum over processes one call, and it keeps autograd from handing out one
+gradient array for several biases, which scaling in place would scale several times.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,8 @@
-"""Data parallelism over the processes of ``torchrun``: each has a share of every batch, losses divide by counts of the whole batch, gradients are summed.
+"""Data parallelism over the processes of ``torchrun``: each has a share of every batch, losses divide by counts of the
+whole batch, gradients are summed.
 
-So any number of processes makes the step that one would make, up to the order of sums. Without torchrun there is one process and nothing to do.
+So any number of processes makes the step that one would make, up to the order of sums. Without torchrun there is one
+process and nothing to do.
 """
 
 import os
@@ -18,7 +20,8 @@ from outrange.reasoning.nar.samples import Samples
 
 
 def shard(samples: Samples, rank: int, world: int) -> Samples:
-    """One process's part of a batch: dealt out in turn from the longest trace to the shortest, so that all have about equal work.
+    """One process's part of a batch: dealt out in turn from the longest trace to the shortest, so that all have about
+    equal work.
 
     Hints keep the whole batch's T, and ``batch_lengths`` its lengths: losses divide by counts over the whole batch.
     """

@@ -1,4 +1,5 @@
-"""Processors: one step of message passing over all nodes (arXiv 2209.11142, section 3 and appendix; CLRS benchmark for MPNN and PGN).
+"""Processors: one step of message passing over all nodes (arXiv 2209.11142, section 3 and appendix; CLRS benchmark for
+MPNN and PGN).
 
 With z_i = [node features; hidden] and edge and graph features e_ij, g:
 
@@ -35,7 +36,9 @@ class Codes(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a processor reads: ``z`` (B, N, kn + h) is [node scalars; hidden], ``s`` (B, N, N, ke), ``g`` (B, kg), ``adjacency`` (B, N, N) of bool or None."""
+    """What a processor reads: ``z`` (B, N, kn + h) is [node scalars; hidden], ``s`` (B, N, N, ke), ``g`` (B, kg),
+    ``adjacency`` (B, N, N) of bool or None.
+    """
 
     z: Tensor
     s: Tensor
@@ -45,7 +48,9 @@ class State(NamedTuple):
 
 
 class EdgeFeatures(NamedTuple):
-    """What a processor made of the edges, for the decoders: relu(``y`` @ ``weight`` + ``bias``), or ``y`` (B, N, N, h) itself where ``weight`` is None."""
+    """What a processor made of the edges, for the decoders: relu(``y`` @ ``weight`` + ``bias``), or ``y`` (B, N, N, h)
+    itself where ``weight`` is None.
+    """
 
     y: Tensor
     weight: Tensor | None
@@ -56,7 +61,9 @@ Step = Callable[[State], tuple[Tensor, EdgeFeatures | None]]
 
 
 class MessagePassing(nn.Module):
-    """The family of Triplet-GMPNN; ``forward`` composes the weights with an algorithm's encoders and returns the step to repeat."""
+    """The family of Triplet-GMPNN; ``forward`` composes the weights with an algorithm's encoders and returns the step
+    to repeat.
+    """
 
     def __init__(
         self, hidden_dim: int, triplet_features: int = 8, *, triplets: bool, gated: bool, masked: bool
@@ -121,7 +128,9 @@ class MessagePassing(nn.Module):
 
 
 class Dense(nn.Module):
-    """A processor of one's own: ``inner(node_fts, edge_fts, graph_fts, hidden, adjacency)`` on features of width h, unfolded for it."""
+    """A processor of one's own: ``inner(node_fts, edge_fts, graph_fts, hidden, adjacency)`` on features of width h,
+    unfolded for it.
+    """
 
     masked = True
 
@@ -189,9 +198,9 @@ def register_processor(name: str, factory: Callable[[int], nn.Module]) -> None:
 
     Args:
         name: an identifier that is not one of ours.
-        factory: ``factory(hidden_dim)`` gives a module; its ``forward(node_fts (B, N, h), edge_fts (B, N, N, h), graph_fts (B, h), hidden (B, N, h),
-            adjacency (B, N, N) of bool)`` returns (hidden' (B, N, h), edge features (B, N, N, w) or None). If it makes edge features, its attribute
-            ``edge_features`` is their width w.
+        factory: ``factory(hidden_dim)`` gives a module; its ``forward(node_fts (B, N, h), edge_fts (B, N, N, h),
+            graph_fts (B, h), hidden (B, N, h), adjacency (B, N, N) of bool)`` returns (hidden' (B, N, h), edge features
+            (B, N, N, w) or None). If it makes edge features, its attribute ``edge_features`` is their width w.
     """
     if not isinstance(name, str) or not name.isidentifier() or name in _BUILT_IN:
         raise BadInput(

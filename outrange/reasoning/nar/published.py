@@ -1,6 +1,8 @@
-"""Published test scores (micro-F1 in percent, n = 64, single-task): arXiv 2209.11142, its table of the thirty, with the baselines that it lists beside its own.
+"""Published test scores (micro-F1 in percent, n = 64, single-task): arXiv 2209.11142, its table of the thirty, with the
+baselines that it lists beside its own.
 
-The table was taken down from memory and checked against its own means and counts; check a row against the paper before quoting it.
+The table was taken down from memory and checked against its own means and counts; check a row against the paper before
+quoting it.
 """
 
 from typing import NamedTuple
@@ -49,5 +51,6 @@ PUBLISHED: dict[str, Published] = {
     "topological_sort": Published(2.73, 52.60, 60.45, 87.27, 2.67),
 }
 
-#: Of Triplet-GMPNN: the mean of the eight categories' means, which the paper calls overall, and how many algorithms are above 60, 80 and 90.
+#: Of Triplet-GMPNN: the mean of the eight categories' means, which the paper calls overall, and how many algorithms are
+#: above 60, 80 and 90.
 OVERALL, ABOVE = 74.14, (24, 17, 11)

@@ -1,4 +1,7 @@
-"""A reasoner as one uses it: loaded by name, run on traces. Below it stand the network (model.py), weights (weights.py) and scores (evaluation.py)."""
+"""A reasoner as one uses it: loaded by name, run on traces.
+
+Below it stand the network (model.py), weights (weights.py) and scores (evaluation.py).
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +29,9 @@ class Reasoner(EncodeProcessDecode):
 
     @classmethod
     def load(cls, source: str | Path, *, kernels: str = "auto") -> "Reasoner":
-        """A trained reasoner: from a run's directory, a folder of weights, or by the name of weights that ship with the project, e.g. ``generalist``."""
+        """A trained reasoner: from a run's directory, a folder of weights, or by the name of weights that ship with the
+        project, e.g. ``generalist``.
+        """
         return load(source, kernels=kernels)[0]
 
     def execute(self, traces: Sequence[Trace]) -> list[dict[str, np.ndarray]]:
@@ -38,11 +43,13 @@ def load(source: str | Path, *, kernels: str = "auto") -> tuple[Reasoner, dict[s
     """A reasoner ready to predict, and what is known about it.
 
     Args:
-        source: a run's directory (its best weights on validation, else its last), a folder of weights, or a shipped name such as ``generalist``.
+        source: a run's directory (its best weights on validation, else its last), a folder of weights, or a shipped
+            name such as ``generalist``.
         kernels: auto, torch or cpu.
 
     Returns:
-        the reasoner, on a GPU if there is one, and a dict with ``config`` (of its training, as JSON) and ``trained_up_to`` (nodes), among others.
+        the reasoner, on a GPU if there is one, and a dict with ``config`` (of its training, as JSON) and
+            ``trained_up_to`` (nodes), among others.
 
     Raises:
         BadInput: nothing of the kind is there, or it is damaged.
@@ -58,7 +65,9 @@ def load(source: str | Path, *, kernels: str = "auto") -> tuple[Reasoner, dict[s
 
 
 def _fresh_for(config_json: Mapping[str, Any], kernels: str) -> tuple[TrainConfig, Reasoner]:
-    """A stored configuration and its reasoner, without running the files that it names: whoever reads weights says which code to run."""
+    """A stored configuration and its reasoner, without running the files that it names: whoever reads weights says
+    which code to run.
+    """
     try:
         config = from_json(TrainConfig, {**config_json, "load": []}, "config")
         return config, fresh(config, kernels)
@@ -108,7 +117,9 @@ def start_from(reasoner: EncodeProcessDecode, source: str) -> None:
 
 
 def spec_options(about: Mapping[str, Any]) -> dict[str, bool]:
-    """How the data of a loaded reasoner must be prepared, for ``evaluation_set`` and ``curve``; ``about`` is what ``load`` gave."""
+    """How the data of a loaded reasoner must be prepared, for ``evaluation_set`` and ``curve``; ``about`` is what
+    ``load`` gave.
+    """
     return {name: about["config"][name] for name in ("pred_as_input", "permutations")}
 
 

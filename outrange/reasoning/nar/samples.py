@@ -1,4 +1,5 @@
-"""CLRS traces as the model's arrays, after the generalist's changes to an algorithm's set-up (arXiv 2209.11142, section 3; spec.py says which).
+"""CLRS traces as the model's arrays, after the generalist's changes to an algorithm's set-up (arXiv 2209.11142, section
+3; spec.py says which).
 
 prepare             a batch of traces -> Samples
 random_positions    positions drawn anew, so that a model cannot rely on n fixed ones
@@ -21,18 +22,17 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """B samples of one algorithm and size N, as the model takes them: a whole batch (``whole_batch``), or one process's part of one (``parallel.shard``).
+    """B samples of one algorithm and size N, as the model takes them: a whole batch (``whole_batch``), or one process's
+    part of one (``parallel.shard``).
 
-    All arrays are float32, but pointers, which are int64 indices: (B, N) at nodes, (B, N, N) at edges. mask_one and categorical have one more axis, one-hot,
-    with the -1 of hidden cells kept; a permutation_pointer is (B, N, N), row i one-hot at the predecessor of node i, the first node's being the last.
+    All arrays are float32, but pointers, which are int64 indices: (B, N) at nodes, (B, N, N) at edges. mask_one and
+    categorical have one more axis, one-hot, with the -1 of hidden cells kept; a permutation_pointer is (B, N, N), row i
+    one-hot at the predecessor of node i, the first node's being the last.
 
-    Attributes:
-        inputs, outputs: (B, …).
-        hints: (T, B, …), zeros after a sample's end. T is that of the whole batch, also in a part of it.
-        lengths: (B,) int64, steps of each sample.
-        batch_lengths: of the whole batch that this is a part of, in its order.
-        batch_indices: (B,) int64, the places of these samples in the whole batch.
-        reaches_end: (B,) bool, whether a sample's outputs count; False where it is a stretch that stops before the end (chunks.py).
+    Attributes: inputs, outputs: (B, …). hints: (T, B, …), zeros after a sample's end. T is that of the whole batch,
+    also in a part of it. lengths: (B,) int64, steps of each sample. batch_lengths: of the whole batch that this is a
+    part of, in its order. batch_indices: (B,) int64, the places of these samples in the whole batch. reaches_end: (B,)
+    bool, whether a sample's outputs count; False where it is a stretch that stops before the end (chunks.py).
     """
 
     algorithm: str
@@ -87,7 +87,8 @@ def prepare(
         pred_as_input, permutations: as in ``spec.task_spec``.
 
     Raises:
-        BadInput: a ``pred_h`` that was to become an input changes, or an output that was to become a permutation is not one.
+        BadInput: a ``pred_h`` that was to become an input changes, or an output that was to become a permutation is not
+            one.
     """
     spec = task_spec(batch.spec, pred_as_input=pred_as_input, permutations=permutations)
     inputs, hints, outputs = dict(batch.inputs), dict(batch.hints), dict(batch.outputs)
@@ -159,7 +160,9 @@ def _permutation(algorithm: str, name: str, pointers: np.ndarray) -> tuple[np.nd
 
 
 def join_blocks(blocks: Sequence[Block]) -> clrs.Batch:
-    """Blocks of one algorithm as a batch, like ``clrs.batch`` of their traces but without a loop over them; hints are of the model's types already."""
+    """Blocks of one algorithm as a batch, like ``clrs.batch`` of their traces but without a loop over them; hints are
+    of the model's types already.
+    """
     first = blocks[0]
     for block in blocks:
         if block.size != first.size:

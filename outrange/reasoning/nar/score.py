@@ -1,4 +1,5 @@
-"""The metrics of CLRS-30 on hard predictions (arXiv 2205.15659, section 4.1; dm-clrs 2.0.3): what the papers call micro-F1.
+"""The metrics of CLRS-30 on hard predictions (arXiv 2205.15659, section 4.1; dm-clrs 2.0.3): what the papers call
+micro-F1.
 
     mask                      F1 over all cells that are not hidden (-1), pooled over samples; precision and recall are 1 where they are 0/0
     mask_one, categorical     share of equal argmax; rows with a hidden cell (-1) do not count
@@ -6,9 +7,10 @@
     scalar                    mean squared error
     permutation_pointer       merged with its mask into plain predecessors (the node that the mask picks points to itself), then as pointer
 
-An algorithm's ``score`` is the mean over its outputs. Where nothing counts (every cell hidden, no step alive) the value is nan, an F1 1.
-Predictions are probabilities or one-hots in the layout of the truth: a mask is 1 above 0.5 and 0 below (exactly 0.5 does not
-count at all: so does the reference), one-hot rows are decided by their largest entry, pointers are indices.
+An algorithm's ``score`` is the mean over its outputs. Where nothing counts (every cell hidden, no step alive) the value
+is nan, an F1 1. Predictions are probabilities or one-hots in the layout of the truth: a mask is 1 above 0.5 and 0 below
+(exactly 0.5 does not count at all: so does the reference), one-hot rows are decided by their largest entry, pointers
+are indices.
 """
 
 from collections.abc import Mapping
@@ -47,9 +49,11 @@ def hint_scores(
     pred_hints: Mapping[str, np.ndarray],
     lengths: np.ndarray,
 ) -> dict[str, float | list[float]]:
-    """The score of each hint: ``<probe>_along_time``, a value a step, and ``<probe>``, their mean weighted by the samples alive.
+    """The score of each hint: ``<probe>_along_time``, a value a step, and ``<probe>``, their mean weighted by the
+    samples alive.
 
-    Step t compares prediction t with hint t + 1, over the samples with t + 1 < length; steps at which none is alive are left out.
+    Step t compares prediction t with hint t + 1, over the samples with t + 1 < length; steps at which none is alive are
+    left out.
 
     Args:
         truth_hints: (T, B, …) each.
@@ -71,7 +75,9 @@ def hint_scores(
 
 
 def predecessors(permutation: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Plain predecessors (B, N) of cyclic ones (B, N, N) and their mask (B, N): the masked node points to itself, the others to their row's largest entry."""
+    """Plain predecessors (B, N) of cyclic ones (B, N, N) and their mask (B, N): the masked node points to itself, the
+    others to their row's largest entry.
+    """
     first = np.arange(mask.shape[-1]) == mask.argmax(-1)[..., None]
     return np.where(first, np.arange(mask.shape[-1]), permutation.argmax(-1))
 

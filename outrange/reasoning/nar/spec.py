@@ -1,10 +1,12 @@
-"""What the generalist sees of an algorithm: its CLRS spec after the two changes of the generalist's set-up (arXiv 2209.11142, section 3; dm-clrs 2.0.3).
+"""What the generalist sees of an algorithm: its CLRS spec after the two changes of the generalist's set-up (arXiv
+2209.11142, section 3; dm-clrs 2.0.3).
 
     pred as input    A hint ``pred_h`` that never changes is not worth predicting: it becomes the input ``pred``, in the same place of the spec.
     permutations     Each output ``x`` that is a predecessor chain becomes two: ``x``, a permutation matrix of cyclic predecessors (the first node's is the
                      last), and ``x_mask``, one-hot at the first node. Elsewhere, and without this change, a chain is a plain pointer.
 
-The published list for the first change has twelve names; one of them, the divide-and-conquer find_maximum_subarray, is not among the thirty.
+The published list for the first change has twelve names; one of them, the divide-and-conquer find_maximum_subarray, is
+not among the thirty.
 """
 
 from collections.abc import Mapping
@@ -32,7 +34,10 @@ CONSTANT_PRED = (
 
 
 class TaskProbe(NamedTuple):
-    """One named quantity as the model sees it, after the two changes (``clrs.Probe`` is that of the traces). ``classes`` counts the classes of a categorical, else 0."""
+    """One named quantity as the model sees it, after the two changes (``clrs.Probe`` is that of the traces).
+
+    ``classes`` counts the classes of a categorical, else 0.
+    """
 
     stage: str
     location: str
@@ -62,8 +67,9 @@ def task_spec(
 
     Args:
         clrs_spec: as ``clrs.spec(name)`` gives it.
-        pred_as_input: True moves ``pred_h`` for those of the thirty where it is constant, and leaves a registered algorithm's alone; "always" moves every
-            ``pred_h`` that is a node pointer hint, for registered algorithms whose chain is constant (``samples.prepare`` checks that it is); False moves none.
+        pred_as_input: True moves ``pred_h`` for those of the thirty where it is constant, and leaves a registered
+            algorithm's alone; "always" moves every ``pred_h`` that is a node pointer hint, for registered algorithms
+            whose chain is constant (``samples.prepare`` checks that it is); False moves none.
         permutations: whether predecessor chains among the outputs become permutations.
 
     Raises:

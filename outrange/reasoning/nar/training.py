@@ -1,10 +1,12 @@
 """Training a reasoner (arXiv 2209.11142, section 4): read ``Trainer.advance`` first.
 
-A run is a directory (core/run.py). Batches depend on (seed, algorithm, step) alone and are drawn in the background; noise depends on (seed, step). So what a
-checkpoint holds, weights, moments, the best weights so far and where chunked lanes stand, is all that the next step reads.
+A run is a directory (core/run.py). Batches depend on (seed, algorithm, step) alone and are drawn in the background;
+noise depends on (seed, step). So what a checkpoint holds, weights, moments, the best weights so far and where chunked
+lanes stand, is all that the next step reads.
 
-Deviations: the best weights on validation are the newest among equals (a score of 1 is often reached early); chunks are stretches of whole traces, see
-chunks.py; with several algorithms the best weights are chosen by the mean of their scores.
+Deviations: the best weights on validation are the newest among equals (a score of 1 is often reached early); chunks are
+stretches of whole traces, see chunks.py; with several algorithms the best weights are chosen by the mean of their
+scores.
 """
 
 import math
@@ -99,7 +101,8 @@ class Trainer:
         else:
             samples = batch
 
-        # each process rolls out its share; losses divide by counts of the whole batch, so that their sum over processes is its loss
+        # each process rolls out its share; losses divide by counts of the whole batch, so that their sum over processes
+        # is its loss
         whole_counts = counts(samples)
         share = shard(samples, self.group.rank, self.group.world) if self.group.world > 1 else samples
         noise, forced = self._draw_noise(samples, share)
@@ -125,7 +128,9 @@ class Trainer:
         return metrics
 
     def _draw_noise(self, samples: Samples, share: Samples) -> tuple[Tensor | None, Tensor | None]:
-        """The step's noise on permutation logits and its forced hints: drawn for the whole batch, this process's part taken."""
+        """The step's noise on permutation logits and its forced hints: drawn for the whole batch, this process's part
+        taken.
+        """
         seeds = self.seeds.child("noise", self.step)
         noise = forced = None
         if any(probe.type == "permutation_pointer" for probe in samples.spec.values()):
@@ -198,10 +203,12 @@ def train(config: TrainConfig, path: Path, report_metrics: ReportMetrics | None 
     Args:
         config: the training.
         path: of the run.
-        report_metrics: called after every step with what there is to show: step, steps, seconds, loss, best, and what was logged.
+        report_metrics: called after every step with what there is to show: step, steps, seconds, loss, best, and what
+            was logged.
 
     Returns:
-        what came of it: ``steps``, ``best_score``, ``best_step``, ``seconds``, ``new_steps``, the ``kernels`` used, and whether it was ``stopped`` before the end.
+        what came of it: ``steps``, ``best_score``, ``best_step``, ``seconds``, ``new_steps``, the ``kernels`` used, and
+            whether it was ``stopped`` before the end.
 
     Raises:
         BadInput: the directory holds something else, or another process writes to it.

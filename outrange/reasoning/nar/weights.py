@@ -19,10 +19,12 @@ def shipped() -> dict[str, Path]:
 
 
 def read(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
-    """Weights by name, the configuration of their training as JSON as it was written, and what else is known about them.
+    """Weights by name, the configuration of their training as JSON as it was written, and what else is known about
+    them.
 
     Args:
-        source: a run's directory (its best weights on validation, else its last), a folder of weights, or a shipped name such as ``generalist``.
+        source: a run's directory (its best weights on validation, else its last), a folder of weights, or a shipped
+            name such as ``generalist``.
 
     Raises:
         BadInput: nothing of the kind is there, or it is damaged.
@@ -44,7 +46,9 @@ def read(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
 
 
 def of_run(run: Path, last: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A run's weights, and of which step they are: the best on validation if there was any, else (or if ``last``) the last."""
+    """A run's weights, and of which step they are: the best on validation if there was any, else (or if ``last``) the
+    last.
+    """
     checkpoint = Run.open(run).load(only=("model",) if last else ("model", "best"))
     if not checkpoint:
         raise BadInput(f"source: {str(run)!r} holds no checkpoint yet; train it further")

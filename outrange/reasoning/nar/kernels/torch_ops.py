@@ -1,7 +1,9 @@
-"""The *torch* kernels: the five edge computations in plain tensor operations, on any device and in any precision; all others must equal them.
+"""The *torch* kernels: the five edge computations in plain tensor operations, on any device and in any precision; all
+others must equal them.
 
-Notation (arXiv 2209.11142): N nodes, h features, F triplet features; s (B, N, N, k) are the scalars from which edge features are encoded, and every edge map
-arrives composed with the encoders (see encode.py). ``tri = relu(y @ O3 + b3)`` are the triplet edge features, (B, N, N, h).
+Notation (arXiv 2209.11142): N nodes, h features, F triplet features; s (B, N, N, k) are the scalars from which edge
+features are encoded, and every edge map arrives composed with the encoders (see encode.py). ``tri = relu(y @ O3 + b3)``
+are the triplet edge features, (B, N, N, h).
 """
 
 import torch
@@ -19,7 +21,8 @@ def message_max(
     b2: Tensor,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) + b1) + b2.
+    """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) +
+    b1) + b2.
 
     ``mask`` (B, N, N): only where it is not 0 does i send to j; a node to which none sends receives -1e6.
     """
@@ -54,7 +57,10 @@ def pointer_logits(
     w: Tensor,
     bw: Tensor,
 ) -> Tensor:
-    """Logits that row node r points to a, (B, N, N): w . max(v_r, u_a + s_ar Fa + tri_ar A) + bw. Without edge features y and A are None."""
+    """Logits that row node r points to a, (B, N, N): w . max(v_r, u_a + s_ar Fa + tri_ar A) + bw.
+
+    Without edge features y and A are None.
+    """
     q = u[:, :, None] + s @ Fa
     if y is not None and A is not None:
         q = q + triplet_features(y, O3, b3) @ A

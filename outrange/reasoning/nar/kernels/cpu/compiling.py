@@ -1,4 +1,6 @@
-"""How the fused kernels are compiled: kept on disk (core/compiled.py), without the GIL, with sums that may be regrouped."""
+"""How the fused kernels are compiled: kept on disk (core/compiled.py), without the GIL, with sums that may be
+regrouped.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,10 @@ _OPTIONS: dict[str, Any] = {
 
 
 def kernel(function: Callable) -> Callable:
-    """Compile at the first call and keep on disk. The code that intrinsics emit is in no function that a kernel calls, so all files of this folder count."""
+    """Compile at the first call and keep on disk.
+
+    The code that intrinsics emit is in no function that a kernel calls, so all files of this folder count.
+    """
     return compiled.kernel(function, sources=Path(__file__).parent, **_OPTIONS)
 
 

@@ -1,7 +1,9 @@
-"""Small dense products on tiles in cache, C = max(lo, I + J + A @ B): the building block of the fused kernels (arXiv 2209.11142, folded encoders).
+"""Small dense products on tiles in cache, C = max(lo, I + J + A @ B): the building block of the fused kernels (arXiv
+2209.11142, folded encoders).
 
-The innermost tile, ROWS x PANEL values of C in registers, is emitted as LLVM vector code: PANEL is two vectors wide, and there is a version for every number
-of rows up to ROWS. All operands are given by address and strides, so that the same tile serves
+The innermost tile, ROWS x PANEL values of C in registers, is emitted as LLVM vector code: PANEL is two vectors wide,
+and there is a version for every number of rows up to ROWS. All operands are given by address and strides, so that the
+same tile serves
 
     x @ W       A row-major, B = W packed in column panels        ``pack``, ``affine``
     x.T @ g     A read transposed, B = g row-major, C += A @ B    ``outer``
@@ -64,7 +66,9 @@ def fma(b: Any, x: Value, y: Value, z: Value) -> Value:
 def emitted(
     module: ir.Module, name: str, arguments: Sequence[ir.Type], result: ir.Type | None = None
 ) -> tuple[ir.Function, Any]:
-    """A function of the module, and a builder for its body unless it has one; never inlined, so that it keeps the registers to itself."""
+    """A function of the module, and a builder for its body unless it has one; never inlined, so that it keeps the
+    registers to itself.
+    """
     function = cgutils.get_or_insert_function(
         module, ir.FunctionType(result or ir.VoidType(), arguments), f"outrange.{name}"
     )
@@ -211,7 +215,9 @@ def _start(builder: Any, at: Value, rows: Value) -> list[Value]:
 
 @intrinsic
 def affine(typing, m, panels, depth, A, sa, W, I, li, J, lj, C, lc, lo):  # noqa: E741
-    """C (m, panels * PANEL) = max(lo, I + J + A @ W), W packed (``pack``); rows are ``sa``, ``li``, ``lj``, ``lc`` apart, I or J may be 0 for none."""
+    """C (m, panels * PANEL) = max(lo, I + J + A @ W), W packed (``pack``); rows are ``sa``, ``li``, ``lj``, ``lc``
+    apart, I or J may be 0 for none.
+    """
 
     def code(context, builder, signature, arguments):
         m, panels, depth, A, sa, W, I, li, J, lj, C, lc, lo = arguments  # noqa: E741
@@ -227,7 +233,9 @@ def affine(typing, m, panels, depth, A, sa, W, I, li, J, lj, C, lc, lo):  # noqa
 
 @intrinsic
 def outer(typing, m, panels, depth, A, sa, B, sb, C):
-    """C += A.T @ B for A (depth, m) and B (depth, panels * PANEL), rows ``sa`` and ``sb`` apart; C (panels, m, PANEL) is in column panels."""
+    """C += A.T @ B for A (depth, m) and B (depth, panels * PANEL), rows ``sa`` and ``sb`` apart; C (panels, m, PANEL)
+    is in column panels.
+    """
 
     def code(context, builder, signature, arguments):
         m, panels, depth, A, sa, B, sb, C = arguments
@@ -244,7 +252,10 @@ def outer(typing, m, panels, depth, A, sa, B, sb, C):
 
 @intrinsic
 def address(typing, array):
-    """The address of an array's first element. The array must be an argument of the kernel, or it may be freed while the address is in use."""
+    """The address of an array's first element.
+
+    The array must be an argument of the kernel, or it may be freed while the address is in use.
+    """
 
     def code(context, builder, signature, arguments):
         array_struct = context.make_array(signature.args[0])(context, builder, arguments[0])

@@ -2,7 +2,8 @@
 
     x1_ij = relu(recv_j + send_i + s_ij Fm),   x2_ij = relu(x1_ij W1 + b1),   agg_j = max_i (x2_ij W2 + b2),   i*(j, c) its first winner
 
-Receivers are taken a few at a time, so that their rows stay in cache; only x2 and i* are kept. Backward, from g = d agg:
+Receivers are taken a few at a time, so that their rows stay in cache; only x2 and i* are kept. Backward, from g = d
+agg:
 
     d x2[i*(j, c)] += g_jc W2[:, c],   dW2[:, c] += g_jc x2[i*(j, c)]      only winners: 1/N of the dense work
     d y1 = d x2 [x2 > 0],  dW1 = x1' d y1,  d x1 = d y1 W1',  d m = d x1 [x1 > 0]      with x1 built again
@@ -211,9 +212,10 @@ def message_max(
     b2: Tensor,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) + b1) + b2.
+    """What each node receives, (B, N, h): the maximum over senders i of W2 relu(W1 relu(recv_j + send_i + s_ij Fm) +
+    b1) + b2.
 
-    recv, send (B, N, h); s (B, N, N, k); Fm (k, h); W1, W2 (h, h) as x @ W; ``mask`` (B, N, N): only where it is not 0 does i send to j; a node to which none
-    sends receives -1e6.
+    recv, send (B, N, h); s (B, N, N, k); Fm (k, h); W1, W2 (h, h) as x @ W; ``mask`` (B, N, N): only where it is not 0
+    does i send to j; a node to which none sends receives -1e6.
     """
     return _MessageMax.apply(recv, send, s, Fm, W1, b1, W2, b2, mask)  # pyright: ignore[reportReturnType]

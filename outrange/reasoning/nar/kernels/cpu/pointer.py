@@ -1,4 +1,6 @@
-"""Decoders over edges, fused (arXiv 2209.11142, folded encoders). Each starts from one product per edge row (a, r), in stored order,
+"""Decoders over edges, fused (arXiv 2209.11142, folded encoders).
+
+Each starts from one product per edge row (a, r), in stored order,
 
     X_ar = [tri_ar; s_ar],  tri = relu(y O3 + b3),      q_ar = X_ar [A; Fa]  (+ what its nodes add)
 
@@ -11,8 +13,9 @@ tri is built again wherever it is needed. Backward of the maxima is taken WITHOU
 
     d'_ar = sum_l g_l [q > v_l],  d v'_l = sum (g_l - g_l [q > v_l])
 
-then d[A; Fa]' = X' d', d u'_a = sum_r d'_ar, and with w multiplied in afterwards: d u = d u' w and so on, dX = d' ([A; Fa] w)', and for w itself, the sum of
-g * max(q, v) expanded, dw = sum_k ([A; Fa] * d[A; Fa]')_k + sum_a (u * d u')_a + sum_r (v * d v')_r. Last, d tri [tri > 0] gives O3, b3 and y theirs.
+then d[A; Fa]' = X' d', d u'_a = sum_r d'_ar, and with w multiplied in afterwards: d u = d u' w and so on, dX = d' ([A;
+Fa] w)', and for w itself, the sum of g * max(q, v) expanded, dw = sum_k ([A; Fa] * d[A; Fa]')_k + sum_a (u * d u')_a +
+sum_r (v * d v')_r. Last, d tri [tri > 0] gives O3, b3 and y theirs.
 """
 
 import numpy as np
@@ -50,7 +53,9 @@ def _build(first, rows, y, s, packed3, b3, X):
 
 @kernel
 def _forward(mode, N, y, s, O3, b3, W, w, near, far, across, bias, saved, keep, out, X, q, packed3, packed):
-    """``near`` (nodes, h) is u or p, ``far`` v or x, ``across`` q of the edge pointer; ``bias`` (nodes,) is added to the logits."""
+    """``near`` (nodes, h) is u or p, ``far`` v or x, ``across`` q of the edge pointer; ``bias`` (nodes,) is added to
+    the logits.
+    """
     nodes, k, ld, P = s.shape[0] // N, s.shape[1], X.shape[1], packed.shape[0]
     h, depth = P * PANEL, packed3.shape[0] * PANEL + k
     pack(O3, packed3)
@@ -90,7 +95,9 @@ def _backward(mode, N, g, y, s, O3, b3, Ww, far, saved, dW, dnear, dfar, dacross
               X, D, dX, y1, dyrow, packed3, packed3t, packedt):  # fmt: skip
     """dW (P, T + k, PANEL) and dO3 (T / PANEL, F + 1, PANEL), db3 its last row, are in column panels.
 
-    ``dnear`` and ``dacross`` get the sums of d' over r and over a, ``dfar`` of an edge pointer those over (i, j) for each l; all are added to."""
+    ``dnear`` and ``dacross`` get the sums of d' over r and over a, ``dfar`` of an edge pointer those over (i, j) for
+    each l; all are added to.
+    """
     nodes, F, k, ld, lD = s.shape[0] // N, y.shape[1], s.shape[1], X.shape[1], D.shape[1]
     tri, P, width = packed3.shape[0], dW.shape[0], g.shape[1]
     T, h, depth = tri * PANEL, P * PANEL, packedt.shape[1]
@@ -255,7 +262,9 @@ def pointer_logits(
     w: Tensor,
     bw: Tensor,
 ) -> Tensor:
-    """Logits that row node r points to a, (B, N, N): w . max(v_r, u_a + s_ar Fa + tri_ar A) + bw. Without edge features y and A are None.
+    """Logits that row node r points to a, (B, N, N): w . max(v_r, u_a + s_ar Fa + tri_ar A) + bw.
+
+    Without edge features y and A are None.
 
     u, v (B, N, h); s (B, N, N, k); Fa (k, h); y (B, N, N, F); O3 (F, h); b3 (h,); A (h, h); w (h,); bw (1,).
     """
@@ -277,7 +286,10 @@ def edge_pointer_logits(
     w: Tensor,
     bw: Tensor,
 ) -> Tensor:
-    """Logits that edge (i, j) points to node l, (B, N, N, N): w . max(p_i + q_j + s_ij Fd + tri_ij D, x_l) + bw. Shapes as in ``pointer_logits``."""
+    """Logits that edge (i, j) points to node l, (B, N, N, N): w . max(p_i + q_j + s_ij Fd + tri_ij D, x_l) + bw.
+
+    Shapes as in ``pointer_logits``.
+    """
     if y is not None and O3 is None:
         return torch_ops.edge_pointer_logits(p, q, s, Fd, y, O3, b3, D, x, w, bw)
     return _Edges.apply(EDGE_POINTER, p, x, q, s, Fd, y, O3, b3, D, w, bw)  # pyright: ignore[reportReturnType]

@@ -1,4 +1,6 @@
-"""Rows in whole panels: features past h are 0 and stay 0, so that no kernel has a remainder loop; at widths that fit nothing is copied."""
+"""Rows in whole panels: features past h are 0 and stay 0, so that no kernel has a remainder loop; at widths that fit
+nothing is copied.
+"""
 
 import numpy as np
 from torch import Tensor
@@ -18,7 +20,9 @@ def wide(columns: int) -> int:
 
 
 def pitch(columns: int) -> int:
-    """Floats from row to row of scratch: a cache line more than a power of two, so that columns do not meet in one cache set."""
+    """Floats from row to row of scratch: a cache line more than a power of two, so that columns do not meet in one
+    cache set.
+    """
     return wide(columns) + (16 if columns % 64 == 0 or wide(columns) % 64 == 0 else 0)
 
 

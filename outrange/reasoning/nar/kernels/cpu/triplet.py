@@ -1,8 +1,10 @@
-"""Triplets, a max-plus product (arXiv 2209.11142, folded encoders): (N, N, N) sums of F values without an array of them,
+"""Triplets, a max-plus product (arXiv 2209.11142, folded encoders): (N, N, N) sums of F values without an array of
+them,
 
     a_ij = t1_i + s_ij F1,   e_ik = s_ik F2,   c_jk = t2_j + t3_k + s_jk F3,   y_jk = c_jk + max_i (a_ij + e_ik),   i*(j, k, f) its first winner
 
-Backward, from g = d y:  d a[i*, j] += g_jk,  d e[i*, k] += g_jk,  d c = g; the rest are sums of these and small products with s and F1..F3.
+Backward, from g = d y:  d a[i*, j] += g_jk,  d e[i*, k] += g_jk,  d c = g; the rest are sums of these and small
+products with s and F1..F3.
 """
 
 import torch

@@ -1,4 +1,6 @@
-"""Passes over rows of features as LLVM vector code, each one a loop over two vectors at a time; rows are whole panels (gemm.py) wide."""
+"""Passes over rows of features as LLVM vector code, each one a loop over two vectors at a time; rows are whole panels
+(gemm.py) wide.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -168,9 +170,11 @@ def relu_backward_sums(typing, panels, rows, x, lx, d, ld, total, per_row, lp):
 
 @intrinsic
 def winners(typing, panels, channels, receivers, rows, g, W, dW, x, dx):
-    """Maxima over senders, backward: for channel c and receiver q the winner's row r gets dx_r += g_cq W_c, and dW_c += g_cq x_r.
+    """Maxima over senders, backward: for channel c and receiver q the winner's row r gets dx_r += g_cq W_c, and dW_c +=
+    g_cq x_r.
 
-    ``rows`` (int64; bytes from the first row of x and of dx to r) and g are (channels, receivers); W and dW are in column panels (panels, channels, PANEL).
+    ``rows`` (int64; bytes from the first row of x and of dx to r) and g are (channels, receivers); W and dW are in
+    column panels (panels, channels, PANEL).
     """
 
     def body(b, panels, channels, receivers, rows, g, W, dW, x, dx):
@@ -331,7 +335,9 @@ def max_dots_backward(typing, panels, nodes, g, D, x, M, out, total, per_row):
 
 @intrinsic
 def best_sum(typing, nodes, a, sa, c, sc, y, arg):
-    """Eight features: y = max over i of a_i + c_i, rows ``sa`` and ``sc`` floats apart; arg (int16) = the first i that has it."""
+    """Eight features: y = max over i of a_i + c_i, rows ``sa`` and ``sc`` floats apart; arg (int16) = the first i that
+    has it.
+    """
     lanes, index_type, half = ir.VectorType(_F, 8), ir.VectorType(ir.IntType(32), 8), ir.VectorType(_H, 8)
 
     def body(b, nodes, a, sa, c, sc, y, arg):

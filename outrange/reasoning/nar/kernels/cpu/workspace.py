@@ -1,7 +1,7 @@
 """Memory that is kept and used again: touching fresh pages costs more than a kernel's arithmetic.
 
-A block goes back to the list of free ones when the last tensor or array on it dies: scratch when the kernel returns, saved activations when autograd lets go of
-them, after backward or without one.
+A block goes back to the list of free ones when the last tensor or array on it dies: scratch when the kernel returns,
+saved activations when autograd lets go of them, after backward or without one.
 """
 
 import math
@@ -78,8 +78,9 @@ def tensor(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Uninitialised float32 arrays of these shapes side by side, each 64-aligned and at another place within its page: a processor takes a load for one of what
-    was just stored at the same place of another page, and waits."""
+    """Uninitialised float32 arrays of these shapes side by side, each 64-aligned and at another place within its page:
+    a processor takes a load for one of what was just stored at the same place of another page, and waits.
+    """
     counts = [math.prod(shape) for shape in shapes]
     starts, end = [], 0
     for i, count in enumerate(counts):
