@@ -202,7 +202,10 @@ def _print_comparison(result: dict[str, Any], title: str) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table)
     tokens = result["tokens"]
-    note = f"perplexity on held-out text, mean ± standard deviation over {result['seeds']} seeds, in windows of {result['length']} tokens; farther: the same text"
+    note = (
+        f"perplexity on held-out text, mean ± standard deviation over {result['seeds']} seeds, "
+        f"in windows of {result['length']} tokens; farther: the same text"
+    )
     seen = f"each model saw {tokens['seen']:,} tokens, of {tokens['training']:,} different ones"
     theirs = "* as published, of a 2B model on other text in windows of 8,192 tokens: arXiv 2410.06205, table 2"
     console.print(f"{note}\n{seen}\n{theirs}", style="dim")

@@ -129,11 +129,9 @@ def _sort_keys(trace: Trace) -> np.ndarray:
 
 def _follows_permutation(spec: Spec, probe: Probe) -> bool:
     """Whether this hint follows an output that is a permutation."""
-    for name, output in spec.outputs.items():
-        # By identity: two hints may have equal probes, but only one is the output's own.
-        if output.type == "should_be_permutation" and spec.hints.get(f"{name}_h") is probe:
-            return True
-    return False
+    outputs = [name for name, output in spec.outputs.items() if output.type == "should_be_permutation"]
+    # By identity: two hints may have equal probes, but only one is the output's own.
+    return any(spec.hints.get(f"{name}_h") is probe for name in outputs)
 
 
 @compiled
