@@ -76,7 +76,7 @@ def save(
         raise BadInput(f"keep: {brief(keep)} is not allowed; it must be at least 1")
     files: dict[str, Tensors | str] = {sealed.file_name(name, "checkpoint"): inner for name, inner in tensors.items()}
     files["state.json"] = sealed.json_text(state, "state")
-    torch = sys.modules.get("torch")
+    torch = sys.modules.get("torch")  # whoever saves tensors has loaded it; others need not
     about = {"step": step, "config": digest, "threads": torch.get_num_threads() if torch else None}
     target = folder / f"step_{step}"
     with atomic.writable("checkpoint", target):

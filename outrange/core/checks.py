@@ -46,6 +46,7 @@ def whole(field: str, value: Any, low: int, high: int | None = None, *, odd: boo
     inside = number is not None and low <= number and (high is None or number <= high)
     if number is not None and inside and (number % 2 == 1 or not odd):
         return number
+    # from here on only the sentence is made
     kind = "an odd number" if odd else "a whole number"
     if high is not None:
         allowed = f"{kind} from {low:,} to {high:,}"

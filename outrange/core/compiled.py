@@ -171,11 +171,6 @@ def _is_covered(module: str | None) -> bool:
     return (module or "").split(".")[0] not in _LIBRARIES
 
 
-def compiled(function: Callable, mark: str = "", **options: Any) -> Callable:
-    """``kernel`` under its former name; ``mark`` is not needed any more."""
-    return kernel(function, **options)
-
-
 @functools.cache
 def _print_once(message: str) -> None:
     print(message, file=sys.stderr, flush=True)

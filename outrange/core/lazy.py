@@ -26,6 +26,7 @@ def lazy_names(package: str, names_by_module: Mapping[str, Sequence[str]]) -> Ca
         ImportError: a public name is also a submodule.
     """
     module_of = {name: module for module, names in names_by_module.items() for name in names}
+    # a look into the folder, which imports none of them
     submodules = {info.name for info in pkgutil.iter_modules(sys.modules[package].__path__)}
     for name in sorted(module_of.keys() & submodules):
         raise ImportError(f"{package}: the public name {name!r} is also a submodule, which would take its place")

@@ -68,6 +68,7 @@ class TrainingLoop:
         if self.run:
             lines = metrics_log.read(self.run.path / "timing.jsonl")  # Run.load took it back to the restored step
             self._seconds_before = float(lines[-1]["seconds"]) if lines else 0.0
+        # from here on SIGTERM and Ctrl-C only ask
         self._stopping.__enter__()
         self._began, self._cpu_began = time.perf_counter(), time.process_time()
         return self
@@ -95,6 +96,7 @@ class TrainingLoop:
         """
         if self.run:
             self.run.metrics.write(step=step, **metrics)
+            # the pace is this process's own; the seconds are those of all before it as well
             seconds = self.seconds
             timing = {"steps_per_second": round((step - self.start) / seconds, 3)} | pace
             self.run.timing.write(step=step, seconds=round(self._seconds_before + seconds, 3), **timing)
@@ -108,7 +110,9 @@ class TrainingLoop:
         """Whether to save now: at the last step, when a multiple of ``checkpoint_every`` was reached or passed, or on a
         request to stop, which is noticed here. Call it once after every step, in every process.
         """
+        # asked once a step, in every process at the same step, or they would wait for one another
         self._stop_requested = self._agree(self._stopping.requested)
+        # steps may come in strides: a multiple counts when it lies between the last save and now
         passed = step // self.checkpoint_every > (self.saved_step or 0) // self.checkpoint_every
         return self.run is not None and (self._stop_requested or passed or step >= self.steps)
 

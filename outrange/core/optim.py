@@ -28,6 +28,7 @@ class NamedAdam:
             named_parameters: as a module's own method gives them; those that the optimizer does not move are left out.
         """
         self.optimizer = optimizer
+        # a module may have parameters that do not learn, or that another optimizer moves
         moved = {id(p) for group in optimizer.param_groups for p in group["params"]}
         self.named_parameters = {name: p for name, p in named_parameters if id(p) in moved}
         if len(self.named_parameters) < len(moved):

@@ -52,6 +52,7 @@ class SeedTree:
     def integer(self, bits: int = 63) -> int:
         """A whole number from 0 to 2^bits - 1; at most 64 bits."""
         within("bits", bits, 1, 64, "from 1 to 64")
+        # the highest bits, so that fewer bits are a prefix of more
         return int(self.sequence().generate_state(1, np.uint64)[0]) >> (64 - bits)
 
 

@@ -52,7 +52,7 @@ class _Side:
         self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        for line in self._process.stdout or ():
+        for line in self._process.stdout or ():  # libraries print there as well
             if line.startswith("{"):
                 return json.loads(line)
         raise BadInput(
@@ -118,7 +118,7 @@ def bench(
                 for side in sides:
                     answers[side.name].append(side.ask(**work, steps=steps))
         finally:
-            for side in sides:
+            for side in sides:  # also those of an algorithm that failed
                 side.close()
         for side, rounds_of_side in answers.items():
             rows.append(_row(work["do"], name, evaluation_length or length, side, rounds_of_side))

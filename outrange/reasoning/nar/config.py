@@ -118,13 +118,14 @@ class TrainConfig:
     """Python files that register algorithms or processors"""
 
     def __post_init__(self) -> None:
-        load_modules(self.load)
+        load_modules(self.load)  # first: they may register the algorithms and processors named below
         if not self.algorithms:
             raise BadInput(f"algorithms: none given; name one or more of {', '.join(_THIRTY[:3])}, …, or 'all'")
         for name in self.algorithms:
             _require_known(name, "algorithms")
         if len(set(self.algorithms)) < len(self.algorithms):
             raise BadInput("algorithms: one is listed twice; list each once")
+        # 0 has a meaning of its own in these, and none in the next
         for name in ("steps", "chunk_length", "evaluate_every", "evaluate_samples", "seed"):
             whole(f"{name}", getattr(self, name), 0)
         for name in ("batch_size", "checkpoint_every", "log_every", "threads"):
@@ -172,6 +173,7 @@ def paper(algorithms: tuple[str, ...]) -> TrainConfig:
     Validation as published is up to 4,096 samples, more work than the training; ``evaluate_every`` and
     ``evaluate_samples`` make it less.
     """
+    # the class's defaults are the paper's for one algorithm
     single_task = TrainConfig(algorithms=algorithms)
     if len(algorithms) == 1:
         return single_task

@@ -65,7 +65,7 @@ class Decoder(nn.ModuleList):
             maps = [linear(3 * h, h), linear(3 * h, h), linear(e, h), linear(3 * h, h), linear(h, 1)]
         else:
             maps = [linear(3 * h, K), linear(3 * h, K), linear(e, K)]
-        super().__init__(maps)
+        super().__init__(maps)  # their order is that of the names in saved weights
         self.probe = probe
 
     def forward(self, codes: Codes, kernels: ModuleType) -> Decode:
@@ -102,6 +102,7 @@ class Decoder(nn.ModuleList):
         bias = b1 + b2 + b3
 
         def decode(d: Decoded) -> Tensor:
+            # what i brings, what j brings, what the edge brings
             value = (d.H @ d1)[:, :, None] + (d.H @ d2)[:, None, :] + (d.s @ Fd + bias)
             if d.edges:
                 value = value + _ops(kernels, d.edges).edge_values(*_factors(d.edges), d3)
@@ -115,7 +116,7 @@ class Decoder(nn.ModuleList):
         D2, b2 = codes.node.into(column)  # type: ignore[arg-type]
         D4, b4 = codes.node.into(target)  # type: ignore[arg-type]
         Fd, b3, D3 = _edge_map(codes.edge, edge)
-        b1 = b1 + b2 + b3
+        b1 = b1 + b2 + b3  # all biases of an edge come with its first node
         w = final.weight.squeeze(0)  # type: ignore[union-attr]
 
         def decode(d: Decoded) -> Tensor:
@@ -160,7 +161,7 @@ def log_sinkhorn(logits: Tensor, iterations: int, noise: Tensor | None = None) -
     """
     x = (logits if noise is None else logits + noise) / TEMPERATURE
     x = x - DIAGONAL_PENALTY * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    for _ in range(iterations):
+    for _ in range(iterations):  # rows, then columns, in logarithms: sums of tiny probabilities would vanish
         x = functional.log_softmax(x, -1)
         x = functional.log_softmax(x, -2)
     return x
@@ -195,7 +196,7 @@ def hard(probes: Mapping[str, TaskProbe], raw: Mapping[str, Tensor], *, as_rows:
         kind, value = probes[name].type, value.detach()
         if kind == "scalar":
             decided[name] = value
-        elif kind == "mask":
+        elif kind == "mask":  # a logit above 0 is a probability above one half
             decided[name] = (value > 0).to(value.dtype)
         else:
             if kind == "permutation_pointer":

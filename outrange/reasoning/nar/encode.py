@@ -88,6 +88,7 @@ class Code(NamedTuple):
 
     def into(self, layer: nn.Linear) -> tuple[Tensor, Tensor]:
         """``layer`` on [features; rest] as a map on [scalars; rest]: weight (k + rest, out) and bias (out,)."""
+        # the layer's first h rows read the features; what follows reads the rest as it is
         weight, h = layer.weight.t(), self.bias.shape[0]
         return torch.cat((self.weight @ weight[:h], weight[h:])), layer.bias + self.bias @ weight[:h]
 
@@ -113,6 +114,7 @@ class Encoders(nn.Module):
     def code(self, at_location: str) -> Code:
         """All encoders of one location (node, edge or graph), stacked in the order of the probes."""
         names = [name for name, probe in self.probes.items() if location(probe) == at_location]
+        # features are a sum over probes, so weights stand one below the other and biases add up
         layers = [layer for name in names for layer in self.maps[slot(name)]]  # type: ignore[union-attr]
         if not layers:
             like = next(self.parameters())

@@ -22,6 +22,7 @@ from outrange.reasoning.nar.score import predecessors, score
 
 def predict(model: EncodeProcessDecode, samples: Samples) -> dict[str, np.ndarray]:
     """Decided outputs, as in ``Samples.outputs``."""
+    # evaluation differs where hints are decided only outside training
     was_training = model.training
     model.eval()
     try:
@@ -56,6 +57,7 @@ def execute(model: EncodeProcessDecode, traces: Sequence[Trace]) -> list[dict[st
             samples = prepare(batch, random_pos=None, pred_as_input=pred_as_input, permutations=permutations)
             predicted = predict(model, samples)
             for output, value in clrs.spec(name).outputs.items():
+                # a permutation and its mask become the pointers of the trace again
                 array = predicted[output]
                 if spec[output].type == "permutation_pointer":
                     array = predecessors(array, predicted[f"{output}_mask"])

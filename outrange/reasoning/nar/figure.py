@@ -20,12 +20,13 @@ def draw(scores: Mapping[str, Mapping[int, float]], target: Path, trained: int) 
     check(target)
     import matplotlib as mpl
 
-    mpl.use("Agg")
+    mpl.use("Agg")  # needs no screen
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
     sizes = sorted({size for values in scores.values() for size in values})
     low, high = min(sizes) - 1, max(sizes) + 1
+    # sizes seen in training are shaded: what lies to the right is extrapolation
     if trained > low:
         axes.axvspan(low, min(trained, high), color="0.93", zorder=0)
         axes.text(

@@ -70,6 +70,7 @@ def summed_loss(probe: TaskProbe, raw: Tensor, truth: Tensor) -> Tensor:
         )
     if probe.type == "pointer":
         return functional.cross_entropy(raw.flatten(0, -2), truth.flatten().long(), reduction="sum")
+    # a permutation's raw predictions are logarithms of probabilities already
     logs = raw if probe.type == "permutation_pointer" else functional.log_softmax(raw, -1)
     return -(truth.clamp(min=0) * logs).sum()
 

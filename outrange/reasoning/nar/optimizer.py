@@ -25,6 +25,7 @@ class Flat:
         starts, total = [], 0
         for p in parameters:
             starts.append(total)
+            # up to the next multiple of a cache line; the gap stays zero, in values and gradients alike
             total += -(-p.numel() // ALIGNED) * ALIGNED
         like = parameters[0]
         self.first_parameter = parameters[0]

@@ -27,6 +27,7 @@ def shard(samples: Samples, rank: int, world: int) -> Samples:
     """
     world = whole("shard world", world, 1, len(samples))
     rank = whole("shard rank", rank, 0, world - 1)
+    # every world-th of the samples in order of length
     part = np.argsort(-samples.lengths, kind="stable")[rank::world]
     return replace(
         samples,
@@ -57,6 +58,7 @@ class ProcessGroup:
         """Whether any process wishes it: so that all stop at the same step."""
         if self.world == 1:
             return wish
+        # summed, so that one wish is enough
         vote = torch.tensor([float(wish)], device=self.device)
         distributed.all_reduce(vote)
         return vote.item() > 0
@@ -82,6 +84,7 @@ def process_group(device: str = "auto") -> Iterator[ProcessGroup]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    # torchrun numbers the processes of one machine by LOCAL_RANK; each takes the GPU of its number
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if kind == "cuda" and local_rank >= torch.cuda.device_count():
         raise BadInput(
@@ -89,7 +92,7 @@ def process_group(device: str = "auto") -> Iterator[ProcessGroup]:
             "take 'cpu', or fewer processes"
         )
     own_device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device(kind)
-    if world == 1:
+    if world == 1:  # nothing to set up or to wait for
         yield ProcessGroup(0, 1, own_device)
         return
     distributed.init_process_group("nccl" if own_device.type == "cuda" else "gloo")

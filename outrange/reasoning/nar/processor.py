@@ -87,6 +87,7 @@ class MessagePassing(nn.Module):
 
     def forward(self, codes: Codes, kernels: ModuleType) -> Step:
         node, edge, graph = codes
+        # each linear map composed with the encoders whose features it reads (encode.py)
         M1, b_recv = node.into(self.msg_recv)
         M2, b_send = node.into(self.msg_send)
         Fm, b_edge = edge.into(self.msg_edge)
@@ -102,10 +103,11 @@ class MessagePassing(nn.Module):
             recv = z @ M1 + (b_recv + g @ Mg)[:, None]
             b1, b2, mask = self.msg_mlp_0.bias, self.msg_mlp_1.bias, adjacency if self.masked else None
             agg = kernels.message_max(recv, z @ M2, s, Fm, W1, b1, W2, b2, mask)
+            # u_j, from the node itself and from what it receives
             updated = self.norm(torch.relu(z @ O1 + b_out + self.out_msg(agg)))
             if self.gated:
                 gate = torch.sigmoid(self.gate_out(torch.relu(z @ G1 + b_gate + self.gate_msg(agg))))
-                updated = torch.lerp(hidden, updated, gate)
+                updated = torch.lerp(hidden, updated, gate)  # gate 0 keeps the old state
             return updated, triplets(z, s, g) if triplets else None
 
         return step
@@ -114,7 +116,7 @@ class MessagePassing(nn.Module):
         nodes = [codes.node.into(layer) for layer in (self.tri_node_i, self.tri_node_j, self.tri_node_k)]
         edges = [codes.edge.into(layer) for layer in (self.tri_edge_ij, self.tri_edge_ik, self.tri_edge_jk)]
         G, bias = codes.graph.into(self.tri_graph)
-        T = torch.cat([weight for weight, _ in nodes], 1)
+        T = torch.cat([weight for weight, _ in nodes], 1)  # T1, T2, T3 side by side: one product instead of three
         bias = bias + reduce(torch.add, [b for _, b in nodes + edges])
         F1, F2, F3 = (weight for weight, _ in edges)
         O3 = self.tri_out.weight.t().contiguous()

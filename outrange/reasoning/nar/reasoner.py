@@ -58,8 +58,10 @@ def load(source: str | Path, *, kernels: str = "auto") -> tuple[Reasoner, dict[s
     config, reasoner = _fresh_for(config_json, kernels)
     own = reasoner.state_dict()
     _refuse_other_shapes(str(source), tensors, own)
+    # weights may be kept in half precision
     reasoner.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     reasoner.to("cuda" if torch.cuda.is_available() else "cpu")
+    # without lengths of its own, a training took the generalist's of each algorithm
     lengths = config.lengths or max((clrs.generalist(name)[0] for name in config.algorithms), key=max)
     return reasoner.eval(), about | {"config": to_json(config), "trained_up_to": max(lengths)}
 
@@ -72,7 +74,7 @@ def _fresh_for(config_json: Mapping[str, Any], kernels: str) -> tuple[TrainConfi
         config = from_json(TrainConfig, {**config_json, "load": []}, "config")
         return config, fresh(config, kernels)
     except BadInput as error:
-        if config_json.get("load"):
+        if config_json.get("load"):  # the name may be one that such a file registers
             files = " --load ".join(map(str, config_json["load"]))
             raise BadInput(f"{error}; it was trained with --load {files}") from None
         raise
@@ -110,6 +112,7 @@ def start_from(reasoner: EncodeProcessDecode, source: str) -> None:
                 f"initial_weights: {source!r} has {name} of shape {tuple(other[name].shape)}, "
                 f"this reasoner {tuple(value.shape)}; give it the same model"
             )
+    # encoders and decoders of algorithms that the other does not know start fresh; a processor is whole or useless
     missing = [name for name in own if name.startswith("processor.") and name not in other]
     if missing:
         raise BadInput(f"initial_weights: {source!r} has no {missing[0]}; give this reasoner the same processor")

@@ -84,6 +84,7 @@ def predecessors(permutation: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _outputs(spec: Mapping[str, TaskProbe]) -> dict[str, TaskProbe]:
     """The outputs that have a score of their own: the mask of a permutation has not."""
+    # the mask says where a permutation begins, and is scored with it
     merged = {f"{name}_mask" for name, probe in spec.items() if probe.type == "permutation_pointer"}
     return {name: probe for name, probe in spec.items() if probe.stage == "output" and name not in merged}
 
@@ -99,7 +100,7 @@ def _score(name: str, kind: str, truth: np.ndarray, pred: np.ndarray) -> float:
         return _mean((truth.argmax(-1) == pred.argmax(-1))[is_visible])
     if kind == "pointer":
         return _mean(truth == pred)
-    return _mean((truth.astype(np.float64) - pred) ** 2)
+    return _mean((truth.astype(np.float64) - pred) ** 2)  # a scalar: the lower the better
 
 
 def _mean(values: np.ndarray) -> float:

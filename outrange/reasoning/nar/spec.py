@@ -49,6 +49,7 @@ def moves_pred(clrs_spec: Mapping[str, specs.Probe], pred_as_input: bool | str) 
     """Whether the hint ``pred_h`` becomes the input ``pred``; see ``task_spec``."""
     if pred_as_input not in (True, False, "always"):
         raise BadInput(f"pred_as_input: {brief(pred_as_input)} is not allowed; True, False or 'always'")
+    # the published code goes by the algorithm; here by its spec, so that a copy of one of the thirty is treated alike
     hint = clrs_spec.get("pred_h")
     if not pred_as_input or hint is None or (hint.stage, hint.location, hint.type) != ("hint", "node", "pointer"):
         return False
@@ -78,6 +79,7 @@ def task_spec(
     moves = moves_pred(clrs_spec, pred_as_input)
     result: dict[str, TaskProbe] = {}
     for name, probe in clrs_spec.items():
+        # in place, so that the order of probes, and with it of parameters, stays
         if name == "pred_h" and moves:
             _add(result, clrs_spec, "pred", TaskProbe("input", "node", "pointer"))
         elif is_permutation(probe, permutations):

@@ -58,6 +58,7 @@ class Trainer:
             raise BadInput(
                 f"batch_size: {config.batch_size} is fewer than the {self.group.world} processes; each needs a sample"
             )
+        # one seed, with a branch of its own for data, weights and noise
         torch.set_num_threads(config.threads)
         self.seeds = SeedTree(config.seed)
         self.feeds = self._make_feeds()
@@ -67,7 +68,7 @@ class Trainer:
             seed=self.seeds.child("weights").integer(63),
             kernels=config.kernels,
         ).to(self.group.device)
-        if config.initial_weights and fresh:
+        if config.initial_weights and fresh:  # a resumed run has its own weights, and those may be gone
             start_from(self.model, config.initial_weights)
         self.optimizer = Optimizer(self.model, config.learning_rate, config.max_grad_norm)
         self.step, self.best_score, self.best_step = 0, -1.0, 0
@@ -95,6 +96,7 @@ class Trainer:
         Raises:
             NonFinite: a loss or the gradient is not finite; nothing was updated.
         """
+        # where the lanes stand after this chunk is part of the state: a resumed run draws the next
         if isinstance(batch, Chunk):
             self.lanes[batch.algorithm] = batch.state
             samples = windows(batch)
@@ -113,6 +115,7 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
 
+        # one sum over processes for all numbers and gradients, one wait for the device
         values = torch.stack([loss.detach(), *(value.detach() for value in probe_losses.values())])
         self.group.sum_in_place([values, *self.optimizer.gradients([samples.algorithm])])
         names = ["loss", *(f"loss/{name}" for name in probe_losses)]
@@ -144,6 +147,7 @@ class Trainer:
     def _refuse_non_finite(self, algorithm: str, metrics: dict[str, float]) -> None:
         wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
         if wrong:
+            # the sum is not finite whenever a part is: name the part
             culprit = next((name for name in wrong if name != "loss"), "loss")
             raise NonFinite(
                 f"loss of {algorithm}{culprit.removeprefix('loss')} is {metrics[culprit]} at step {self.step}; nothing was updated; "
@@ -155,7 +159,7 @@ class Trainer:
         scores = {}
         for feed in self.feeds:
             name = feed.algorithm
-            if name not in self._validation_sets:
+            if name not in self._validation_sets:  # drawn once, at the first validation
                 self._validation_sets[name] = evaluation_set(
                     name,
                     "val",
@@ -166,7 +170,7 @@ class Trainer:
                 )
             scores[name] = evaluate(self.model, self._validation_sets[name])["score"]
         mean = statistics.fmean(scores.values())
-        if mean >= self.best_score:
+        if mean >= self.best_score:  # of equals the newest: a score of 1 is often reached early
             self.best_score, self.best_step = mean, self.step
             self.best_weights = self.weights()
         return scores
@@ -216,7 +220,7 @@ def train(config: TrainConfig, path: Path, report_metrics: ReportMetrics | None 
     """
     with process_group(config.device) as group:
         trainer = Trainer(config, group, fresh=not steps(path / "checkpoints"))
-        if group.rank:
+        if group.rank:  # the first process alone writes
             return _loop(trainer, None, report_metrics)
         with Run.create(path, "nar", config) as run:
             return _loop(trainer, run, report_metrics)
@@ -268,6 +272,7 @@ def _loop(trainer: Trainer, run: Run | None, report_metrics: ReportMetrics | Non
 
 def _restore(trainer: Trainer, run: Run | None) -> None:
     """Go on from the newest valid checkpoint; with several processes all read the one that the first found."""
+    # a damaged checkpoint is passed over by the first process; the others take what it took
     checkpoint = run.load() if run else None
     path = trainer.group.broadcast(str(checkpoint.path) if checkpoint else "")
     if path and not checkpoint:

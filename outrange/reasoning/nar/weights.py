@@ -41,7 +41,7 @@ def read(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
             allowed = "a run's directory, a folder of weights, or the name of shipped weights"
             raise unknown("source", str(source), names, allowed)
         path = names[str(source)]
-    tensors, about = read_weights(path)
+    tensors, about = read_weights(path)  # checked against its hashes
     return tensors, about["config"], about
 
 
@@ -49,6 +49,7 @@ def of_run(run: Path, last: bool = False) -> tuple[dict[str, Tensor], dict[str, 
     """A run's weights, and of which step they are: the best on validation if there was any, else (or if ``last``) the
     last.
     """
+    # the optimizer's moments, twice the weights, are left unread
     checkpoint = Run.open(run).load(only=("model",) if last else ("model", "best"))
     if not checkpoint:
         raise BadInput(f"source: {str(run)!r} holds no checkpoint yet; train it further")

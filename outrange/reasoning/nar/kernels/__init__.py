@@ -28,6 +28,7 @@ def choose(name: str = "auto", device: torch.device | str = "cpu", dtype: torch.
     Raises:
         BadInput: there are no such kernels, or they cannot run there.
     """
+    # the fused kernels are machine code for float32 on a processor
     fits = torch.device(device).type == "cpu" and dtype == torch.float32 and not JIT_OFF
     if name == "auto":
         return "cpu" if fits else "torch"

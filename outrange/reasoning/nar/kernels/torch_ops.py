@@ -26,6 +26,7 @@ def message_max(
 
     ``mask`` (B, N, N): only where it is not 0 does i send to j; a node to which none sends receives -1e6.
     """
+    # (B, sender i, receiver j, h)
     m = recv[:, None, :, :] + send[:, :, None, :] + s @ Fm
     m = torch.relu(torch.relu(m) @ W1 + b1) @ W2 + b2
     if mask is not None:
@@ -35,6 +36,7 @@ def message_max(
 
 def triplet_max(t1: Tensor, t2: Tensor, t3: Tensor, s: Tensor, F1: Tensor, F2: Tensor, F3: Tensor) -> Tensor:
     """Triplets (i, j, k) reduced over i, (B, N, N, F): y_jk = max_i (t1_i + s_ij F1 + s_ik F2) + t2_j + t3_k + s_jk F3."""
+    # what depends on i alone or on (i, j), (i, k) goes into the maximum; the rest is added to it
     a = t1[:, :, None] + s @ F1
     y = (a[:, :, :, None] + (s @ F2)[:, :, None, :]).amax(1)
     return y + t2[:, :, None] + t3[:, None, :] + s @ F3

@@ -28,6 +28,7 @@ def pitch(columns: int) -> int:
 
 def padded(t: Tensor, width: int, height: int | None = None) -> Tensor:
     """Contiguous, with zeros up to ``width`` columns and ``height`` rows."""
+    # widths of whole panels are the usual case, and nothing is copied then
     right, below = width - t.shape[-1], 0 if height is None else height - t.shape[-2]
     if right or below:
         t = functional.pad(t, (0, right) if height is None else (0, right, 0, below))
