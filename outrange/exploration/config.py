@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from outrange.core.checks import within
 from outrange.core.config import assignments
 from outrange.core.errors import BadInput, unknown
-from outrange.exploration import agents
+from outrange.exploration.agents import table
 
 MissingNeighbours = Literal["zero", "unit"]
 Average = Literal["cumulative", "momentum"]
@@ -24,7 +24,7 @@ EncoderName = Literal["crop", "cells", "cells-paper", "pixels", "objects", "vect
 if TYPE_CHECKING:
     AgentName = str
 else:
-    AgentName = Literal[*agents.names()]  # the choices are the rows of one table
+    AgentName = Literal[*table.names()]  # the choices are the rows of one table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,8 +423,8 @@ class TrainConfig:
     either."""
 
     def __post_init__(self) -> None:
-        if self.agent not in agents.names():
-            agents.recipe(self.agent)  # says in a sentence which agents there are
+        if self.agent not in table.names():
+            table.recipe(self.agent)  # says in a sentence which agents there are
         within("steps", self.steps, 0, 1 << 60, "not negative")
         within("max_broken_episodes", self.max_broken_episodes, 0, 1 << 40, "not negative")
         for name in ("log_every", "checkpoint_every", "threads"):

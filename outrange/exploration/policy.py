@@ -23,7 +23,7 @@ from outrange.core.run import Run
 from outrange.core.seeding import SeedTree
 from outrange.exploration import agents
 from outrange.exploration.acting.behaviour import EpsilonGreedy
-from outrange.exploration.agents import Agent
+from outrange.exploration.agents.contract import Agent
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.learning.modules import unprefixed
 from outrange.exploration.novelty import Novelty, State

@@ -10,18 +10,14 @@ that is the classic layout up to an order of channels, which training from scrat
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RotaryEmbeddingConfigMixin
 
-from outrange.core.atomic import writable
 from outrange.core.errors import BadInput, brief
 from outrange.lm.config import Rotary
-from outrange.lm.fetch import whole_folder
-from outrange.lm.opening import OpenedModel
 from outrange.lm.schemes import SCHEMES, RotaryKind, turning_pairs
 
 OWN_ROPE_TYPES: dict[str, RotaryKind] = {
@@ -98,31 +94,6 @@ def convert(model: Any, p: float = 0.75, kind: RotaryKind = "p-rope") -> Any:
     else:
         config.rope_parameters = parameters(schemes[None])
     return model
-
-
-def save_converted(opened: OpenedModel, folder: Path, p: float = 0.75, kind: RotaryKind = "p-rope") -> dict[str, Any]:
-    """Convert a model and write it, with its tokenizer, as a new Hugging Face folder, complete or not at all.
-
-    Returns:
-        The ``rope_parameters`` of what was written. A rope type that begins with "outrange_" needs ``import
-        outrange.lm.rotary`` before ``from_pretrained``.
-
-    Raises:
-        BadInput: the folder exists, it cannot be written, or the model cannot be converted.
-    """
-    check_new_folder(folder)
-    model = convert(opened.model, p, kind)
-    with writable("out", folder), whole_folder(folder) as partial_folder:
-        model.save_pretrained(partial_folder)
-        if opened.tokenizer is not None:
-            opened.tokenizer.save_pretrained(partial_folder)
-    return model.config.rope_parameters
-
-
-def check_new_folder(folder: Path) -> None:
-    """Raise ``BadInput`` if a folder to write exists already."""
-    if folder.exists():
-        raise BadInput(f"out: {str(folder)!r} is there already; give a new folder")
 
 
 def rotary_modules(model: Any) -> list[nn.Module]:

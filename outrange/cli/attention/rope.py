@@ -179,8 +179,9 @@ def convert(
         out: a new folder.
         p: share of the frequencies that turn.
     """
+    from outrange.lm.conversion import check_new_folder, save_converted
     from outrange.lm.opening import open_model
-    from outrange.lm.rotary import OWN_ROPE_TYPES, check_new_folder, save_converted
+    from outrange.lm.rotary import OWN_ROPE_TYPES
 
     check_new_folder(out)
     rope_parameters = save_converted(open_model(model, "float32", report_status), out, p, kind)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from outrange.core.checks import whole
-from outrange.exploration.agents import Agent
+from outrange.exploration.agents.contract import Agent
 from outrange.exploration.config import TrainConfig
 
 

@@ -20,7 +20,7 @@ from outrange.core.run import Failed
 from outrange.core.seeding import SeedTree
 from outrange.exploration import agents
 from outrange.exploration.acting.actor import Actor, Arrays, RowSink, environments, process_settings
-from outrange.exploration.agents import Agent
+from outrange.exploration.agents.contract import Agent
 from outrange.exploration.config import TrainConfig
 from outrange.exploration.spec import Spec
 
