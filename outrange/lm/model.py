@@ -121,10 +121,7 @@ def load_model(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, Tr
     Raises:
         BadInput: there is no run, it is of another kind, or it holds no checkpoint yet.
     """
-    run = Run.open(path)
-    if run.kind != "lm":
-        raise BadInput(f"run: {str(path)!r} holds a run of kind {run.kind!r}, not 'lm'")
-    config = Run.configuration(path, TrainConfig)
+    run, config = Run.open(path), Run.configuration(path, TrainConfig)
     checkpoint = run.load()
     if not checkpoint:
         raise BadInput(f"run: {str(path)!r} holds no checkpoint yet; train it further")

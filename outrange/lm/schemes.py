@@ -13,8 +13,8 @@ for every pair:
                 down to about 1/theta
 
 To add a scheme, add its name to ``RotaryKind`` and its row to ``SCHEMES``: configurations, command lines, models
-built and converted (``lm.rotary``), layouts read from models (``attention.rope.layout``) and comparisons
-(``lm.comparison``) follow. Nothing here needs torch.
+built and converted (``lm.rotary``), and layouts read from models (``attention.rope.layout``) follow. The rows of
+the paper's comparison (``lm.published``) are a choice of these. Nothing here needs torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -174,9 +174,9 @@ def recognise(
     fitting = [scheme for scheme in SCHEMES.values() if _fits(scheme.exponents(turning, head_dim), frequencies, theta)]
     if not fitting:
         return None
-    # A single pair of several turns by 1 under p-RoPE and partial rotary alike; the older scheme, the later row, is
-    # meant.
-    scheme = fitting[-1] if turning == 1 < head_dim // 2 else fitting[0]
+    # A single pair of several turns by 1 under p-RoPE and partial rotary alike; the older scheme is meant.
+    ambiguous = turning == 1 < head_dim // 2 and SCHEMES["partial"] in fitting
+    scheme = SCHEMES["partial"] if ambiguous else fitting[0]
     title, note = scheme.title, scheme.note
     if scheme.mispairing and scheme.mispairing.placement == placement:
         title, note = scheme.mispairing.title, scheme.mispairing.note

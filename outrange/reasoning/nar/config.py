@@ -63,6 +63,7 @@ class ModelConfig:
 class TrainConfig:
     """A training of one reasoner. A step is one update on one batch of one algorithm; several algorithms take turns."""
 
+    KIND: ClassVar = "nar"
     RENAMED: ClassVar = {
         "batch": "batch_size",
         "chunk": "chunk_length",

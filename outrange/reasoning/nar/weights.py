@@ -50,7 +50,9 @@ def of_run(run: Path, last: bool = False) -> tuple[dict[str, Tensor], dict[str, 
     last.
     """
     # the optimizer's moments, twice the weights, are left unread
-    checkpoint = Run.open(run).load(only=("model",) if last else ("model", "best"))
+    opened = Run.open(run)
+    opened.require_kind("nar")
+    checkpoint = opened.load(only=("model",) if last else ("model", "best"))
     if not checkpoint:
         raise BadInput(f"source: {str(run)!r} holds no checkpoint yet; train it further")
     if last or "best" not in checkpoint.tensors:
