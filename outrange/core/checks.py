@@ -69,7 +69,10 @@ def within(field: str, value: Any, low: float, high: float, allowed: str) -> Non
     Raises:
         BadInput: it is outside, or no number.
     """
-    require(_is_number(value) and low <= value <= high and abs(value) < math.inf, field, value, allowed)
+    number = _is_number(value) and abs(value) < math.inf
+    if number and value > high and not any(word in allowed for word in ("between", "at most", "below", " to ")):
+        allowed = f"at most {high:,}"  # the words tell of the lower bound only
+    require(number and low <= value <= high, field, value, allowed)
 
 
 def finite(field: str, value: Any, above: float = -math.inf) -> float:

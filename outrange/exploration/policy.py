@@ -137,9 +137,12 @@ class Policy:
         """
         count = len(state.mixture)
         observation = self._checked(observation, count)
+        reward = _one_per_environment("reward", reward, count)
+        if not np.isfinite(reward).all():
+            raise BadInput(f"reward: {reward.tolist()} is not allowed; it must be finite")
         # an episode begins at the first call everywhere, whatever is said
         begins = not state.begun if first is None else first
-        first = np.broadcast_to(np.asarray(begins, bool), (count,)) | (not state.begun)
+        first = _one_per_environment("first", begins, count).astype(bool) | (not state.begun)
         self._judge(observation, first, state)
         row = {
             "observation": observation,
@@ -172,6 +175,14 @@ class Policy:
             allowed = f"{self.spec.dtype} {expected}"
             raise BadInput(f"observation: {observation.dtype} {observation.shape} is not allowed; it must be {allowed}")
         return observation
+
+
+def _one_per_environment(name: str, value: Any, count: int) -> np.ndarray:
+    """A value for each of B environments, (B,); a scalar counts for all of them."""
+    array = np.asarray(value)
+    if array.shape not in ((), (count,)):
+        raise BadInput(f"{name}: an array of shape {array.shape} is not allowed; it must be a scalar or ({count},)")
+    return np.broadcast_to(array, (count,))
 
 
 def load(path: Path | str, *, device: str | None = None, step: int | None = None) -> Policy:

@@ -74,3 +74,9 @@ def test_a_requirement_of_ones_own_is_refused_in_the_same_words_and_long_values_
     require(True, "pair", (1, 2), "in order")
     assert refusal(require, False, "pair", (2, 1), "in order") == "pair: (2, 1) is not allowed; it must be in order"
     assert len(refusal(require, False, "pair", "x" * 10_000, "in order")) < 120
+
+
+def test_a_number_above_its_upper_bound_is_told_that_bound():
+    assert refusal(within, "size", 1e7, 0, 1e6, "not negative").endswith("it must be at most 1,000,000.0")
+    assert refusal(within, "size", -1, 0, 1e6, "not negative").endswith("it must be not negative")
+    assert refusal(within, "share", 2, 0, 1, "between 0 and 1").endswith("it must be between 0 and 1")

@@ -419,3 +419,13 @@ def test_outside_the_main_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_the_configuration_of_another_kind_of_run_is_refused_in_one_sentence(tmp_path):
+    class Other(Toy):
+        KIND = "other"
+
+    with Run.create(tmp_path / "r", "toy", Toy()):
+        pass
+    with pytest.raises(BadInput, match=r"holds a run of kind 'toy'; this is for runs of `outrange other train`"):
+        Run.configuration(tmp_path / "r", Other)

@@ -158,3 +158,16 @@ def test_a_checkpoint_of_version_0_6_is_refused_in_a_sentence(run, tmp_path):
     checkpoint.save(former / "checkpoints", whole.step, tensors, state, digest=Run.open(former).digest)
     with pytest.raises(BadInput, match=r"holds a checkpoint of version 0\.6, which cannot be read; train it anew"):
         exploration.load(former)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [("reward", np.nan, "finite"), ("reward", np.zeros(5), "scalar or"), ("first", [True], "scalar or")],
+)
+def test_a_wrong_reward_or_beginning_is_refused_before_anything_moves(run, name, value, reason):
+    policy = exploration.load(run)
+    observation = np.zeros((2, *policy.spec.shape), policy.spec.dtype)
+    state = policy.initial_state(count=2)
+    with pytest.raises(BadInput, match=f"^{name}: .*{reason}"):
+        policy.act(observation, state, **{name: value})
+    assert not state.begun and (state.recurrent == 0).all()
