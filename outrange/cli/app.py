@@ -24,6 +24,7 @@ Load = Annotated[
         metavar="FILE", help="a Python file that registers algorithms or processors of your own; may be repeated"
     ),
 ]
+Algorithm = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")]
 Flag = tyro.conf.FlagCreatePairsOff
 
 _typed: ContextVar[tuple[str, ...]] = ContextVar("typed", default=())

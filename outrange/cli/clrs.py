@@ -1,15 +1,14 @@
 """``outrange clrs``: execution traces in the terminal, as pages, as datasets."""
 
-import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from outrange.cli import app
+from outrange.cli.export import run_export
 from outrange.core.errors import BadInput
-
-Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")]
 
 
 def _list(json: app.Json = False, load: app.Load = ()) -> int:
@@ -36,7 +35,7 @@ def _list(json: app.Json = False, load: app.Load = ()) -> int:
 
 
 def show(
-    algorithm: Name,
+    algorithm: app.Algorithm,
     length: int = 8,
     seed: int = 0,
     steps: int | None = None,
@@ -80,7 +79,7 @@ def show(
     from outrange.reasoning.clrs.picture import page
 
     with writable("html", html):
-        write_text(html, page(trace))
+        write_text(html, page(trace, app.command_line()))
     print(html.resolve())
     return 0
 
@@ -157,43 +156,8 @@ def export(
         options=app.json_object("options", options),
         load=tuple(load),
     )
-    return _exported(
-        lambda **k: export_traces(target, selection, format=format, shard_rows=shard_rows, workers=workers, **k),
-        target,
-        "clrs",
-        json,
-    )
-
-
-def _exported(write, target: Path, group: str, as_json: bool) -> int:
-    began = time.perf_counter()
-    seen: list[int] = []
-    with app.progress("exporting", "rows") as update:
-
-        def report(done: int, total: int) -> None:
-            seen.append(done)
-            update(done, total)
-
-        manifest = write(command=app.command_line(), report_progress=report)
-    seconds, rows = time.perf_counter() - began, manifest["rows"] - seen[0]
-    if as_json:
-        app.print_json(
-            {
-                "target": str(target),
-                "rows": manifest["rows"],
-                "written": rows,
-                "seconds": seconds,
-                "sha256": manifest["sha256"],
-            }
-        )
-        return 0
-    resumed = f" ({seen[0]:,} were there already)" if seen[0] else ""
-    rate = f", {rows / seconds:,.0f} rows/s" if rows else ""
-    print(
-        f"{manifest['rows']:,} rows in {len(manifest['files'])} files{resumed} · {seconds:.1f} s{rate} · sha256 {manifest['sha256'][:16]}"
-    )
-    print(f"open: datasets.load_dataset({str(target)!r}) · card: {target / 'README.md'}")
-    return 0
+    write = partial(export_traces, target, selection, format=format, shard_rows=shard_rows, workers=workers)
+    return run_export(write, target, json)
 
 
 def bench(

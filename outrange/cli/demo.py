@@ -1,158 +1,143 @@
-"""``outrange demo``: a first look in one command."""
+"""``outrange demo``: a first look in one command, in parts that also run one by one."""
 
 import textwrap
-import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from outrange.cli import app
+from outrange.cli.progress import training
+from outrange.cli.train import KINDS
+
+Result = dict[str, Any]
+
+ALGORITHMS = ("bfs", "insertion_sort", "dijkstra", "kmp_matcher")
+GENERALIST_ALGORITHMS = ("bfs", "minimum", "activity_selector", "bellman_ford")
+LANGUAGE_MODEL = "smollm2-135m"
+MAZE_SIDE, MAZE_STEPS = 11, 100
+EPISODES = 128
 
 
-def demo(out: Path = Path("out/demo"), json: app.Json = False) -> int:
-    """Sample traces; teach a network bfs, score the generalist that ships; look into a language model's use of
-    positions; explore a maze. Pages to open.
-
-    Args:
-        out: where to write pages and runs; a run that is there already is not trained again.
-    """
-    from outrange.core.atomic import writable, write_text
+def sample_traces(out: Path) -> Result:
+    """Sample traces, write them as questions and answers, and one as a page to step through."""
+    from outrange.core.atomic import write_text
     from outrange.reasoning import clrs, text
+    from outrange.reasoning.bench import measure_ours
     from outrange.reasoning.clrs.picture import page
 
-    names = ("bfs", "insertion_sort", "dijkstra", "kmp_matcher")
-    items = {name: text.render(clrs.sample(name, 5, seed=0, truncate_decimals=3)[0], hints=True) for name in names}
-    rates = {name: _rate(name) for name in names}
-    target = out / "bfs.html"
-    with writable("out", out):
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(target, page(clrs.sample("bfs", 8, seed=2)[0]))
-    learned = _learn(out / "bfs", quiet=json)
-    scores = _generalist(quiet=json)
-    scanned = _scan(out / "scan.html", quiet=json)
-    explored = _explore(out / "maze", out / "maze.html", quiet=json)
-    if json:
-        questions = {n: {"question": i.question, "answer": i.answer} for n, i in items.items()}
-        app.print_json(
-            {
-                "items": questions,
-                "traces_per_second": rates,
-                "page": str(target.resolve()),
-                "learned": learned,
-                "generalist": scores,
-                "scan": scanned,
-                "maze": explored,
-            }
-        )
-        return 0
-    for item in items.values():
-        print(item.question + item.answer.rstrip("\n") + "\n")
-    print(
-        "traces a second, length 16, one process: " + " · ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
-    )
-    print(f"open: {target.resolve()}\n")
-    print("a network taught bfs on graphs of 4 to 16 nodes, micro-F1 (published at 64: 0.997)")
-    print(
-        f"  {learned['steps']} steps in {learned['seconds']:.0f} s · "
-        + " · ".join(f"{n} nodes {s:.3f}" for n, s in learned["scores"].items())
-    )
-    if scores:
-        print("the shipped generalist, one network for all thirty, micro-F1 at 16 / 64 nodes")
-        print("  " + " · ".join(f"{name} {by_size[16]:.2f} / {by_size[64]:.2f}" for name, by_size in scores.items()))
-    print(f"\nwhich rotary frequencies a language model uses\n{scanned}")
-    print(
-        f"\nan agent without any reward but what is new to it, in mazes of 11 x 11 it never saw, share of the cells it visits in {explored['cap']} steps"
-    )
-    print(
-        f"  {explored['coverage']:.0%} ± {explored['error']:.0%} after {explored['steps']:,} steps · "
-        + " · ".join(f"{n} {v:.0%}" for n, v in explored["references"].items())
-    )
-    print(f"open: {explored['page']}")
-    print(
-        "\nnext: outrange nar train dijkstra · outrange nar eval generalist · outrange attention ablate · outrange explore train · outrange papers"
-    )
-    return 0
+    items, rates = {}, {}
+    for name in ALGORITHMS:
+        item = text.render(clrs.sample(name, 5, seed=0, truncate_decimals=3)[0], hints=True)
+        items[name] = {"question": item.question, "answer": item.answer}
+        measure_ours("trace", name, 16, seconds=0)  # what is compiled for it, or loaded, is not to be measured
+        rates[name] = 1e6 / measure_ours("trace", name, 16, seconds=0.3)
+    page_path = out / "bfs.html"
+    write_text(page_path, page(clrs.sample("bfs", 8, seed=2)[0], app.command_line()))
+    return {"items": items, "traces_per_second": rates, "page": str(page_path.resolve())}
 
 
-def _learn(run: Path, quiet: bool) -> dict:
-    """Train on bfs for some hundred steps; the scores are on fresh graphs, four times larger than any seen at the end."""
-    from outrange.cli.progress import training
-    from outrange.cli.train import KINDS
-    from outrange.reasoning.nar.config import preset
-    from outrange.reasoning.nar.evaluation import curve
-    from outrange.reasoning.nar.reasoner import load
-    from outrange.reasoning.nar.training import train
+def print_traces(result: Result) -> None:
+    for item in result["items"].values():
+        print(item["question"] + item["answer"].rstrip("\n") + "\n")
+    rates = " · ".join(f"{name} {rate:,.0f}" for name, rate in result["traces_per_second"].items())
+    print(f"traces a second, length 16, one process: {rates}")
+    print(f"open: {result['page']}")
 
-    config = preset("laptop", ("bfs",), steps=300, evaluate_every=100, checkpoint_every=300)
+
+def teach_reasoner(out: Path) -> Result:
+    """Teach a network bfs for some hundred steps; its scores are on fresh graphs, up to four times larger than any it saw."""
+    from outrange.reasoning import nar
+
+    config = nar.preset("laptop", ("bfs",), steps=300, evaluate_every=100, checkpoint_every=300)
     with training(KINDS["nar"].describe) as report:
-        came = train(config, run, None if quiet else report.metrics)
-    if came["stopped"]:
-        raise KeyboardInterrupt
-    reasoner, _ = load(run)
-    return {"steps": came["steps"], "seconds": came["seconds"], "scores": curve(reasoner, "bfs", (16, 32, 64))}
+        result = nar.train(config, out / "bfs", report.metrics)
+    if result["stopped"]:
+        return {"stopped": True}
+    reasoner, _ = nar.load(out / "bfs")
+    scores = nar.curve(reasoner, "bfs", (16, 32, 64))
+    return {"steps": result["steps"], "seconds": result["seconds"], "scores": scores}
 
 
-def _generalist(quiet: bool) -> dict[str, dict[int, float]]:
-    """A few scores of the weights that ship."""
-    from outrange.reasoning.nar.evaluation import curve
-    from outrange.reasoning.nar.reasoner import load
-    from outrange.reasoning.nar.weights import shipped
-
-    if "generalist" not in shipped():
-        return {}
-    reasoner, _ = load("generalist")
-    names = ("bfs", "minimum", "activity_selector", "bellman_ford")
-    found = {}
-    with app.progress("scoring the generalist", "algorithms") as update:
-        for k, name in enumerate(names):
-            found[name] = curve(reasoner, name, (16, 64), count=8)
-            if not quiet:
-                update(k + 1, len(names))
-    return found
+def print_reasoner(result: Result) -> None:
+    print("a network taught bfs on graphs of 4 to 16 nodes, micro-F1 (published at 64: 0.997)")
+    scores = " · ".join(f"{size} nodes {score:.3f}" for size, score in result["scores"].items())
+    print(f"  {result['steps']} steps in {result['seconds']:.0f} s · {scores}")
 
 
-def _scan(page: Path, quiet: bool) -> str:
-    """What a scan of the small pretrained model says, and where its page is; or why there is none."""
-    from outrange.attention import rope
+def score_generalist(out: Path) -> Result:
+    """A few scores of the weights that ship: one network for all thirty algorithms."""
+    from outrange.reasoning import nar
+
+    if "generalist" not in nar.shipped():
+        return {"missing": "no weights ship with this version"}
+    reasoner, _ = nar.load("generalist")
+    scores = {}
+    with app.progress("scoring the generalist", "algorithms") as report_progress:
+        for done, name in enumerate(GENERALIST_ALGORITHMS, 1):
+            scores[name] = nar.curve(reasoner, name, (16, 64), count=8)
+            report_progress(done, len(GENERALIST_ALGORITHMS))
+    return {"scores": scores}
+
+
+def print_generalist(result: Result) -> None:
+    print("the shipped generalist, one network for all thirty, micro-F1 at 16 / 64 nodes")
+    print(
+        "  " + " · ".join(f"{name} {by_size[16]:.2f} / {by_size[64]:.2f}" for name, by_size in result["scores"].items())
+    )
+
+
+def look_into_attention(out: Path) -> Result:
+    """How a small pretrained language model uses positions, and from what length on it loses its input: two pages."""
+    from outrange.attention import glasses, rope
     from outrange.attention.texts import SHAKESPEARE, SHAKESPEARE_NAME
+    from outrange.cli.attention.inputs import report_status
     from outrange.core.atomic import write_text
     from outrange.core.errors import BadInput
-    from outrange.lm import opening
-    from outrange.report import scan as report
+    from outrange.lm.opening import open_model
+    from outrange.report import probe as probe_page
+    from outrange.report import scan as scan_page
     from outrange.report.scan_reading import read_side
 
     try:
-        opened = opening.open_model("smollm2-135m", report_status=(lambda status: None) if quiet else print)
-    except BadInput as error:
-        return f"  left out: {error}"
-    with app.progress("scanning", "passes") as update:
+        opened = open_model(LANGUAGE_MODEL, report_status=report_status)
+    except BadInput as error:  # without a network there is no model, and the other parts are still worth a look
+        return {"missing": str(error)}
+
+    with app.progress("scanning", "passes") as report_progress:
         content = SHAKESPEARE.read_text(encoding="utf-8")
-        side = rope.scan_model(opened, content, SHAKESPEARE_NAME, limit=256, report_progress=update)
-    write_text(page, report.page(rope.scan_story([side], command="outrange attention scan")))
-    summary = textwrap.fill(read_side(side), 110, initial_indent="  ", subsequent_indent="  ")
-    said = f"{summary}\nopen: {page.resolve()}"
-    return said + "\n\n" + _probe(opened, page.with_name("probe.html"), quiet)
+        side = rope.scan_model(opened, content, SHAKESPEARE_NAME, limit=256, report_progress=report_progress)
+    scan_path = out / "scan.html"
+    write_text(scan_path, scan_page.page(rope.scan_story([side], command=app.command_line())))
+
+    with app.progress("probing", "steps") as report_progress:
+        probed = glasses.probe_model(opened, report_progress=report_progress)
+    probe_path = out / "probe.html"
+    write_text(probe_path, probe_page.page(glasses.probe_story(probed, command=app.command_line())))
+    return {
+        "scan": {"reading": read_side(side), "page": str(scan_path.resolve())},
+        "probe": {
+            "verdict": {finding.question: finding.answer for finding in probed.verdict},
+            "page": str(probe_path.resolve()),
+        },
+    }
 
 
-def _probe(opened: Any, page: Path, quiet: bool) -> str:
-    """What the quick probe says of the same model's losses, and where its page is."""
-    from outrange.attention import glasses
-    from outrange.core.atomic import write_text
-    from outrange.report import probe as report
-
-    with app.progress("probing", "steps") as update:
-        result = glasses.probe_model(opened, report_progress=(lambda done, total: None) if quiet else update)
-    story = glasses.probe_story(result, command="outrange attention probe")
-    write_text(page, report.page(story))
-    lines = [
-        f"  {finding.question} {finding.answer}"
-        for finding in result.verdict
-        if not finding.question.startswith("count")
-    ]
-    return "\n".join([story.subtitle, *lines, f"open: {page.resolve()}"])
+def print_attention(result: Result) -> None:
+    print("which rotary frequencies a language model uses")
+    print(textwrap.fill(result["scan"]["reading"], 110, initial_indent="  ", subsequent_indent="  "))
+    print(f"open: {result['scan']['page']}\n")
+    print("from what length on it loses its input")
+    for question, answer in result["probe"]["verdict"].items():
+        if not question.startswith("count"):
+            print(f"  {question} {answer}")
+    print(f"open: {result['probe']['page']}")
 
 
-def _explore(run: Path, page: Path, quiet: bool) -> dict:
-    """Never Give Up for a minute in small mazes, and what policies that learn nothing would cover."""
+def explore_mazes(out: Path) -> Result:
+    """Never Give Up for a minute in small mazes, and what policies that learn nothing cover of them."""
     from outrange.core.atomic import write_text
     from outrange.core.config import changed
     from outrange.exploration.envs.references import POLICIES, coverage
@@ -160,12 +145,17 @@ def _explore(run: Path, page: Path, quiet: bool) -> dict:
     from outrange.exploration.presets import preset
     from outrange.exploration.story import collect
     from outrange.exploration.training import train
-    from outrange.report import explore as report
+    from outrange.report import explore as explore_page
 
-    size, cap = 11, 100
-    network = {"network.encoder_size": 64, "network.hidden_size": 64, "network.head_size": 64}
-    replay = {"replay.capacity": 100_000, "replay.trace_length": 25, "replay.period": 25}
-    pace = {
+    # The maze preset with a smaller maze, network and replay, so that a minute is enough.
+    settings = {
+        "env.options": [f"size={MAZE_SIDE}", f"cap={MAZE_STEPS}"],
+        "network.encoder_size": 64,
+        "network.hidden_size": 64,
+        "network.head_size": 64,
+        "replay.capacity": 100_000,
+        "replay.trace_length": 25,
+        "replay.period": 25,
         "steps": 250_000,
         "log_every": 10_000,
         "checkpoint_every": 250_000,
@@ -173,31 +163,100 @@ def _explore(run: Path, page: Path, quiet: bool) -> dict:
         "learner.replay_ratio": 4,
         "learner.final_rate_share": 1.0,
     }
-    config = changed(preset("disco"), {"env.options": [f"size={size}", f"cap={cap}"]} | network | replay | pace)
-    with app.progress("exploring mazes", "steps") as update:
-        came = train(config, run, lambda told: None if quiet else update(told["step"], told["steps"]))
-    if came["stopped"]:
-        raise KeyboardInterrupt
-    found = evaluate(run, 128)
-    write_text(page, report.page(collect([run], episodes=128, command="outrange demo")))
-    known = {name: float(coverage(name, 128, 0, size=size, cap=cap)[0].mean()) for name in POLICIES}
+    run = out / "maze"
+    with training(KINDS["explore"].describe) as report:
+        result = train(changed(preset("disco"), settings), run, report.metrics)
+    if result["stopped"]:
+        return {"stopped": True}
+
+    evaluation = evaluate(run, EPISODES)
+    page_path = out / "maze.html"
+    write_text(page_path, explore_page.page(collect([run], episodes=EPISODES, command=app.command_line())))
+    references = {}
+    for policy in POLICIES:
+        shares, _ = coverage(policy, EPISODES, 0, size=MAZE_SIDE, cap=MAZE_STEPS)
+        references[policy] = float(shares.mean())
     return {
-        "steps": came["steps"], "cap": cap, "coverage": found["coverage"], "error": found["coverage_error"], "references": known, "page": str(page.resolve()),
-    }  # fmt: skip
+        "steps": result["steps"],
+        "coverage": evaluation["coverage"],
+        "coverage_error": evaluation["coverage_error"],
+        "references": references,
+        "page": str(page_path.resolve()),
+    }
 
 
-def _rate(name: str, seconds: float = 0.3) -> float:
-    """Traces a second of wall time, every array of every trace made."""
-    from outrange.reasoning import clrs
+def print_mazes(result: Result) -> None:
+    print(
+        f"an agent without any reward but what is new to it, in mazes of {MAZE_SIDE} x {MAZE_SIDE} it never saw, "
+        f"share of the cells it visits in {MAZE_STEPS} steps"
+    )
+    references = " · ".join(f"{policy} {share:.0%}" for policy, share in result["references"].items())
+    coverage = f"{result['coverage']:.0%} ± {result['coverage_error']:.0%}"
+    print(f"  {coverage} after {result['steps']:,} steps · {references}")
+    print(f"open: {result['page']}")
 
-    for trace in clrs.sample(name, 16, 2):
-        _ = trace.inputs, trace.hints, trace.outputs  # compiled, or loaded, before the clock starts
-    made, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        for trace in clrs.sample(name, 16, 256, seed=made):
-            _ = trace.inputs, trace.hints, trace.outputs
-        made += 256
-    return made / (time.perf_counter() - began)
+
+@dataclass(frozen=True)
+class Part:
+    """What one part does, and how its result is printed.
+
+    Attributes:
+        run: does it, writing pages and runs below a folder. The result has ``stopped`` if it was stopped before its end, and
+            ``missing``, a reason, if it could not begin.
+        print: prints a whole result.
+    """
+
+    run: Callable[[Path], Result]
+    print: Callable[[Result], None]
+
+
+PARTS: Mapping[str, Part] = {
+    "traces": Part(sample_traces, print_traces),
+    "reasoner": Part(teach_reasoner, print_reasoner),
+    "generalist": Part(score_generalist, print_generalist),
+    "attention": Part(look_into_attention, print_attention),
+    "maze": Part(explore_mazes, print_mazes),
+}
+
+PartName = Literal[tuple(PARTS)]  # pyright: ignore[reportInvalidTypeForm]
+
+
+def demo(
+    out: Path = Path("out/demo"),
+    parts: Annotated[tuple[PartName, ...], tyro.conf.arg(metavar="PART")] = tuple(PARTS),  # pyright: ignore[reportInvalidTypeForm]
+    json: app.Json = False,
+) -> int:
+    """Sample traces; teach a network bfs, score the generalist that ships; look into a language model's use of positions; explore a maze. Writes pages to open.
+
+    Args:
+        out: where to write pages and runs; a run that is there already is not trained again.
+        parts: some of traces, reasoner, generalist, attention and maze.
+    """
+    from outrange.core.atomic import writable
+
+    with writable("out", out):
+        out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Result] = {}
+    for name in parts:
+        result = results[name] = PARTS[name].run(out)
+        if result.get("stopped"):
+            break
+        if json:
+            continue
+        if "missing" in result:
+            print(f"{name}: left out: {result['missing']}\n")
+        else:
+            PARTS[name].print(result)
+            print()
+    stopped = any(result.get("stopped") for result in results.values())
+    if json:
+        app.print_json(results)
+    elif stopped:
+        print("stopped; the same command goes on")
+    else:
+        commands = ("nar train dijkstra", "nar eval generalist", "attention ablate", "explore train", "papers")
+        print("next: " + " · ".join(f"outrange {command}" for command in commands))
+    return int(stopped)
 
 
 COMMANDS = {"": demo}

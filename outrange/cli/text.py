@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import tyro
 
 from outrange.cli import app
-from outrange.cli.clrs import Name, _exported
+from outrange.cli.export import run_export
 
 
 def show(
-    algorithm: Name,
+    algorithm: app.Algorithm,
     length: int = 4,
     seed: int = 0,
     count: int = 1,
@@ -95,7 +95,7 @@ def export(
         load=tuple(load),
     )
     write = partial(export_text, target, selection, hints=hints, format=format, shard_rows=shard_rows, workers=workers)
-    return _exported(write, target, "text", json)
+    return run_export(write, target, json)
 
 
 def score(file: Annotated[Path, tyro.conf.Positional], json: app.Json = False) -> int:

@@ -116,10 +116,12 @@ class Trainer:
         limit = max(config.evaluate_tokens, config.context_length)
         return perplexity(self.model, self.corpus.validation, config.context_length, limit, config.precision)[0]
 
-    def state_dict(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-        """What a checkpoint holds: tensors by group, and the rest."""
-        tensors = {"model": weights(self.model), "optimizer": self.optimizer.state_dict()}
-        return tensors, {"step": self.step, "text": self.corpus.digest}
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """What a checkpoint holds: ``tensors`` by group, and ``state``, the rest."""
+        return {
+            "tensors": {"model": weights(self.model), "optimizer": self.optimizer.state_dict()},
+            "state": {"step": self.step, "text": self.corpus.digest},
+        }
 
     def load_state_dict(self, tensors: Mapping[str, dict[str, Tensor]], state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned.
@@ -196,8 +198,8 @@ def _loop(trainer: Trainer, run: Run, report_metrics: ReportMetrics | None) -> d
                 loop.log(step, line, tokens_per_second=round(tokens / loop.seconds))
             loop.report(step, {"loss": values["loss"]} | line)
             if loop.checkpoint_due(step):
-                loop.save(step, *trainer.state_dict())
+                loop.save(step, **trainer.state_dict())
         if loop.saved_step is None:  # a training of no steps leaves its first weights
-            loop.save(trainer.step, *trainer.state_dict())
+            loop.save(trainer.step, **trainer.state_dict())
     validations = [line["val"] for line in metrics.read(run.path / "metrics.jsonl") if "val" in line]
     return loop.result(trainer.step) | {"perplexity": validations[-1] if validations else None}

@@ -14,7 +14,7 @@ changes gives its order.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,16 @@ class _Parts:
         return [name for name in _names(self.inputs, "number") if name != "pos"]
 
 
-def page(trace: Trace) -> str:
-    """One self-contained HTML page that steps through a trace.
+def page(trace: Trace, command: str = "") -> str:
+    """One self-contained HTML page that steps through a trace; ``command`` is the one that wrote it, which it then says.
 
     It needs no network, is light or dark, follows keyboard and slider, and opens at a step with ``#step=7`` in its
     address.
     """
-    return stepper.page(story(trace))
+    page_story = story(trace)
+    if command:
+        page_story = replace(page_story, notes=[*page_story.notes, f"Command: {command}"])
+    return stepper.page(page_story)
 
 
 def story(trace: Trace) -> stepper.Story:
