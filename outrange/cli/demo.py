@@ -17,7 +17,9 @@ Result = dict[str, Any]
 ALGORITHMS = ("bfs", "insertion_sort", "dijkstra", "kmp_matcher")
 GENERALIST_ALGORITHMS = ("bfs", "minimum", "activity_selector", "bellman_ford")
 LANGUAGE_MODEL = "smollm2-135m"
+REASONER_UPDATES = 300
 MAZE_SIDE, MAZE_STEPS = 11, 100
+EXPLORATION_STEPS = 250_000
 EPISODES = 128
 
 
@@ -51,7 +53,9 @@ def teach_reasoner(out: Path) -> Result:
     """Teach a network bfs for some hundred steps; its scores are on fresh graphs, up to four times larger than any it saw."""
     from outrange.reasoning import nar
 
-    config = nar.preset("laptop", ("bfs",), steps=300, evaluate_every=100, checkpoint_every=300)
+    config = nar.preset(
+        "laptop", ("bfs",), steps=REASONER_UPDATES, evaluate_every=100, checkpoint_every=REASONER_UPDATES
+    )
     with training(KINDS["nar"].describe) as report:
         result = nar.train(config, out / "bfs", report.metrics)
     if result["stopped"]:
@@ -156,9 +160,9 @@ def explore_mazes(out: Path) -> Result:
         "replay.capacity": 100_000,
         "replay.trace_length": 25,
         "replay.period": 25,
-        "steps": 250_000,
+        "steps": EXPLORATION_STEPS,
         "log_every": 10_000,
-        "checkpoint_every": 250_000,
+        "checkpoint_every": EXPLORATION_STEPS,
         "bonus.embedding_refresh_period": 100,
         "learner.replay_ratio": 4,
         "learner.final_rate_share": 1.0,

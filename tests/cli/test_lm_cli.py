@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pyarrow
@@ -227,14 +226,3 @@ def test_no_connection_for_the_study_text_is_one_sentence_with_exit_code_1(tmp_p
     told = capsys.readouterr().err
     assert "could not be fetched" in told and told.count("\n") == 1
     assert not (tmp_path / "bible").exists()
-
-
-def test_help_loads_no_torch():
-    code = (
-        "import sys; from outrange import cli\n"
-        "for command in ('train', 'compare', 'text'):\n"
-        "    try:\n        cli.main(['lm', command, '--help'])\n    except SystemExit: pass\n"
-        "assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
