@@ -13,24 +13,33 @@ if TYPE_CHECKING:
     from outrange.cli.app import Commands
 
 GROUPS = {
-    "demo": "a first look in one command: samples, a page to open, a network that learns",
+    "demo": "a first look in one command: samples, networks that learn, pages to open",
     "papers": "the papers, and the claims of each that run here",
-    "reproduce": "run a paper's claims: our number beside theirs",
-    "clrs": "CLRS-30 execution traces: list, show, check, export, bench",
-    "nar": "the neural algorithmic reasoner: train, eval, curve, export, bench",
-    "text": "CLRS-Text questions and answers: show, export, score",
-    "lm": "small language models: train, eval, compare rotary schemes, fetch a pretrained one",
-    "attention": "how a language model uses position, and where it loses its input: scan, probe, compare, ask, layout, ablate, theorems, convert",
-    "explore": "agents that explore: train, eval, watch",
-    "run": "runs: list, show, resume, verify",
+    "reproduce": "run a paper's claims: our number beside the published one",
+    "clrs": "execution traces of the thirty CLRS algorithms",
+    "text": "the same traces as questions and answers of CLRS-Text",
+    "nar": "the neural algorithmic reasoner",
+    "lm": "small language models and their rotary position schemes",
+    "attention": "how a language model uses positions, and from what length on it loses its input",
+    "explore": "agents that explore",
+    "run": "the runs of all of them",
 }
+
+
+HELP = """usage: outrange [-h] [--version] COMMAND …
+
+A workbench for systems that must work beyond what they were trained on.
+
+commands:
+{commands}
+
+Each has --help. Exit codes: 0 done, 1 failed or stopped, 2 bad input."""
 
 
 def _help() -> str:
     width = max(map(len, GROUPS))
-    lines = [f"  {name:<{width}}  {what}" for name, what in GROUPS.items()]
-    usage = "usage: outrange [-h] [--version] COMMAND …\n\nA workbench for systems that must work beyond what they were trained on.\n\ncommands:\n"
-    return usage + "\n".join(lines) + "\n\nEach has --help. Exit codes: 0 done, 1 failed, 2 bad input."
+    lines = [f"  {name:<{width}}  {description}" for name, description in GROUPS.items()]
+    return HELP.format(commands="\n".join(lines))
 
 
 def commands(group: str) -> "Commands":
@@ -40,11 +49,11 @@ def commands(group: str) -> "Commands":
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns its exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] in ("-h", "--help"):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
-        return 0 if given else 2
-    if given[0] == "--version":
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
         from outrange import __version__
 
         print(f"outrange {__version__}")
@@ -55,11 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     try:
-        if given[0] not in GROUPS:
-            raise unknown("command", given[0], GROUPS, "a command")
+        if arguments[0] not in GROUPS:
+            raise unknown("command", arguments[0], GROUPS, "a command")
         from outrange.cli import app
 
-        return app.run_group(given[0], commands(given[0]), given[1:])
+        return app.run_group(arguments[0], commands(arguments[0]), arguments[1:])
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ from outrange.cli.export import run_export
 from outrange.core.errors import BadInput
 
 
-def _list(json: app.Json = False, load: app.Load = ()) -> int:
+def list_algorithms(json: app.Json = False, load: app.Load = ()) -> int:
     """List the algorithms with their inputs, outputs and hints."""
     from outrange.reasoning import clrs
     from outrange.reasoning.clrs.load import load_modules
@@ -63,9 +63,9 @@ def show(
         raise BadInput("json: cannot be combined with html; give one of them")
     trace = clrs.sample(algorithm, length, 1, seed, truncate_decimals=truncate_decimals, **app.options(option))[0]
     if json:
-        arrays = {
-            stage: {k: v.tolist() for k, v in getattr(trace, stage).items()} for stage in ("inputs", "hints", "outputs")
-        }
+        arrays = {}
+        for stage in ("inputs", "hints", "outputs"):
+            arrays[stage] = {name: array.tolist() for name, array in getattr(trace, stage).items()}
         app.print_json({"algorithm": trace.name, "length": trace.length, **arrays})
         return 0
     if html is None:
@@ -98,19 +98,20 @@ def check(
 
     load_modules(load)
     results = {}
-    with app.progress("checking", "algorithms") as update:
+    with app.progress("checking", "algorithms") as report_progress:
         names = algorithms or clrs.names()
-        for k, name in enumerate(names):
+        for done, name in enumerate(names, 1):
             try:
                 results[name] = {"kept": check_algorithm(name), "broken": None}
             except BrokenContract as broken:
                 results[name] = {"kept": [], "broken": str(broken)}
-            update(k + 1, len(names))
+            report_progress(done, len(names))
     if json:
         app.print_json(results)
     else:
         for name, result in results.items():
-            print(f"{name}: {result['broken'] or 'keeps its contract, ' + str(len(result['kept'])) + ' promises'}")
+            promises = f"keeps its contract, {len(result['kept'])} promises"
+            print(f"{name}: {result['broken'] or promises}")
     return 1 if any(result["broken"] for result in results.values()) else 0
 
 
@@ -181,4 +182,4 @@ def bench(
     return run_bench(algorithms, against_reference or reference_python is not None, reference_python, lengths, json)
 
 
-COMMANDS = {"list": _list, "show": show, "check": check, "export": export, "bench": bench}
+COMMANDS = {"list": list_algorithms, "show": show, "check": check, "export": export, "bench": bench}

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -50,7 +50,9 @@ def print_traces(result: Result) -> None:
 
 
 def teach_reasoner(out: Path) -> Result:
-    """Teach a network bfs for some hundred steps; its scores are on fresh graphs, up to four times larger than any it saw."""
+    """Teach a network bfs for some hundred steps; its scores are on fresh graphs, up to four times as large as any it
+    saw.
+    """
     from outrange.reasoning import nar
 
     config = nar.preset(
@@ -205,8 +207,8 @@ class Part:
     """What one part does, and how its result is printed.
 
     Attributes:
-        run: does it, writing pages and runs below a folder. The result has ``stopped`` if it was stopped before its end, and
-            ``missing``, a reason, if it could not begin.
+        run: does it, writing pages and runs below a folder. The result has ``stopped`` if it was stopped before its
+            end, and ``missing``, a reason, if it could not begin.
         print: prints a whole result.
     """
 
@@ -214,6 +216,7 @@ class Part:
     print: Callable[[Result], None]
 
 
+# Each part by name; `--parts` takes its choices from here.
 PARTS: Mapping[str, Part] = {
     "traces": Part(sample_traces, print_traces),
     "reasoner": Part(teach_reasoner, print_reasoner),
@@ -222,15 +225,20 @@ PARTS: Mapping[str, Part] = {
     "maze": Part(explore_mazes, print_mazes),
 }
 
-PartName = Literal[tuple(PARTS)]  # pyright: ignore[reportInvalidTypeForm]
+if TYPE_CHECKING:
+    Parts = tuple[str, ...]
+else:  # the choices are the names in the table
+    Parts = Annotated[tuple[Literal[tuple(PARTS)], ...], tyro.conf.arg(metavar="PART")]
 
 
 def demo(
     out: Path = Path("out/demo"),
-    parts: Annotated[tuple[PartName, ...], tyro.conf.arg(metavar="PART")] = tuple(PARTS),  # pyright: ignore[reportInvalidTypeForm]
+    parts: Parts = tuple(PARTS),
     json: app.Json = False,
 ) -> int:
-    """Sample traces; teach a network bfs, score the generalist that ships; look into a language model's use of positions; explore a maze. Writes pages to open.
+    """Sample traces; teach a network bfs; score the generalist that ships; look into a language model; explore a maze.
+
+    Each part prints what came of it; pages to open are written beside.
 
     Args:
         out: where to write pages and runs; a run that is there already is not trained again.

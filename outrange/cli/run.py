@@ -1,5 +1,6 @@
-"""``outrange run``: the runs there are, what each came to, going on with one, and whether it is whole."""
+"""``outrange run``: list runs, show one, go on with one, and check that nothing of it is damaged."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +13,14 @@ from outrange.core.errors import BadInput, unknown
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="a run's directory")]
 
 
-def _list(
+def list_runs(
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs"),
     json: app.Json = False,
 ) -> int:
     """List the runs in a folder: kind, newest checkpoint, last metrics.
 
     Args:
-        folder: where to look, with all that is below.
+        folder: where to look, with all folders below it.
     """
     from outrange.core import runs
 
@@ -28,19 +29,10 @@ def _list(
         try:
             rows.append(runs.summary(path))
         except BadInput as error:  # one broken run must not hide the others
-            rows.append(
-                {
-                    "run": str(path),
-                    "kind": None,
-                    "created": None,
-                    "step": None,
-                    "checkpoints": [],
-                    "metrics": {},
-                    "problems": [str(error)],
-                }
-            )
+            empty = {"kind": None, "created": None, "step": None, "checkpoints": [], "metrics": {}}
+            rows.append({"run": str(path), **empty, "problems": [str(error)]})
     if json:
-        app.print_json([{**row, "metrics": _valid(row["metrics"])} for row in rows])
+        app.print_json([{**row, "metrics": _json_metrics(row["metrics"])} for row in rows])
         return 0
     from rich.console import Console
     from rich.table import Table
@@ -52,20 +44,17 @@ def _list(
     for column in ("run", "kind", "step", "last metrics"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        first = {
-            name: row["metrics"][name] for name in ("loss", "val") if name in row["metrics"]
-        }  # there may be dozens
-        numbers = " · ".join(
-            _shown({**first, **{name: value for name, value in row["metrics"].items() if name != "step"}})[:5]
-        )
-        table.add_row(
-            row["run"],
-            row["kind"] or "?",
-            "–" if row["step"] is None else str(row["step"]),
-            " · ".join([numbers, *row["problems"]]).strip(" ·"),
-        )
+        step = "–" if row["step"] is None else str(row["step"])
+        remarks = [*_first_metrics(row["metrics"]), *row["problems"]]
+        table.add_row(row["run"], row["kind"] or "?", step, " · ".join(remarks))
     Console(highlight=False, markup=False).print(table)
     return 0
+
+
+def _first_metrics(metrics: dict[str, Any], count: int = 5) -> list[str]:
+    """Some of a run's last metrics, of which there may be dozens: loss and validation score before the others."""
+    ordered = sorted(metrics, key=lambda name: ("loss", "val").index(name) if name in ("loss", "val") else 2)
+    return _metric_lines({name: metrics[name] for name in ordered if name != "step"})[:count]
 
 
 def show(run: RunPath, json: app.Json = False) -> int:
@@ -73,25 +62,23 @@ def show(run: RunPath, json: app.Json = False) -> int:
     from outrange.core import config, runs
     from outrange.core.run import Run
 
-    found = Run.open(run)
-    place = run / "environment.json"
-    about = runs.summary(run) | {
-        "config": found.config,
-        "environment": config.read_object(place, "run") if place.is_file() else {},
-    }
+    opened = Run.open(run)
+    environment_path = run / "environment.json"
+    environment = config.read_object(environment_path, "run") if environment_path.is_file() else {}
+    about = runs.summary(run) | {"config": opened.config, "environment": environment}
     if json:
-        app.print_json({**about, "metrics": _valid(about["metrics"])})
+        app.print_json({**about, "metrics": _json_metrics(about["metrics"])})
         return 0
     steps = ", ".join(map(str, about["checkpoints"])) or "none"
-    print(f"{run} · {found.kind} · begun {found.created} · checkpoints: {steps}")
-    for title, lines in {
-        "config": [f"{key} = {value}" for key, value in _flat(about["config"])],
-        "environment": [
-            f"{key} = {value}" for key, value in _flat(about["environment"]) if not key.startswith("earlier")
-        ],
-        "last metrics": _shown(about["metrics"]),
+    print(f"{run} · {opened.kind} · begun {opened.created} · checkpoints: {steps}")
+    now = {key: value for key, value in environment.items() if key != "earlier"}
+    sections = {
+        "config": [f"{key} = {value}" for key, value in _dotted(about["config"])],
+        "environment": [f"{key} = {value}" for key, value in _dotted(now)],
+        "last metrics": _metric_lines(about["metrics"]),
         "problems": about["problems"],
-    }.items():
+    }
+    for title, lines in sections.items():
         if lines:
             print(f"\n{title}", *lines, sep="\n  ")
     return 0
@@ -116,39 +103,35 @@ def verify(run: RunPath, json: app.Json = False) -> int:
 
     problems = runs.verify(run)
     if json:
-        app.print_json(
-            {
-                "run": str(run),
-                "whole": not problems,
-                "problems": [{"path": str(path), "problem": said} for path, said in problems],
-            }
-        )
-    else:
-        for path, said in problems:
-            print(f"{path}: {said}")
-        if not problems:
-            count = len(checkpoint.steps(run / "checkpoints"))
-            print(f"{run}: whole; {count} checkpoint{'' if count == 1 else 's'} read and hashed")
+        rows = [{"path": str(path), "problem": sentence} for path, sentence in problems]
+        app.print_json({"run": str(run), "whole": not problems, "problems": rows})
+        return 1 if problems else 0
+    for path, sentence in problems:
+        print(f"{path}: {sentence}")
+    if not problems:
+        count = len(checkpoint.steps(run / "checkpoints"))
+        print(f"{run}: whole; {count} checkpoint{'' if count == 1 else 's'} read and hashed")
     return 1 if problems else 0
 
 
-def _flat(values: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    rows = []
+def _dotted(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested settings as pairs of dotted name and value."""
+    pairs = []
     for key, value in values.items():
-        rows += _flat(value, f"{before}{key}.") if isinstance(value, dict) else [(before + key, value)]
-    return rows
+        pairs += _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return pairs
 
 
-def _shown(metrics: dict[str, Any]) -> list[str]:
+def _metric_lines(metrics: dict[str, Any]) -> list[str]:
     return [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in metrics.items()]
 
 
-def _valid(metrics: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN; its text stands for it, as in the log."""
-    return {
-        name: str(value) if isinstance(value, float) and value - value != 0 else value
-        for name, value in metrics.items()
-    }
+def _json_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity; their text stands for them, as in the log."""
+    finite = {}
+    for name, value in metrics.items():
+        finite[name] = str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return finite
 
 
-COMMANDS = {"list": _list, "show": show, "resume": resume, "verify": verify}
+COMMANDS = {"list": list_runs, "show": show, "resume": resume, "verify": verify}

@@ -35,14 +35,13 @@ def show(
     from outrange.reasoning.clrs.load import load_modules
 
     load_modules(load)
-    items = [
-        text.render(t, hints)
-        for t in clrs.sample(algorithm, length, count, seed, truncate_decimals=truncate_decimals, **app.options(option))
-    ]
+    options = app.options(option)
+    traces = clrs.sample(algorithm, length, count, seed, truncate_decimals=truncate_decimals, **options)
+    items = [text.render(trace, hints) for trace in traces]
     if json:
-        app.print_json([{"question": i.question, "answer": i.answer, **i.metadata} for i in items])
+        app.print_json([{"question": item.question, "answer": item.answer, **item.metadata} for item in items])
     else:
-        print("".join(i.text for i in items), end="")
+        print("".join(item.text for item in items), end="")
     return 0
 
 
@@ -73,7 +72,7 @@ def export(
         count: samples per algorithm and length; with a preset, instead of the published number.
         seed: sample k of an algorithm and length depends on it and k alone.
         hints: ask for the trace of the algorithm before its output.
-        truncate_decimals: cut float inputs to this many decimals, 3 unless told; a preset fixes it.
+        truncate_decimals: cut float inputs to this many decimals; 3 if not given, and as published with a preset.
         options: sampler options as JSON by algorithm, e.g. '{"bfs": {"p": 0.3}}'.
         format: Parquet or JSON lines.
         shard_rows: rows of a file; a preset has one file per algorithm, length and seed.

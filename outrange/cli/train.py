@@ -97,7 +97,8 @@ class Reasoner(Kind):
     """A neural algorithmic reasoner."""
 
     description = (
-        "Teach one reasoner one or several algorithms. A run that was stopped goes on when the command is given again.\n\n"
+        "Teach one reasoner one or several algorithms. "
+        "A run that was stopped goes on when the command is given again.\n\n"
         "With several processes: `torchrun --nproc-per-node 2 -m outrange nar train …`."
     )
     module = "outrange.reasoning.nar"

@@ -177,7 +177,8 @@ def _load_hub(source: str) -> Any:
         from datasets import load_dataset
     except ModuleNotFoundError:
         raise BadInput(
-            f"text: {source!r} needs the package 'datasets', which is not installed; `pip install datasets`, or give files"
+            f"text: {source!r} needs the package 'datasets', which is not installed; "
+            "`pip install datasets`, or give files"
         ) from None
     try:
         return load_dataset(name[1], name[2], split=name[3] or "train")

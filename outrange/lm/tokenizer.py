@@ -127,7 +127,7 @@ def prepare_corpus(config: TrainConfig, report_stage: ReportStage | None = None)
 
 
 def _digest(config: TrainConfig, tokenizer: PreTrainedTokenizerFast | None) -> str:
-    """SHA-256 of all that the tokens depend on: the files' content, how they are read, and the tokenizer or its size."""
+    """SHA-256 of all that tokens depend on: the files' content, how they are read, and the tokenizer or its size."""
     if tokenizer is None:
         identity = ["bpe", config.vocab_size]
     else:
@@ -200,7 +200,7 @@ def _write_corpus(
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, texts: Iterator[str], dtype: str) -> Iterator[bytes]:
-    """Tokens of texts, each followed by the end of text, as bytes; what a text spells like a special token stays text."""
+    """Tokens of texts as bytes, each followed by the end of text; what is spelled like a special token stays text."""
     end = end_of_text(tokenizer)
     for group in _groups(texts):
         encoding = tokenizer(

@@ -1,4 +1,4 @@
-"""The docs are true: the command-line page is fresh, links lead somewhere, and the how-to's code is the worked example's."""
+"""The docs are true: the command-line page is fresh, links lead somewhere, the how-to's code is the worked example's."""
 
 import re
 import runpy

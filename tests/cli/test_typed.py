@@ -1,4 +1,4 @@
-"""What was typed stands in every page and card that a command writes: house rules for whoever reads it without the one who made it."""
+"""What was typed stands in every page and card that a command writes, so that a reader can make it again."""
 
 import shlex
 from pathlib import Path
