@@ -249,9 +249,10 @@ SHOWN = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # where the pretrained model is in the cache, it is probed: minutes
 def test_the_whole_demo_ends_with_samples_a_rate_and_a_page(tmp_path):
     command = [sys.executable, "-m", "outrange", "demo", "--out", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=880)
     assert ended.returncode == 0, ended.stderr
     assert "trace | pi:" in ended.stdout
     assert "traces a second" in ended.stdout
